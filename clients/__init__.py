@@ -1,0 +1,7 @@
+"""
+Whom to ask: one file per kind of model or API.
+
+A client file offers `connect(where: str, **options) -> Client`, where `where` is what follows the colon in a target
+(`onnx:model.onnx`), and may offer `wrap(model) -> Client` for a live object. Its name is the file name. It imports its
+own heavy package at the top and raises TargetError, BadData or UsageError, never the package's own errors.
+"""

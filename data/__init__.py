@@ -1,0 +1,1 @@
+"""Data shipped with the wheel: licence tables, suites and demo references."""
