@@ -1,7 +1,8 @@
 """
 Any Python callable as a model: `function:package.module:name`, or `wrap(callable)` in a notebook.
 
-The callable takes float32 (m, *shape) (or object rows, or a list of texts) and returns labels (m,) or scores (m, k).
+The callable takes float32 (m, *shape) (or object rows, or a list of texts) and returns labels (m,) or scores
+(m, k).
 """
 
 import importlib
@@ -19,9 +20,7 @@ from probe_match.fingerprinting.records import Access
 class FunctionClient:
     """A callable behind the client interface."""
 
-    def __init__(
-        self, function: Callable[[Any], Any], target: str, shape: tuple[int, ...] | None = None
-    ) -> None:
+    def __init__(self, function: Callable[[Any], Any], target: str, shape: tuple[int, ...] | None = None) -> None:
         self.function = function
         self.target = target
         self.shape = shape
@@ -38,9 +37,7 @@ class FunctionClient:
                 f"{self.target} failed on {len(inputs)} inputs: {type(error).__name__}: {error}"
             ) from error
         scores = answer.ndim == 2 and answer.shape[1] > 1
-        fractions = (
-            answer.ndim == 1 and answer.dtype.kind == "f" and not np.array_equal(answer, np.round(answer))
-        )
+        fractions = answer.ndim == 1 and answer.dtype.kind == "f" and not np.array_equal(answer, np.round(answer))
 
         return Answers(None, answer) if scores or fractions else Answers(answer, None)
 

@@ -1,0 +1,33 @@
+"""JSON from strangers: whatever the bytes are, a value or one of our errors."""
+
+import json
+from typing import Any
+
+from probe_match.fingerprinting.errors import ProbeMatchError, TargetError
+
+
+def parse(data: bytes, source: str, error: type[ProbeMatchError] = TargetError) -> Any:
+    """
+    The JSON value in `data`; `source` names it in the error.
+
+    Raises `error` for anything but strict JSON in UTF-8: NaN, numbers of thousands of digits and nesting
+    without end are refused like any other nonsense.
+    """
+    try:
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse)
+    except (ValueError, RecursionError) as cause:  # bad UTF-8 and too many digits are ValueErrors
+        reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)[:120]
+        raise error(f"expected JSON from {source}, got {printable(data, 60)!r} ({reason})") from cause
+
+
+def printable(text: bytes | str, most: int = 200) -> str:
+    """At most `most` characters of a stranger's text on one line, without control characters and escapes."""
+    if isinstance(text, bytes):
+        text = text[: 8 * most].decode("utf-8", "replace")
+    shown = "".join(c if c.isprintable() else " " for c in text[: 8 * most])
+
+    return " ".join(shown.split())[:most]
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is not JSON")

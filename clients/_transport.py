@@ -1,0 +1,219 @@
+"""
+The one door to the network: deadlines, limits, retries and secrets live here.
+
+What a hostile server can do to a plain HTTP client, and what is done about it: bytes sent one by one (a
+deadline for the whole request), endless or compressed bodies (nothing but identity encoding, a cap on bytes),
+redirects that carry keys away (never followed), nonsense instead of JSON (one clear error). Only a request
+that surely never left is sent again, because every other one may have been counted or paid for.
+"""
+
+import os
+import re
+import threading
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotInTime
+from http.cookiejar import DefaultCookiePolicy
+from importlib.metadata import version
+from json import dumps
+from typing import Any, Final, NamedTuple
+from urllib.parse import urlsplit
+
+import requests
+import tenacity
+import urllib3
+from probe_match.fingerprinting.errors import TargetError, UsageError
+
+from . import _json
+from ._deadline import Adapter, Flight
+
+KEY: Final = "PROBE_MATCH_API_KEY"
+CA_BUNDLE: Final = "PROBE_MATCH_CA_BUNDLE"  # a file of certificates for hosts with a private authority
+MAX_BYTES: Final = 64 << 20
+RETRIES: Final = 2
+
+
+class Reply(NamedTuple):
+    """What a server answered; status is anything but a redirect."""
+
+    url: str
+    status: int
+    body: bytes
+
+    @property
+    def ok(self) -> bool:
+        """Whether the server did what it was asked."""
+        return 200 <= self.status < 300
+
+    def json(self) -> Any:
+        """The body as JSON. Raises TargetError."""
+        return _json.parse(self.body, self.url)
+
+
+class Transport:
+    """
+    One session with one target. timeout: seconds for a whole request, from the name's look-up to the last
+    byte.
+
+    The key in PROBE_MATCH_API_KEY, where set, goes along as `Authorization: Bearer`, and nowhere else.
+    """
+
+    def __init__(self, *, timeout: float = 30.0, most: int = MAX_BYTES) -> None:
+        if not 0 < timeout < 1e6:
+            raise UsageError(f"expected a timeout above 0 seconds, got {timeout}")
+        self.timeout = timeout
+        self._most = most
+        self._key = _key()
+        self._verify: bool | str = os.environ.get(CA_BUNDLE) or True
+        self._session = requests.Session()
+        self._session.trust_env = False  # no proxies, .netrc or bundles from the surroundings
+        self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, Adapter())
+
+    def __repr__(self) -> str:
+        return f"Transport(timeout={self.timeout:g})"
+
+    def get(self, url: str) -> Reply:
+        """What `url` answers. Raises TargetError where no whole answer comes in time."""
+        return self._fetch("GET", url, None)
+
+    def post(self, url: str, value: Any) -> Reply:
+        """What `url` answers to a JSON value; sent once. Raises TargetError."""
+        try:
+            return self._fetch("POST", url, dumps(value, allow_nan=False).encode())
+        except ValueError as error:
+            raise TargetError(f"only finite numbers can be sent to {url} ({error})") from error
+
+    def complaint(self, reply: Reply) -> TargetError:
+        """The error that a reply which is not ok amounts to."""
+        said = self._shown(reply.body)
+        if reply.status in (401, 403):
+            hint = "refuses the key in" if self._key else "wants a key; set"
+            return TargetError(f"{reply.url} {hint} {KEY} ({reply.status}: {said})")
+
+        return TargetError(f"expected an answer from {reply.url}, got status {reply.status}: {said or 'no text'}")
+
+    def close(self) -> None:
+        """Close the connections kept open."""
+        self._session.close()
+
+    def _shown(self, text: bytes | str) -> str:
+        shown = _json.printable(text, 2000)
+        return (shown.replace(self._key, "***") if self._key else shown)[:200]
+
+    def _fetch(self, method: str, url: str, body: bytes | None) -> Reply:
+        checked(url)
+        flight, done = Flight(), Future[Reply]()
+        threading.Thread(target=self._fly, args=(flight, done, method, url, body), daemon=True).start()
+        try:
+            return done.result(self.timeout)
+        except NotInTime as error:
+            raise TargetError(
+                f"expected an answer from {url} within {self.timeout:g} s, got none; raise --timeout"
+            ) from error
+        finally:
+            if not done.done():
+                flight.cut()
+
+    def _fly(self, flight: Flight, done: "Future[Reply]", method: str, url: str, body: bytes | None) -> None:
+        flight.board()
+        again = tenacity.Retrying(
+            retry=tenacity.retry_if_exception(_never_left),
+            stop=tenacity.stop_after_attempt(1 + RETRIES) | tenacity.stop_when_event_set(flight.over),
+            wait=tenacity.wait_exponential(multiplier=0.1, max=1.0),
+            sleep=tenacity.sleep_using_event(flight.over),
+            reraise=True,
+        )
+        try:
+            done.set_result(again(self._send, method, url, body))
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, UnicodeError) as error:
+            done.set_exception(_explained(error, url))
+        except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
+            done.set_exception(error)
+
+    def _send(self, method: str, url: str, body: bytes | None) -> Reply:
+        headers = {
+            "User-Agent": f"probe-match/{version('probe-match')}",
+            "Accept": "application/json",
+            "Accept-Encoding": "identity",
+        }
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        if self._key:
+            headers["Authorization"] = f"Bearer {self._key}"
+        with self._session.request(
+            method, url, data=body, headers=headers, timeout=self.timeout, verify=self._verify,
+            stream=True, allow_redirects=False,
+        ) as response:  # fmt: skip
+            if 300 <= response.status_code < 400:
+                where = redacted(self._shown(response.headers.get("Location", "nowhere")))
+                raise TargetError(f"{url} redirects to {where}; give the address that answers")
+            encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding not in ("", "identity"):
+                raise TargetError(f"expected a plain answer from {url}, got encoding '{self._shown(encoding)[:40]}'")
+            return Reply(url, response.status_code, self._body(response, url))
+
+    def _body(self, response: requests.Response, url: str) -> bytes:
+        body = bytearray()
+        for part in response.raw.stream(1 << 16, decode_content=False):
+            body += part
+            if len(body) > self._most:
+                raise TargetError(f"{url} answers more than {self._most >> 20} MiB; use a smaller batch")
+        return bytes(body)
+
+
+def checked(url: str) -> str:
+    """The URL if it is one we ask: http(s), a host, no user name, query or fragment. Raises UsageError."""
+    try:
+        parts = urlsplit(url)
+        sound = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        sound = False
+    if not sound or not url.isascii() or not url.isprintable() or " " in url:
+        raise UsageError(f"expected http(s)://host[:port]/path, got '{_json.printable(redacted(url))}'")
+    if "@" in parts.netloc or parts.query or parts.fragment:
+        raise UsageError(
+            f"expected a URL without user name, query or fragment, got '{redacted(url)}'; keys go into {KEY}"
+        )
+
+    return url
+
+
+def redacted(url: str) -> str:
+    """The URL without what may be secret: user name, password, query and fragment."""
+    return re.sub(r"[?#].*", "", re.sub(r"//[^/?#]*@", "//***@", url))
+
+
+def _key() -> str | None:
+    key = os.environ.get(KEY, "").strip()
+    if not (key.isascii() and key.isprintable() and " " not in key):
+        raise UsageError(f"expected a key of printable ASCII characters in {KEY}")  # and never the key itself
+
+    return key or None
+
+
+def _never_left(error: BaseException) -> bool:
+    if isinstance(error, requests.ConnectTimeout):
+        return True
+    reason = getattr(error.args[0], "reason", None) if error.args else None
+
+    return isinstance(error, requests.ConnectionError) and isinstance(reason, urllib3.exceptions.NewConnectionError)
+
+
+def _explained(error: Exception, url: str) -> TargetError:
+    reason = getattr(error.args[0], "reason", error) if error.args else error
+    told = _json.printable(str(reason), 300)
+    if isinstance(error, requests.ConnectTimeout):
+        what = "no connection in time; is the server running?"
+    elif "refused" in told:
+        what = "connection refused; is the server running?"
+    elif isinstance(reason, urllib3.exceptions.NameResolutionError):
+        what = "no such host; check the name"
+    elif isinstance(error, requests.exceptions.SSLError):
+        what = f"TLS failed ({told[-120:]}); set {CA_BUNDLE} to the file of your authority"
+    elif isinstance(error, requests.Timeout):
+        return TargetError(f"expected an answer from {url} in time, got none; raise --timeout")
+    else:
+        return TargetError(f"expected a whole answer from {url}, got a broken one ({told[:120]})")
+
+    return TargetError(f"cannot reach {url}: {what}")

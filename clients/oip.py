@@ -1,0 +1,189 @@
+"""
+The Open Inference Protocol, version 2, over REST: MLServer, KServe, Triton, Seldon, TorchServe behind KServe.
+
+`oip:http://host:8080/v2/models/NAME`, with `/versions/V` where one is meant. Servers differ in what they say
+about a model and in what they refuse, so the client learns on the way: the datatype, the batch size, whether
+probabilities can be had. https://github.com/kserve/open-inference-protocol
+"""
+
+import math
+import re
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+import numpy as np
+from probe_match.fingerprinting.collect import Answers
+from probe_match.fingerprinting.errors import TargetError, UsageError
+from probe_match.fingerprinting.records import Access
+
+from . import _json, _outputs
+from ._oip_wire import Model, datatype_wanted, read_answer, read_metadata, request, rows_allowed
+from ._transport import Reply, Transport, checked
+
+BATCH: Final = 256
+VALUES: Final = 1_000_000  # numbers in one request: about 20 MB of JSON
+TOO_MUCH: Final = (
+    400,
+    413,
+    422,
+    500,
+)  # what servers answer to a batch that is too large, or to one bad row in it
+PROBABILITIES: Final = (
+    "predict",
+    "predict_proba",
+)  # MLServer's scikit-learn runtime gives only labels unless asked
+
+
+class OIPClient:
+    """One model behind one URL."""
+
+    def __init__(self, url: str, model: Model, transport: Transport) -> None:
+        self.target = f"oip:{url}"
+        self.access: Access = "scores"  # unknown before the first answer
+        self.shape = model.shape
+        self.classes: tuple[str, ...] = ()
+        self.batch = 4096
+        self._url = url
+        self._model = model
+        self._transport = transport
+        self._rows = model.fixed or BATCH
+        self._datatype = model.datatype or "FP32"
+        self._retyped = False  # one other datatype has been tried
+        self._settled = False  # a request has been answered as it was put
+        offered = not model.outputs or not set(PROBABILITIES).isdisjoint(model.outputs)
+        self._wanted: tuple[str, ...] = PROBABILITIES if offered else ()
+
+    def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:
+        """Answers to m inputs, in as many requests as the server wants. Raises TargetError."""
+        answers: list[Answers] = []
+        start = 0
+        while start < len(inputs):
+            width = math.prod(inputs.shape[1:]) if isinstance(inputs, np.ndarray) else 1
+            rows = self._model.fixed or max(1, min(self._rows, VALUES // max(width, 1)))
+            part = inputs[start : start + rows]
+            reply = self._infer(part)
+            if reply.ok:
+                answered = read_answer(reply.json(), max(len(part), self._model.fixed or 0), self.target)
+                answers.append(Answers(*(None if a is None else a[: len(part)] for a in answered)))
+                start += len(part)
+            elif len(part) == 1 or self._model.fixed or reply.status not in TOO_MUCH:
+                raise self._transport.complaint(reply)
+            else:
+                said = _json.printable(reply.body, 2000) if reply.status != 500 else ""
+                self._rows = rows_allowed(said, len(part)) or len(part) // 2
+
+        return _outputs.joined(answers)
+
+    def close(self) -> None:
+        """Close the connections kept open."""
+        self._transport.close()
+
+    def _infer(self, part: np.ndarray | Sequence[str]) -> Reply:
+        reply = self._post(part, self._datatype, self._wanted)
+        if reply.ok or self._settled:
+            self._settled = True
+            return reply
+        if reply.status in (400, 422) and not self._retyped and isinstance(part, np.ndarray):
+            wanted = datatype_wanted(_json.printable(reply.body, 2000), self._datatype)
+            other = wanted or ("FP64" if self._model.datatype is None else None)
+            if other:
+                self._retyped = True
+                again = self._post(part, other, self._wanted)
+                if again.ok or wanted:
+                    self._datatype, self._settled, reply = other, again.ok, again
+        if reply.status in (400, 422, 500) and self._wanted:
+            plain = self._post(part, self._datatype, ())
+            if plain.ok:
+                self._wanted, self._settled, reply = (), True, plain
+
+        return reply
+
+    def _post(self, part: np.ndarray | Sequence[str], datatype: str, outputs: Sequence[str]) -> Reply:
+        if self._model.fixed and isinstance(part, np.ndarray):
+            part = _outputs.padded(part, self._model.fixed)
+        return self._transport.post(f"{self._url}/infer", request(self._model, datatype, part, outputs))
+
+
+def connect(where: str, *, timeout: float = 30.0) -> OIPClient:
+    """
+    The model at a URL that ends in /v2/models/NAME, or the only model of a server.
+
+    Asks for readiness and metadata, nothing that counts as a query. Raises TargetError where they do not
+    come.
+    """
+    transport = Transport(timeout=timeout)
+    try:
+        root, url = _model_url(transport, where)
+        ready = transport.get(f"{root}/v2/health/ready")
+        if not ready.ok and ready.status not in (404, 405):
+            raise transport.complaint(ready)
+        reply = transport.get(url)
+        if reply.status == 404:
+            names = _names(transport, root)
+            served = f"; it serves {', '.join(names)}" if names else "; check the model's name"
+            raise TargetError(f"no model at {url}{served}")
+        if not reply.ok:
+            raise transport.complaint(reply)
+        return OIPClient(url, read_metadata(reply.json(), url), transport)
+    except BaseException:
+        transport.close()
+        raise
+
+
+def detect(url: str, *, timeout: float = 30.0) -> str | None:
+    """What follows `oip:` for a bare URL, or None where the server speaks something else."""
+    root, path = _split(checked(url))
+    transport = Transport(timeout=timeout)
+    try:
+        reply = transport.get(f"{root}/v2")
+        if reply.status in (401, 403):
+            raise transport.complaint(reply)
+        if path:
+            return url
+        if not reply.ok:
+            return None
+        try:
+            server = reply.json()
+        except TargetError:
+            return None  # a web page, say
+        if not isinstance(server, dict) or not {"version", "extensions"} & set(server):
+            return None
+        return _model_url(transport, url)[1]
+    finally:
+        transport.close()
+
+
+def _split(url: str) -> tuple[str, str]:
+    """Root of the server and path of the model, "" where the URL names none."""
+    found = re.fullmatch(r"(.*?)/v2/models/([^/]+)(/versions/[^/]+)?(/infer|/ready)?/?", url)
+    if found:
+        return found[1], f"/v2/models/{found[2]}{found[3] or ''}"
+
+    return re.sub(r"/v2(/.*)?$", "", url.rstrip("/")), ""
+
+
+def _model_url(transport: Transport, url: str) -> tuple[str, str]:
+    root, path = _split(checked(url))
+    if path:
+        return root, root + path
+    names = _names(transport, root)
+    if len(names) != 1:
+        which = f"it serves {', '.join(names)}" if names else "it does not list its models"
+        raise UsageError(f"expected oip:{root}/v2/models/NAME, got no NAME; {which}")
+
+    return root, f"{root}/v2/models/{quote(names[0], safe='')}"
+
+
+def _names(transport: Transport, root: str) -> list[str]:
+    """Models that the server lists, at most 50; none where it lists none."""
+    reply = transport.post(f"{root}/v2/repository/index", {})
+    try:
+        index = reply.json() if reply.ok else None
+    except TargetError:
+        return []
+    if not isinstance(index, list):
+        return []
+    names = [entry.get("name") for entry in index if isinstance(entry, dict)]
+
+    return [name for name in names if isinstance(name, str) and name.isprintable() and 0 < len(name) < 100][:50]

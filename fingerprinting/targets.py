@@ -1,0 +1,71 @@
+"""
+Targets as users write them: `client:where`, a bare path, or a bare URL.
+
+A bare path goes by its suffix; a bare URL is asked what it speaks.
+"""
+
+import inspect
+from pathlib import Path
+from typing import Any, Final
+
+from . import registry
+from .collect import Client
+from .errors import BadData, TargetError, UsageError
+
+SUFFIXES: Final = {
+    ".onnx": "onnx", ".skops": "sklearn", ".joblib": "sklearn", ".pkl": "sklearn", ".pickle": "sklearn",
+    ".pt2": "torch", ".pt": "torch", ".pth": "torch", ".jsonl": "replay", ".npz": "replay",
+}  # fmt: skip
+SPEAKERS: Final = ("oip",)  # clients that can tell whether a bare URL speaks their protocol, in order of asking
+
+
+def open_target(target: str, *, allow_pickle: bool = False, timeout: float = 30.0) -> Client:
+    """
+    The client for a target.
+
+    allow_pickle: load model files that run code. timeout: seconds for one request. Raises UsageError for a
+    target that says no client, BadData for a file that cannot be read, TargetError for an endpoint that
+    cannot be reached.
+    """
+    options = {"allow_pickle": allow_pickle, "timeout": timeout}
+    if not target.strip():
+        raise UsageError("expected a target such as oip:http://host/v2/models/NAME or model.onnx, got nothing")
+    if target.lower().startswith(("http://", "https://")):
+        return _open(*_ask_what_it_speaks(target, options), options)
+    name, colon, where = target.partition(":")
+    suffix = Path(target).suffix.lower()
+    if colon and (_is_client(name) or not (suffix in SUFFIXES and Path(target).exists())):
+        if not where:
+            raise UsageError(f"expected {name}:where, got '{name}:' and nothing after it")
+        return _open(name, where, options)
+    if suffix not in SUFFIXES:
+        known = ", ".join(SUFFIXES)
+        what = "a file" if Path(target).exists() else "no file and no client"
+        raise UsageError(f"expected client:where, a URL or a file ({known}), got '{target[:200]}', which is {what}")
+    if not Path(target).is_file():
+        raise BadData(f"no model file at '{target[:200]}'; check the path")
+
+    return _open(SUFFIXES[suffix], target, options)
+
+
+def _open(name: str, where: str, options: dict[str, Any]) -> Client:
+    module = registry.load("clients", name)
+    if not callable(getattr(module, "connect", None)):
+        raise UsageError(f"expected connect(where) in the client '{name}', got a module without it")
+    taken = inspect.signature(module.connect).parameters
+    client: Client = module.connect(where, **{key: options[key] for key in options if key in taken})
+
+    return client
+
+
+def _ask_what_it_speaks(url: str, options: dict[str, Any]) -> tuple[str, str]:
+    for name in SPEAKERS:
+        where = registry.load("clients", name).detect(url, timeout=options["timeout"])
+        if where:
+            return name, where
+    forms = ", ".join(f"{name}:URL" for name in SPEAKERS)
+    raise TargetError(f"the server does not say which protocol it speaks; name it: {forms}")
+
+
+def _is_client(name: str) -> bool:
+    return name.replace("-", "_") in registry.available("clients")
