@@ -1,0 +1,210 @@
+"""
+Pools from files and arrays: inputs an owner has at hand, checked at the door.
+
+A pool is distinct rows of finite numbers, at least MIN_ROWS of them, with the bounds in which probes may move.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from . import storage
+from .errors import BadData
+from .records import InputSpec, Pool
+from .tables import read_csv
+
+MIN_ROWS: Final = 20  # fewer leave nothing to choose probes from
+Bound = float | Sequence[float]
+
+
+def load_pool(path: Path, *, label: str | None = None, drop_duplicates: bool = False) -> Pool:
+    """
+    The pool in a file.
+
+    .npz: `x` (n, *shape) of numbers and, where labels are known, `y` (n,). .csv: see `tables.read_csv`.
+    label: name of the label column or array. drop_duplicates: keep the first of equal rows instead of refusing them.
+    Raises BadData, in one line that names the file, where it is missing, broken or unusable.
+    """
+    source = f"pool {path}"
+    if path.suffix.lower() not in (".npz", ".csv"):
+        raise BadData(f"{source}: expected a file ending in .npz or .csv, got '{path.suffix}'; convert it")
+    data = storage.read_file(path, "pool")
+    if path.suffix.lower() == ".csv":
+        table = read_csv(data, source, label)
+        return make_pool(
+            table.x, table.y, features=table.features, categories=table.categories,
+            drop_duplicates=drop_duplicates, source=source,
+        )  # fmt: skip
+    arrays = storage.read_npz(data, source)
+    for name in ("x", label):
+        if name is not None and name not in arrays:
+            raise BadData(
+                f"{source}: expected an array '{name}', got {', '.join(sorted(arrays)) or 'none'}; "
+                "save it with numpy.savez(file, x=..., y=...)"
+            )
+
+    return make_pool(arrays["x"], arrays.get(label or "y"), drop_duplicates=drop_duplicates, source=source)
+
+
+def make_pool(
+    x: Any,
+    y: Any = None,
+    *,
+    bounds: tuple[Bound, Bound] | None = None,
+    classes: Sequence[str] | None = None,
+    features: Sequence[str] = (),
+    categories: Sequence[Sequence[str]] = (),
+    drop_duplicates: bool = False,
+    source: str = "pool",
+) -> Pool:
+    """
+    A pool of arrays at hand.
+
+    x: numbers (n, features), or images (n, h, w), (n, c, h, w) or (n, h, w, c); uint8 images are scaled to [0, 1]
+    unless bounds are given. y: integers or names (n,). bounds: lowest and highest value, one number or one per feature;
+    without them 0 and 1 for images within, else what was observed. classes: names that integers in y are indices of;
+    without them 0 to k-1 stay plain and anything else is named after itself, in sorted order. features, categories:
+    as in InputSpec, x holding codes. source: what errors call the pool. Raises BadData.
+    """
+    rows = _rows(x, source, scaled=bounds is None)
+    labels = None if y is None else _label_array(y, len(rows), source)
+    kept = _distinct(rows, source, drop_duplicates)
+    rows = rows[kept]
+    if len(rows) < MIN_ROWS:
+        raise BadData(f"{source}: expected at least {MIN_ROWS} distinct rows, got {len(rows)}; add some")
+    spec = _spec(rows, bounds, tuple(features), tuple(tuple(c) for c in categories), source)
+    names = tuple(str(name) for name in classes or ())
+    if len(set(names)) < len(names):
+        raise BadData(f"{source}: expected distinct class names, got {', '.join(names[:12])}; rename one")
+    if labels is None:
+        return Pool(spec, rows, None, names)
+    codes, names = _codes(labels[kept], names, source)
+
+    return Pool(spec, rows, codes, names)
+
+
+def _rows(x: Any, source: str, *, scaled: bool) -> np.ndarray:
+    """float32 (n, *shape), finite."""
+    try:
+        x = np.asarray(x)
+    except ValueError as error:
+        raise BadData(f"{source}: expected rows of one shape as x, got different ones ({error})") from error
+    if x.dtype.kind not in "fiub":
+        raise BadData(f"{source}: expected numbers as x, got {x.dtype}; encode them, or use .csv for words")
+    if x.ndim not in (2, 3, 4) or x.size == 0:
+        raise BadData(
+            f"{source}: expected x as (n, features) or images (n, h, w), (n, c, h, w) or (n, h, w, c), "
+            f"got {x.shape}; reshape it"
+        )
+    with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite and is reported below
+        rows = x.astype(np.float32)
+    bad = ~np.isfinite(rows)
+    if bad.any():
+        where = ", ".join(str(i) for i in np.argwhere(bad)[0])
+        raise BadData(
+            f"{source}: expected finite float32 numbers, got {int(bad.sum())} NaN or infinite, first at x[{where}]; "
+            "fill them or remove the rows"
+        )
+    if scaled and x.dtype == np.uint8 and x.ndim > 2:
+        rows /= 255
+
+    return np.asarray(rows)
+
+
+def _distinct(rows: np.ndarray, source: str, drop: bool) -> np.ndarray:
+    """Int (m,): the first of each set of equal rows, in order."""
+    flat = np.ascontiguousarray(rows.reshape(len(rows), -1) + np.float32(0))  # -0.0 is 0.0
+    seen: dict[bytes, int] = {}
+    for i, row in enumerate(flat):  # ten times faster than sorting rows of pixels
+        seen.setdefault(hashlib.sha256(row).digest(), i)
+    first = np.array(list(seen.values()))
+    extra = len(rows) - len(first)
+    if extra and not drop:
+        raise BadData(
+            f"{source}: expected distinct rows, got {extra} duplicates of {len(rows)}; "
+            "remove them or pass --drop-duplicates"
+        )
+
+    return first
+
+
+def _spec(
+    rows: np.ndarray,
+    bounds: tuple[Bound, Bound] | None,
+    features: tuple[str, ...],
+    categories: tuple[tuple[str, ...], ...],
+    source: str,
+) -> InputSpec:
+    low, high = _observed(rows) if bounds is None else (np.ravel(np.asarray(b, float)) for b in bounds)
+    spec = InputSpec(
+        "tabular" if rows.ndim == 2 else "image",
+        rows.shape[1:],
+        tuple(low.tolist()),
+        tuple(high.tolist()),
+        features,
+        categories,
+    )
+    if (low > high).any():
+        raise BadData(f"{source}: expected bounds as lowest and highest, got {bounds}; swap them")
+    outside = np.argwhere(spec.clip(rows) != rows)
+    if len(outside):
+        where = tuple(outside[0])
+        raise BadData(
+            f"{source}: expected x within its bounds, got {len(outside)} values outside, first {rows[where]:g} "
+            f"at x[{', '.join(map(str, where))}]; widen the bounds or scale x"
+        )
+
+    return spec
+
+
+def _observed(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if rows.ndim == 2:
+        return rows.min(0), rows.max(0)
+    low, high = rows.min(keepdims=True).ravel(), rows.max(keepdims=True).ravel()
+
+    return (np.zeros(1), np.ones(1)) if low[0] >= 0 and high[0] <= 1 else (low, high)
+
+
+def _label_array(y: Any, n: int, source: str) -> np.ndarray:
+    """int64 or str (n,)."""
+    y = np.asarray(y)
+    if y.ndim == 2 and y.shape[1] == 1:
+        y = y[:, 0]
+    if y.shape != (n,):
+        raise BadData(f"{source}: expected one label per row of x ({n}), got labels of shape {y.shape}")
+    if y.dtype.kind == "U" or (y.dtype == object and all(isinstance(name, str) for name in y.tolist())):
+        return np.asarray(y.astype(str))
+    if y.dtype.kind not in "fiub":
+        raise BadData(f"{source}: expected integers or names as labels, got {y.dtype}; convert them")
+    bad = np.flatnonzero(~np.isfinite(y) | (y != np.floor(y)))
+    if len(bad):
+        raise BadData(
+            f"{source}: expected integer labels or names, got {y[bad[0]]:g} in row {bad[0]} "
+            f"({len(bad)} such labels); give class numbers, not measurements"
+        )
+
+    return np.asarray(y.astype(np.int64))
+
+
+def _codes(y: np.ndarray, names: tuple[str, ...], source: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """int64 (n,) codes and the names they are indices of, or () where labels are plain 0 to k-1."""
+    found, codes = np.unique(y, return_inverse=True)
+    if len(found) < 2:
+        raise BadData(f"{source}: expected labels of at least two classes, got only {found[0]!s}; add others")
+    numbers = y.dtype == np.int64
+    if names:
+        index: dict[Any, int] = {i if numbers else name: i for i, name in enumerate(names)}
+        strangers = [str(label) for label in found.tolist() if label not in index]
+        if strangers:
+            raise BadData(
+                f"{source}: expected labels among the {len(names)} classes {', '.join(names[:12])}, "
+                f"got {', '.join(strangers[:5])}; name every class"
+            )
+        return np.array([index[label] for label in found.tolist()], np.int64)[codes], names
+    if numbers and found[0] == 0 and found[-1] == len(found) - 1:
+        return y, ()
+
+    return codes.astype(np.int64), tuple(str(name) for name in found.tolist())
