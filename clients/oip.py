@@ -80,22 +80,29 @@ class OIPClient:
         self._transport.close()
 
     def _infer(self, part: np.ndarray | Sequence[str]) -> Reply:
+        """One reply; before the first good one, also what other ways of asking give."""
         reply = self._post(part, self._datatype, self._wanted)
-        if reply.ok or self._settled:
-            self._settled = True
-            return reply
-        if reply.status in (400, 422) and not self._retyped and isinstance(part, np.ndarray):
-            wanted = datatype_wanted(_json.printable(reply.body, 2000), self._datatype)
-            other = wanted or ("FP64" if self._model.datatype is None else None)
-            if other:
-                self._retyped = True
-                again = self._post(part, other, self._wanted)
-                if again.ok or wanted:
-                    self._datatype, self._settled, reply = other, again.ok, again
-        if reply.status in (400, 422, 500) and self._wanted:
-            plain = self._post(part, self._datatype, ())
-            if plain.ok:
-                self._wanted, self._settled, reply = (), True, plain
+        if not reply.ok and not self._settled and reply.status in (400, 422, 500):
+            reply = self._other_ways(part, reply)
+        self._settled = self._settled or reply.ok
+
+        return reply
+
+    def _other_ways(self, part: np.ndarray | Sequence[str], reply: Reply) -> Reply:
+        typed = isinstance(part, np.ndarray) and not self._retyped and reply.status != 500
+        named = datatype_wanted(_json.printable(reply.body, 2000), self._datatype) if typed else None
+        if named:
+            self._retyped, self._datatype = True, named
+            reply = self._post(part, named, self._wanted)
+        ways: list[tuple[str, tuple[str, ...]]] = [(self._datatype, ())] if self._wanted else []
+        if typed and not named and self._model.datatype is None:
+            self._retyped = True
+            ways += [("FP64", outputs) for outputs in dict.fromkeys((self._wanted, ()))]
+        for datatype, outputs in ways if not reply.ok else ():
+            again = self._post(part, datatype, outputs)
+            if again.ok:
+                self._datatype, self._wanted = datatype, outputs
+                return again
 
         return reply
 
