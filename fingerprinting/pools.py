@@ -118,7 +118,7 @@ def _distinct(rows: np.ndarray, source: str, drop: bool) -> np.ndarray:
     """Int (m,): the first of each set of equal rows, in order."""
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1) + np.float32(0))  # -0.0 is 0.0
     seen: dict[bytes, int] = {}
-    for i, row in enumerate(flat):  # ten times faster than sorting rows of pixels
+    for i, row in enumerate(flat):  # eight times faster than sorting rows of pixels
         seen.setdefault(hashlib.sha256(row).digest(), i)
     first = np.array(list(seen.values()))
     extra = len(rows) - len(first)
