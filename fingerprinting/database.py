@@ -1,0 +1,276 @@
+"""
+The reference database: every known model, what it answered, and what its peers and shadows answered.
+
+    with open_db("references.db", create=True) as db:
+        db.add(reference)
+        names, labels = db.public_labels(reference.suite.spec)
+
+Adding is one transaction, so that a reference is there whole or not at all, and every row read is checked against the
+sha256 it was stored with. Many processes may read and write at once.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from difflib import get_close_matches
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from sqlalchemy import Connection, RowMapping, Table, and_, delete, insert, select
+
+from . import schema, storage
+from .connecting import Store, connect
+from .errors import DatabaseError, ProbeMatchError
+from .records import InputSpec, ProbeSuite, Reference
+from .schema import Body, bodies, headers, public_suites, sealed, suites
+
+
+def open_db(url: str | Path, create: bool = False, read_only: bool = False) -> "ReferenceDB":
+    """
+    Open a database: the path of an SQLite file, `sqlite:///FILE`, or the SQLAlchemy URL of a server.
+
+    create: make it if it is missing. Raises DatabaseError if it is missing, damaged, no reference database, or made
+    by a newer version.
+    """
+    store = connect(str(url), create=create, read_only=read_only)
+    try:
+        store.prepare(create=create)
+    except ProbeMatchError:
+        store.close()
+        raise
+
+    return ReferenceDB(store)
+
+
+class ReferenceDB:
+    """An open reference database; a context manager. Any method may raise DatabaseError."""
+
+    def __init__(self, store: Store) -> None:
+        self.store = store
+
+    @property
+    def name(self) -> str:
+        """Where it is: a path, or a URL without its password."""
+        return self.store.name
+
+    def __enter__(self) -> "ReferenceDB":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self.store.close()
+
+    def names(self) -> list[str]:
+        """All references, sorted."""
+        with self.store.transaction() as connection:
+            return sorted(connection.execute(select(bodies.c.name)).scalars())
+
+    def headers(self) -> list[dict[str, Any]]:
+        """What a listing shows of each reference (see `schema.header`), sorted by name; reads no arrays."""
+        with self.store.transaction() as connection:
+            rows = connection.execute(select(headers).order_by(headers.c.name)).mappings().all()
+        for row in rows:
+            self._check(headers, row)
+
+        return [json.loads(row["data"]) for row in rows]
+
+    def comparable(self, shape: tuple[int, ...] | None) -> list[str]:
+        """Names of the references that take inputs of this shape (of any, if None), sorted."""
+        if shape is None:
+            return self.names()
+        return [entry["name"] for entry in self.headers() if entry["input"]["shape"] == list(shape)]
+
+    def get(self, name: str) -> Reference:
+        """One whole reference."""
+        with self.store.transaction() as connection:
+            return self._get(connection, name)
+
+    def add(self, reference: Reference, *, replace: bool = False) -> None:
+        """Store a reference, all of it or nothing. replace: forget the one of the same name."""
+        suite, name = reference.suite, reference.name
+        rows = [schema.body_row(reference), *schema.derived_rows(reference)]
+        data = storage.to_bytes(suite)
+        with self.store.transaction(write=True) as connection:
+            known = connection.execute(select(bodies.c.suite).where(bodies.c.name == name)).scalar()
+            if known is not None and not replace:
+                raise DatabaseError(f"{self.name} already has a reference '{name}'; remove it or pass --replace")
+            if known is not None:
+                self._forget(connection, name)
+            _add_suite(connection, suite.digest, data)
+            for table, row in rows:
+                connection.execute(insert(table).values(row))
+            if known is not None:
+                _drop_unused(connection, known)
+
+    def remove(self, name: str) -> None:
+        """Forget a reference, and its suite unless it is public or another reference was asked it."""
+        with self.store.transaction(write=True) as connection:
+            suite = connection.execute(select(bodies.c.suite).where(bodies.c.name == name)).scalar()
+            if suite is None:
+                raise self._unknown(connection, name)
+            self._forget(connection, name)
+            _drop_unused(connection, suite)
+
+    def public_suite(self, spec: InputSpec) -> ProbeSuite | None:
+        """The suite that references of this input share, or None before there is one."""
+        with self.store.transaction() as connection:
+            digest = self._public_digest(connection, spec)
+            return None if digest is None else self._suite(connection, digest)
+
+    def set_public_suite(self, suite: ProbeSuite) -> None:
+        """Make a suite the public one of its input. References that never answered it drop out of `public_labels`."""
+        table, row = sealed(public_suites, input=schema.input_key(suite.spec), suite=suite.digest, data=b"")
+        data = storage.to_bytes(suite)
+        same_input = public_suites.c.input == row["input"]
+        with self.store.transaction(write=True) as connection:
+            former = connection.execute(select(public_suites.c.suite).where(same_input)).scalar()
+            connection.execute(delete(table).where(same_input))
+            connection.execute(insert(table).values(row))
+            _add_suite(connection, suite.digest, data)
+            if former is not None:
+                _drop_unused(connection, former)
+
+    def public_labels(self, spec: InputSpec) -> tuple[list[str], np.ndarray]:
+        """
+        Names, sorted, and labels int16 (references, n): what each reference that was asked the public suite of this
+        input answered most often to a probe, UNANSWERED where nothing.
+        """
+        rows = self._public(schema.labels, spec)
+        if not rows:
+            return [], np.zeros((0, 0), np.int16)
+        lengths = {len(row["data"]) for row in rows}
+        if len(lengths) > 1:
+            raise DatabaseError(f"answers to one suite differ in length in {self.name}; find them with 'db verify'")
+
+        packed = np.frombuffer(b"".join(row["data"] for row in rows), "<i2").reshape(len(rows), -1)
+        return [row["name"] for row in rows], packed.astype(np.int16)
+
+    def public_scores(self, spec: InputSpec) -> dict[str, np.ndarray]:
+        """Mean scores by reference, float16 (n, k), to the public suite; NaN where nothing came. k may differ."""
+        return {
+            row["name"]: np.frombuffer(row["data"], "<f2").reshape(row["probes"], -1).astype(np.float16)
+            for row in self._public(schema.scores, spec)
+        }
+
+    def verify(self) -> list[str]:
+        """Everything that is wrong, one line each; [] if every row is whole and agrees with the others."""
+        damage = [line for table in schema.SEALED for line in self._damage(table)]
+
+        return damage or [*self._disagreements(), *self.store.file_problems()]
+
+    def _damage(self, table: Table) -> list[str]:
+        try:
+            with self.store.transaction() as connection:
+                rows = connection.execute(select(table).execution_options(yield_per=64)).mappings()
+                return [f"{schema.label(table, row)} is damaged" for row in rows if not schema.intact(table, row)]
+        except DatabaseError as error:
+            return [f"table {table.name}: {error}"]
+
+    def _disagreements(self) -> list[str]:
+        """Rows that are whole but do not fit together: missing, left over, or of another reference."""
+        problems = []
+        with self.store.transaction() as connection:
+            names = connection.execute(select(bodies.c.name).order_by(bodies.c.name)).scalars().all()
+            for name in names:
+                problems += self._misfits(connection, name)
+            for table in (headers, schema.labels, schema.scores):
+                strays = set(connection.execute(select(table.c.name)).scalars()) - set(names)
+                problems += [f"table {table.name} has rows of '{name}', which is no reference" for name in strays]
+            shared = set(connection.execute(select(public_suites.c.suite)).scalars())
+            missing = shared - set(connection.execute(select(suites.c.digest)).scalars())
+            problems += [f"public suite {digest[:15]}… is missing; add it again" for digest in missing]
+
+        return problems
+
+    def _misfits(self, connection: Connection, name: str) -> list[str]:
+        try:
+            rows = schema.derived_rows(self._get(connection, name))
+        except ProbeMatchError as error:
+            return [str(error)]
+        problems = []
+        for table, row in rows:
+            same_key = and_(*(column == row[column.name] for column in table.primary_key))
+            if connection.execute(select(table.c.sha256).where(same_key)).scalar() != row["sha256"]:
+                problems.append(f"{schema.label(table, row)} is missing or of another reference")
+
+        return problems
+
+    def _get(self, connection: Connection, name: str) -> Reference:
+        row = connection.execute(select(bodies).where(bodies.c.name == name)).mappings().first()
+        if row is None:
+            raise self._unknown(connection, name)
+        self._check(bodies, row)
+        suite = self._suite(connection, row["suite"])
+        body = storage.from_bytes(Body, row["data"], f"reference '{name}' in {self.name}")
+
+        return Reference(body.name, body.about, suite, body.answers, body.panel, body.public)
+
+    def _suite(self, connection: Connection, digest: str) -> ProbeSuite:
+        row = connection.execute(select(suites).where(suites.c.digest == digest)).mappings().first()
+        if row is None:
+            raise DatabaseError(f"suite {digest[:15]}… is missing from {self.name}; add its references again")
+        self._check(suites, row)
+
+        return storage.from_bytes(ProbeSuite, row["data"], f"suite {digest[:15]}… in {self.name}")
+
+    def _public(self, table: Table, spec: InputSpec) -> Sequence[RowMapping]:
+        with self.store.transaction() as connection:
+            digest = self._public_digest(connection, spec)
+            if digest is None:
+                return []
+            rows = connection.execute(select(table).where(table.c.suite == digest)).mappings().all()
+        for row in rows:
+            self._check(table, row)
+
+        return sorted(rows, key=lambda row: str(row["name"]))
+
+    def _public_digest(self, connection: Connection, spec: InputSpec) -> str | None:
+        """Of the suite for exactly this input, or for one that differs only in not naming its features."""
+        found: dict[str, str] = {}
+        for row in connection.execute(select(public_suites).order_by(public_suites.c.input)).mappings():
+            self._check(public_suites, row)
+            found[row["input"]] = row["suite"]
+        key = schema.input_key(spec)
+        if key in found:
+            return found[key]
+        for other, digest in found.items():
+            kind, shape, features = json.loads(other)
+            if spec.accepts(replace(spec, kind=kind, shape=tuple(shape), features=tuple(features))):
+                return digest
+
+        return None
+
+    def _forget(self, connection: Connection, name: str) -> None:
+        for table in (headers, bodies, schema.labels, schema.scores):
+            connection.execute(delete(table).where(table.c.name == name))
+
+    def _check(self, table: Table, row: RowMapping) -> None:
+        if not schema.intact(table, row):
+            raise DatabaseError(
+                f"{schema.label(table, row)} in {self.name} is damaged; find all damage with 'db verify', "
+                "then remove what is damaged and add it again"
+            )
+
+    def _unknown(self, connection: Connection, name: str) -> DatabaseError:
+        names = sorted(connection.execute(select(bodies.c.name)).scalars())
+        near = get_close_matches(name, names, n=3) or names[:8]
+        known = f"did you mean {', '.join(near)}?" if near else "it is empty; add a model with enroll"
+
+        return DatabaseError(f"no reference '{name}' in {self.name}; {known}")
+
+
+def _add_suite(connection: Connection, digest: str, data: bytes) -> None:
+    if connection.execute(select(suites.c.digest).where(suites.c.digest == digest)).first() is None:
+        table, row = sealed(suites, digest=digest, data=data)
+        connection.execute(insert(table).values(row))
+
+
+def _drop_unused(connection: Connection, digest: str) -> None:
+    asked = select(bodies.c.name).where(bodies.c.suite == digest).exists()
+    public = select(public_suites.c.input).where(public_suites.c.suite == digest).exists()
+    connection.execute(delete(suites).where(suites.c.digest == digest, ~asked, ~public))
