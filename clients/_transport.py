@@ -151,7 +151,10 @@ class Transport:
             encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in ("", "identity"):
                 raise TargetError(f"expected a plain answer from {url}, got encoding '{self._shown(encoding)[:40]}'")
-            return Reply(url, response.status_code, self._body(response, url))
+            reply = Reply(url, response.status_code, self._body(response, url))
+        if not reply.ok:
+            self._session.close()  # many servers hang up after an error; the next request must not meet that
+        return reply
 
     def _body(self, response: requests.Response, url: str) -> bytes:
         body = bytearray()
