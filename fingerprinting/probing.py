@@ -1,11 +1,14 @@
-"""What all probe generators share: turning inputs into a suite that carries the source's own answers."""
+"""
+What all probe generators share: the pool as numbers, the source's labels, and a suite that carries them.
+"""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from .collect import Client, ask
-from .errors import BadData
+from .errors import BadData, UsageError
 from .records import Pool, ProbeSuite
 
 
@@ -18,11 +21,11 @@ def suite_of(
     seed: int,
     **params: Any,
 ) -> ProbeSuite:
-    """A suite of the given inputs, clipped to the pool's bounds, with the source's labels as expected answers."""
+    """
+    A suite of the given inputs, clipped to the pool's bounds, with the source's labels as expected answers.
+    """
     if len(inputs) == 0:
-        raise BadData(
-            f"{generator} found no probe for {source.target} in a pool of {len(pool)}; use a larger pool"
-        )
+        raise BadData(f"{generator} found no probe for {source.target} in a pool of {len(pool)}; use a larger pool")
     if isinstance(inputs, np.ndarray):
         inputs = pool.spec.clip(inputs)
     answers = ask(source, inputs, pool.spec, classes=pool.classes)
@@ -39,3 +42,37 @@ def suite_of(
         classes=pool.classes,
         params=params,
     )
+
+
+def labels_of(source: Client, pool: Pool, inputs: np.ndarray | Sequence[str]) -> np.ndarray:
+    """int64 (m,): a model's labels for m inputs, asked in as few calls as it allows; m may be 0."""
+    if len(inputs) == 0:
+        return np.empty(0, np.int64)
+
+    return ask(source, inputs, pool.spec, classes=pool.classes, access="label").labels
+
+
+def numbers_of(generator: str, pool: Pool, kinds: Sequence[str]) -> np.ndarray:
+    """
+    float32 (n, *shape): the pool's rows moved into its bounds.
+
+    Raises UsageError where the generator does not work on this kind of input.
+    """
+    if pool.spec.kind not in kinds or not isinstance(pool.x, np.ndarray):
+        raise UsageError(
+            f"{generator} works on {' and '.join(kinds)} inputs, this pool holds {pool.spec.kind}; "
+            "use uniform, misclassified or rare"
+        )
+
+    return pool.spec.clip(pool.x)
+
+
+def distinct(inputs: np.ndarray) -> np.ndarray:
+    """
+    The inputs without repetitions, in their order of first appearance; (m, *shape) -> (at most m, *shape).
+    """
+    if len(inputs) == 0:
+        return inputs
+    _, first = np.unique(inputs.reshape(len(inputs), -1), axis=0, return_index=True)
+
+    return inputs[np.sort(first)]

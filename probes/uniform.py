@@ -1,4 +1,6 @@
-"""Rows drawn uniformly from the pool: natural inputs, and the baseline that every other generator must beat."""
+"""
+Rows drawn uniformly from the pool: natural inputs, and the baseline that every other generator must beat.
+"""
 
 import numpy as np
 from probe_match.fingerprinting.collect import Client
