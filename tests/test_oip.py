@@ -286,7 +286,7 @@ def test_what_is_sent_names_us_and_carries_the_key_home_only(monkeypatch: pytest
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
     monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
-    with peer(send(http(200, {}, "Set-Cookie: id=1"))) as server:
+    with peer(lambda connection, _: connection.sendall(http(200, {}, "Set-Cookie: id=1"))) as server:
         transport = Transport(timeout=2)
         transport.get(server.url)
         transport.get(server.url)
