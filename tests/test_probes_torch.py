@@ -7,35 +7,13 @@ import numpy as np
 import pytest
 import torch
 from probe_match.clients import function
-from probe_match.fingerprinting.collect import Answers
+from probe_match.clients.torch import TorchClient, wrap
 from probe_match.fingerprinting.errors import BadData, TargetError, UsageError
 from probe_match.fingerprinting.records import InputSpec, Pool
 from probe_match.probes import _gradient, adversarial, boundary
 from torch import nn
 
 GENERATORS = [boundary.generate, adversarial.generate]
-
-
-class Network:
-    """A torch module as a client with gradients."""
-
-    access = "scores"
-    classes: tuple[str, ...] = ()
-    shape = None
-    batch = 4096
-    device = torch.device("cpu")
-    target = "torch:network"
-
-    def __init__(self, module: nn.Module) -> None:
-        self.forward = module.eval()
-
-    def ask(self, inputs: np.ndarray) -> Answers:
-        """Logits of a batch."""
-        with torch.no_grad():
-            return Answers(None, self.forward(torch.from_numpy(inputs)).numpy())
-
-    def close(self) -> None:
-        """Nothing is held open."""
 
 
 @pytest.fixture(autouse=True)
@@ -48,7 +26,7 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def trained() -> tuple[Network, Pool]:
+def trained() -> tuple[TorchClient, Pool]:
     """A small network that tells four noisy patterns of 1 x 6 x 6 apart, and its images."""
     rng = np.random.default_rng(0)
     torch.manual_seed(0)
@@ -61,7 +39,7 @@ def trained() -> tuple[Network, Pool]:
         optimiser.zero_grad()
         nn.functional.cross_entropy(module(torch.from_numpy(x)), torch.from_numpy(y)).backward()
         optimiser.step()
-    network = Network(module)
+    network = wrap(module)
     assert (network.ask(x).scores.argmax(1) == y).mean() > 0.9
     return network, Pool(InputSpec("image", (1, 6, 6)), x, y)
 
@@ -72,7 +50,7 @@ def gap(scores: np.ndarray) -> np.ndarray:
     return ordered[:, -1] - ordered[:, -2]
 
 
-def test_boundary_probes_have_two_classes_almost_even(trained: tuple[Network, Pool]) -> None:
+def test_boundary_probes_have_two_classes_almost_even(trained: tuple[TorchClient, Pool]) -> None:
     """Most probes arrive, and the gap of their two largest logits is a fraction of a natural image's."""
     source, pool = trained
     suite = boundary.generate(source, pool, n=100, seed=0)
@@ -85,7 +63,7 @@ def test_boundary_probes_have_two_classes_almost_even(trained: tuple[Network, Po
     assert (gaps > 0.99 * suite.params["k"]).mean() > 0.9
 
 
-def test_a_larger_k_goes_deeper_into_the_other_class(trained: tuple[Network, Pool]) -> None:
+def test_a_larger_k_goes_deeper_into_the_other_class(trained: tuple[TorchClient, Pool]) -> None:
     """The margin asked for is the margin reached."""
     source, pool = trained
     suite = boundary.generate(source, pool, n=50, seed=0, k=3.0)
@@ -104,7 +82,7 @@ def test_the_objective_is_the_papers() -> None:
     assert boundary.objective(logits[:, :2], i, j, 0.5).tolist() == [2.5, 0.0, 0.0]
 
 
-def test_probes_do_not_influence_each_other(trained: tuple[Network, Pool]) -> None:
+def test_probes_do_not_influence_each_other(trained: tuple[TorchClient, Pool]) -> None:
     """One batch gives what an optimisation of each probe with torch's own Adam gives."""
     source, pool = trained
     start = torch.from_numpy(pool.x[:8])
@@ -119,7 +97,7 @@ def test_probes_do_not_influence_each_other(trained: tuple[Network, Pool]) -> No
 
 
 def one_by_one(
-    source: Network, start: torch.Tensor, i: torch.Tensor, j: torch.Tensor, k: float, iterations: int
+    source: TorchClient, start: torch.Tensor, i: torch.Tensor, j: torch.Tensor, k: float, iterations: int
 ) -> torch.Tensor:
     """The plain loop over one probe, as published implementations have it."""
     x = start.clone().requires_grad_()
@@ -135,7 +113,7 @@ def one_by_one(
     return x.detach()
 
 
-def test_unreachable_boundaries_are_an_error_with_advice(trained: tuple[Network, Pool]) -> None:
+def test_unreachable_boundaries_are_an_error_with_advice(trained: tuple[TorchClient, Pool]) -> None:
     """A margin no input can have leaves no probe, and the message says what to change."""
     source, pool = trained
 
@@ -144,7 +122,7 @@ def test_unreachable_boundaries_are_an_error_with_advice(trained: tuple[Network,
 
 
 @pytest.mark.parametrize("steps", [1, 10])
-def test_adversarial_probes_stay_near_and_fool_the_source(trained: tuple[Network, Pool], steps: int) -> None:
+def test_adversarial_probes_stay_near_and_fool_the_source(trained: tuple[TorchClient, Pool], steps: int) -> None:
     """Each is within eps of a pool row, most have another label than that row, and those come first."""
     source, pool = trained
     suite = adversarial.generate(source, pool, n=100, seed=0, eps=0.3, steps=steps)
@@ -161,7 +139,7 @@ def test_eps_is_in_widths_of_the_bounds() -> None:
     module = nn.Linear(2, 2, bias=False)
     module.weight.data = torch.tensor([[1.0, 1.0], [-1.0, -1.0]])
     pool = Pool(InputSpec("tabular", (2,), (-1.0, -10.0), (1.0, 10.0)), np.array([[0.5, 0.5]], np.float32))
-    suite = adversarial.generate(Network(module), pool, n=1, seed=0, eps=0.1, steps=1)
+    suite = adversarial.generate(wrap(module), pool, n=1, seed=0, eps=0.1, steps=1)
 
     assert suite.inputs[0] == pytest.approx([0.3, -1.5])
 
@@ -173,20 +151,17 @@ def test_categories_stay_as_they_are(generate: Callable[..., object]) -> None:
     spec = InputSpec("tabular", (3,), (-2.0, 0, -2), (2.0, 1, 2), (), ((), ("0", "1"), ()))
     x = np.random.default_rng(0).uniform(-1, 1, (50, 3)).astype(np.float32)
     x[:, 1] = x[:, 1] > 0
-
-    class Table(Network):
-        def ask(self, inputs: np.ndarray) -> Answers:
-            """Text codes as numbers."""
-            return super().ask(inputs.astype(np.float32))
-
-    suite = generate(Table(nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3))), Pool(spec, x), n=30, seed=0)
+    source = wrap(nn.Sequential(nn.Linear(3, 8), nn.Tanh(), nn.Linear(8, 3)))
+    numbers_of_texts = source.ask
+    source.ask = lambda rows: numbers_of_texts(rows.astype(np.float32))
+    suite = generate(source, Pool(spec, x), n=30, seed=0)
 
     assert set(suite.inputs[:, 1]) == {0.0, 1.0}
 
 
 @pytest.mark.parametrize("generate", GENERATORS)
 def test_a_source_without_gradient_is_told_what_works(
-    generate: Callable[..., object], trained: tuple[Network, Pool]
+    generate: Callable[..., object], trained: tuple[TorchClient, Pool]
 ) -> None:
     """The error is one line and names the generators that need labels only."""
     source = function.wrap(trained[0].ask)
@@ -199,22 +174,22 @@ def test_a_source_without_gradient_is_told_what_works(
 
 @pytest.mark.parametrize("generate", GENERATORS)
 def test_outputs_cut_off_from_the_gradient_are_an_error(
-    generate: Callable[..., object], trained: tuple[Network, Pool]
+    generate: Callable[..., object], trained: tuple[TorchClient, Pool]
 ) -> None:
     """A network that hides its gradient, or gives one number per input, is named as the cause."""
     source, pool = trained
-    hidden, single = Network(nn.Identity()), Network(nn.Sequential(nn.Flatten(), nn.Linear(36, 1)))
+    hidden, single = wrap(nn.Identity()), wrap(nn.Sequential(nn.Flatten(), nn.Linear(36, 1)))
     hidden.forward = lambda x: source.forward(x).detach()
 
     with pytest.raises(TargetError, match="without a gradient"):
         generate(hidden, pool, n=5, seed=0)
-    with pytest.raises(TargetError, match="two classes or more"):
+    with pytest.raises(TargetError, match=r"logits \(m, k\)"):
         generate(single, pool, n=5, seed=0)
 
 
 @pytest.mark.parametrize("generate", GENERATORS)
 def test_a_pool_larger_than_one_batch_changes_nothing(
-    generate: Callable[..., object], trained: tuple[Network, Pool], monkeypatch: pytest.MonkeyPatch
+    generate: Callable[..., object], trained: tuple[TorchClient, Pool], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Splitting for memory gives the same probes, but for rounding."""
     source, pool = trained
@@ -228,24 +203,24 @@ def test_a_pool_larger_than_one_batch_changes_nothing(
 
 
 @pytest.fixture(scope="module")
-def small_cnn() -> tuple[Network, torch.Tensor]:
+def small_cnn() -> tuple[TorchClient, torch.Tensor]:
     """Two strided convolutions, untrained, and 1,000 random images of 3 x 8 x 8."""
     torch.manual_seed(0)
     module = nn.Sequential(
         nn.Conv2d(3, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 16, 3, stride=2), nn.ReLU(),
         nn.Flatten(), nn.Linear(16, 10),
     )  # fmt: skip
-    return Network(module), torch.rand(1000, 3, 8, 8)
+    return wrap(module), torch.rand(1000, 3, 8, 8)
 
 
-def boundary_search(source: Network, x: torch.Tensor) -> None:
+def boundary_search(source: TorchClient, x: torch.Tensor) -> None:
     """20 iterations that no probe leaves early."""
     zero, one = torch.tensor(0.0), torch.tensor(1.0)
     i = torch.zeros(len(x), dtype=torch.long)
     boundary._optimise(source, x, i, i + 1, zero, one, torch.tensor(0.01), 1e6, 20)
 
 
-def adversarial_search(source: Network, x: torch.Tensor) -> None:
+def adversarial_search(source: TorchClient, x: torch.Tensor) -> None:
     """20 steps of PGD."""
     eps = torch.tensor(0.03)
     adversarial._ascend(source, x, x, x - eps, x + eps, eps, 20)
@@ -253,7 +228,7 @@ def adversarial_search(source: Network, x: torch.Tensor) -> None:
 
 @pytest.mark.parametrize("search", [boundary_search, adversarial_search])
 def test_a_thousand_probes_take_a_twentieth_of_the_time_of_one_by_one(
-    search: Callable[..., None], small_cnn: tuple[Network, torch.Tensor]
+    search: Callable[..., None], small_cnn: tuple[TorchClient, torch.Tensor]
 ) -> None:
     """
     1,000 probes in one batch, against the same iterations of the same code on single probes, in processor time.
