@@ -1,0 +1,143 @@
+"""
+Cheap model classes from which peers and shadows are made: scikit-learn for tables, text and flat data.
+
+A learner is trained on labels, or on score rows (probability extraction), and answers with labels and scores. Small
+torch networks for images live in `networks`.
+"""
+
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    ExtraTreesRegressor,
+    HistGradientBoostingClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+)
+from sklearn.base import clone
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.naive_bayes import MultinomialNB
+from sklearn.neural_network import MLPClassifier, MLPRegressor
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import SVC
+
+from .records import InputSpec
+
+Labels = np.ndarray  # int16 (m,)
+Scores = np.ndarray  # float16 (m, k)
+MAX_ROWS: Final = 6000  # more rows make peers slower, not more telling
+
+# Classifiers by name: a seed makes one. The spread of sizes keeps peers of one class from being each other's copies.
+CLASSIFIERS: Final[dict[str, Callable[[int], Any]]] = {
+    "forest": lambda s: RandomForestClassifier(40, min_samples_leaf=1 + s % 3, random_state=s),
+    "network": lambda s: MLPClassifier(
+        (32 << s % 2,), max_iter=40 + 20 * (s % 3), early_stopping=False, random_state=s
+    ),
+    "trees": lambda s: ExtraTreesClassifier(40, min_samples_leaf=1 + s % 2, random_state=s),
+    "boosting": lambda s: HistGradientBoostingClassifier(max_iter=30, random_state=s),
+    "linear": lambda s: LogisticRegression(C=10.0 ** (s % 3 - 1), max_iter=200),
+    "kernel": lambda s: SVC(C=[1.0, 5.0, 20.0][s % 3], random_state=s),
+}
+# Regressors on score rows, for probability extraction.
+REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
+    "forest": lambda s: RandomForestRegressor(40, max_features=0.4, random_state=s),
+    "network": lambda s: MLPRegressor(hidden_layer_sizes=(64,), max_iter=60, random_state=s),
+    "trees": lambda s: ExtraTreesRegressor(40, random_state=s),
+    "linear": lambda s: Ridge(1.0),
+}
+OWN: Final = "own"  # the source's own class, other seeds
+SCALED: Final = ("network", "linear", "kernel")
+TEXT: Final[dict[str, Callable[[int], Any]]] = {
+    "linear": CLASSIFIERS["linear"],
+    "bayes": lambda s: MultinomialNB(alpha=[0.1, 0.5, 1.0][s % 3]),
+    "network": CLASSIFIERS["network"],
+    "forest": CLASSIFIERS["forest"],
+}
+
+
+def names(spec: InputSpec, classes: int, rows: int) -> tuple[str, ...]:
+    """Learners that fit this input, without those that would be slow on it."""
+    if spec.kind in ("text", "chat"):
+        return tuple(TEXT)
+    slow = set()
+    if classes > 5:  # boosting grows one tree per class and round
+        slow.add("boosting")
+    if rows > 3000:  # kernels are quadratic in the rows
+        slow.add("kernel")
+    return tuple(name for name in CLASSIFIERS if name not in slow)
+
+
+def train(
+    learner: str,
+    spec: InputSpec,
+    x: np.ndarray | tuple[str, ...],
+    target: np.ndarray,
+    k: int,
+    seed: int,
+    own: Any = None,
+) -> Callable[[np.ndarray | tuple[str, ...]], tuple[Labels, Scores]]:
+    """
+    Fit one learner to labels (int (m,)) or score rows (float (m, k)); returns its answering function.
+
+    own: an unfitted scikit-learn estimator that the learner "own" stands for, the source's own class where it is at hand.
+    Classes that do not occur among the labels get score 0.
+    """
+    rng = np.random.default_rng(seed)
+    if len(x) > MAX_ROWS:
+        rows = rng.choice(len(x), MAX_ROWS, replace=False)
+        x = x[rows] if isinstance(x, np.ndarray) else tuple(x[i] for i in rows)
+        target = target[rows]
+    soft = target.ndim == 2
+    if learner == OWN and not soft:
+        model = _reseeded(own, seed)
+    elif soft:
+        estimator = REGRESSORS[learner if learner in REGRESSORS else "forest"](seed)
+    else:
+        estimator = (TEXT if spec.kind in ("text", "chat") else CLASSIFIERS)[learner](seed)
+    if learner != OWN or soft:
+        model = Pipeline([*_preparation(learner, spec), ("model", estimator)])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # an unconverged peer is an honest peer still
+        model.fit(_flat(x), target)
+
+    def answer(inputs: np.ndarray | tuple[str, ...]) -> tuple[Labels, Scores]:
+        if soft:
+            scores = np.clip(model.predict(_flat(inputs)), 0, None)
+        elif hasattr(model, "predict_proba"):
+            scores = np.zeros((len(inputs), k))
+            scores[:, model.classes_] = model.predict_proba(_flat(inputs))
+        else:
+            scores = np.eye(k)[model.predict(_flat(inputs))]
+        scores = scores / np.maximum(scores.sum(1, keepdims=True), 1e-9)
+        return scores.argmax(1).astype(np.int16), scores.astype(np.float16)
+
+    return answer
+
+
+def _flat(x: np.ndarray | tuple[str, ...]) -> Any:
+    return x.reshape(len(x), -1) if isinstance(x, np.ndarray) else list(x)
+
+
+def _preparation(learner: str, spec: InputSpec) -> list[tuple[str, Any]]:
+    if spec.kind in ("text", "chat"):
+        return [("words", TfidfVectorizer(sublinear_tf=True, max_features=20_000))]
+    steps: list[tuple[str, Any]] = []
+    if any(spec.categories):
+        from sklearn.compose import ColumnTransformer
+
+        encode = OneHotEncoder(handle_unknown="ignore", sparse_output=False)
+        steps.append(("columns", ColumnTransformer([("values", encode, ~spec.numeric)], remainder="passthrough")))
+    if learner in SCALED:
+        steps.append(("scale", StandardScaler()))
+    return steps
+
+
+def _reseeded(estimator: Any, seed: int) -> Any:
+    fresh = clone(estimator)
+    seeds = {name: seed % (1 << 31) for name in fresh.get_params() if name.split("__")[-1] == "random_state"}
+    return fresh.set_params(**seeds)

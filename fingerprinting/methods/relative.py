@@ -1,0 +1,109 @@
+"""
+Two-pool likelihood ratio: is the suspect nearer to the source than honest peers are? The default method.
+
+The score is log P(labels | derived) - log P(labels | peer), both learnt at enrolment from shadows and peers (see
+`likelihood`), in standard deviations above honest peers that neither chose the probes nor fitted the likelihoods.
+Raw similarity never decides: an honest model of the same data can agree more than a stolen copy does.
+"""
+
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+
+from ..calibration import PValues, p_values
+from ..errors import NoAnswers
+from ..likelihood import Mixtures, fit_mixtures, log_ratio
+from ..records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
+
+READS: Final = {"label"}
+FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
+
+
+def represent(responses: Responses, suite: ProbeSuite) -> Signature:
+    """The label per probe."""
+    return Signature("relative", suite.digest, responses.label, responses.answered)
+
+
+class Scale:
+    """
+    One reference's measure of how derived a suspect looks, on the probes the suspect has answered so far.
+
+    reference: one with a panel. rows: int (t,), the suite's probes in the order in which they were answered.
+    """
+
+    def __init__(self, reference: Reference, rows: np.ndarray) -> None:
+        if reference.panel is None:
+            raise NoAnswers(f"reference '{reference.name}' has no peers; enroll it with --pool to train some")
+        self.panel: Panel = reference.panel
+        self.rows = rows
+        self.source = reference.answers.label[rows]
+        self.k = _classes(reference)
+
+    @cached_property
+    def mixtures(self) -> Mixtures:
+        """Likelihoods of the rows' answers, from the peers and shadows set aside for estimating."""
+        peers = self.panel.rows("peer", "estimate")
+        shadows = self.panel.rows("shadow", "estimate")
+        if len(shadows) < FEW_SHADOWS:
+            shadows = self.panel.rows("shadow")
+        return fit_mixtures(self.source, self._labels(peers), self._labels(shadows), self.k)
+
+    @cached_property
+    def peers(self) -> np.ndarray:
+        """float64 (p,): log-likelihood ratios of the honest peers set aside for calibration."""
+        rows = self.panel.rows("peer", "calibrate")
+        return log_ratio(self._labels(rows), self.source, self.mixtures)[:, -1]
+
+    @cached_property
+    def shadows(self) -> np.ndarray:
+        """float64 (s,): log-likelihood ratios of the shadows, for the share of copies these probes find."""
+        return log_ratio(self._labels(self.panel.rows("shadow")), self.source, self.mixtures)[:, -1]
+
+    def llr(self, labels: np.ndarray) -> float:
+        """Log-likelihood ratio of a suspect's labels to the rows; int (t,), UNANSWERED says nothing. Nats."""
+        return float(log_ratio(labels[None], self.source, self.mixtures)[0, -1])
+
+    def score(self, llr: float) -> float:
+        """A log-likelihood ratio in standard deviations above the calibration peers' mean."""
+        peers = self.peers
+        spread = float(peers.std(ddof=1)) if len(peers) > 1 else 1.0
+        return (llr - float(peers.mean() if len(peers) else 0.0)) / max(spread, 1e-9)
+
+    def p_values(self, llr: float) -> PValues:
+        """
+        How often an honest peer would score as much; the predictive one for the worse of two kinds of peers.
+
+        Peers that saw the probes' own data are counted apart from peers that did not: an honest suspect may be either.
+        """
+        pooled = p_values(llr, self.peers)
+        roles = np.array([self.panel.roles[i] for i in self.panel.rows("peer", "calibrate")])
+        groups = [self.peers[roles == role] for role in ("peer", "same-data peer")]
+        worst = max((p_values(llr, group).predictive for group in groups if len(group) >= 8), default=0.0)
+
+        return PValues(max(pooled.predictive, worst), pooled.conformal)
+
+    def nearest_peer(self) -> tuple[str, float]:
+        """Name and score of the calibration peer that looks most derived."""
+        rows = self.panel.rows("peer", "calibrate")
+        best = int(self.peers.argmax())
+        return self.panel.names[rows[best]], self.score(float(self.peers[best]))
+
+    def _labels(self, models: np.ndarray) -> np.ndarray:
+        return self.panel.labels[models][:, self.rows].astype(np.int64)
+
+
+def scale(reference: Reference, labels: np.ndarray) -> Scale:
+    """The scale over the answered probes; labels: int64 (n,) over the reference's suite. Raises NoAnswers if none."""
+    rows = np.flatnonzero(labels != UNANSWERED)
+    if len(rows) == 0:
+        raise NoAnswers(f"none of the {len(labels)} probes was answered; collect again")
+    return Scale(reference, rows)
+
+
+def _classes(reference: Reference) -> int:
+    highest = int(reference.answers.labels.max())
+    if reference.panel is not None:
+        highest = max(highest, int(reference.panel.labels.max()))
+    scores = reference.answers.scores
+    return max(highest + 1, 2 if scores is None else scores.shape[2], len(reference.suite.classes))

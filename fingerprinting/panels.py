@@ -1,0 +1,248 @@
+"""
+Peers and shadows, trained on purpose: what honest models and stolen copies of this source would answer.
+
+Peers are honest: other model classes, seeds and halves of the pool, fitted to true labels. Shadows are derived: fitted
+to the source's labels or scores on inputs that are no candidates for probes, or the source itself with noise on its
+input, its answers flipped or its scores rounded. Each model is trained, asked and forgotten; only answers are kept.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from joblib import Parallel, delayed
+
+from . import learners
+from .collect import Asked, Client, Progress, ask
+from .records import Panel, Pool
+
+Inputs = np.ndarray | tuple[str, ...]
+Target = Literal["truth", "label", "scores", "flipped"]
+USES = ("select", "estimate", "calibrate", "calibrate")
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """
+    What peers and shadows are made from.
+
+    train: labelled rows that are no probe candidates; held: labelled rows that are. answers: the source's answers to
+    the rows of train. log: unlabelled inputs the source was asked, with its answers, and with the labels that a vote of
+    honest models gives them; None without a log. k: classes.
+    own: an unfitted scikit-learn estimator of the source's own class, None where the source is not at hand.
+    """
+
+    train: Pool
+    held: Pool
+    answers: Asked
+    log: Inputs | None
+    log_answers: Asked | None
+    log_truth: np.ndarray | None
+    k: int
+    own: Any = None
+
+    @property
+    def learners(self) -> tuple[str, ...]:
+        """Model classes to rotate through, the source's own first where it is known."""
+        own = () if self.own is None else (learners.OWN,)
+        return own + learners.names(self.train.spec, self.k, len(self.train))
+
+
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One model to train: its rows (of train, of held, of the log) and what it learns to answer."""
+
+    name: str
+    role: str
+    use: str
+    learner: str
+    target: Target
+    seed: int
+    train: np.ndarray
+    held: np.ndarray
+    log: np.ndarray
+
+
+def plan_peers(material: Material, count: int, seed: int) -> list[Plan]:
+    """
+    Honest models in turn: on rows of train, of held ("same-data": the rows probes come from), of both, and of the log
+    under the labels that other honest models vote for: an honest model may know the very inputs a thief asked about.
+
+    Model classes rotate within each use (select, estimate, calibrate), so that no use lacks one.
+    """
+    rng = np.random.default_rng([seed, 1])
+    n, h = len(material.train), len(material.held)
+    names = material.learners
+    logged = 0 if material.log_truth is None else len(material.log_truth)
+    kinds = ("other half", "same half", "both halves", "both halves and log")[: 4 if logged else 3]
+    plans = []
+    for i in range(count):
+        learner, kind = names[i % len(names)], kinds[(i // len(names)) % len(kinds)]
+        share = rng.uniform(0.5, 1.0)
+        plans.append(
+            Plan(
+                name=f"peer {i + 1} ({learner}, {kind})",
+                role="peer" if kind == "other half" else "same-data peer",
+                use=USES[(i + i // len(USES)) % len(USES)],
+                learner=learner,
+                target="truth",
+                seed=int(rng.integers(1 << 31)),
+                train=_some(rng, n, 0.0 if kind == "same half" else share),
+                held=_some(rng, h, 0.0 if kind == "other half" else share),
+                log=_some(rng, logged, share if kind.endswith("log") else 0.0),
+            )
+        )
+    return plans
+
+
+def plan_shadows(material: Material, count: int, seed: int) -> list[Plan]:
+    """Stolen copies in turn: label extraction, probability extraction (where scores are given), flipped labels."""
+    rng = np.random.default_rng([seed, 2])
+    n = len(material.train)
+    logged = 0 if material.log is None else len(material.log)
+    names = material.learners
+    soft = material.answers.scores is not None and material.train.spec.kind not in ("text", "chat")
+    targets: tuple[Target, ...] = ("label", "scores" if soft else "label", "label", "flipped")
+    plans = []
+    for i in range(count):
+        learner, target = names[i % len(names)], targets[(i + i // len(names)) % len(targets)]
+        plans.append(
+            Plan(
+                name=f"shadow {i + 1} ({learner}, {target} extraction)",
+                role="shadow",
+                use=USES[i % 2],
+                learner=learner,
+                target=target,
+                seed=int(rng.integers(1 << 31)),
+                train=_some(rng, n, rng.uniform(0.4, 1.0)),
+                held=np.zeros(0, int),
+                log=_some(rng, logged, rng.uniform(0.4, 1.0)),
+            )
+        )
+    return plans
+
+
+def train_panel(
+    material: Material,
+    plans: list[Plan],
+    candidates: Inputs,
+    *,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Panel:
+    """Train every planned model and keep its answers to the candidates. jobs: processes, through joblib."""
+    work = (delayed(_answer)(plan, material, candidates) for plan in plans)
+    answers = []
+    for answer in Parallel(n_jobs=jobs, return_as="generator")(work):
+        answers.append(answer)
+        if progress is not None:
+            progress(1)
+    keep_scores = material.k <= 100  # scores of a thousand classes would fill the database
+    return Panel(
+        names=tuple(plan.name for plan in plans),
+        roles=tuple(plan.role for plan in plans),
+        uses=tuple(plan.use for plan in plans),
+        labels=np.stack([labels for labels, _ in answers]),
+        scores=np.stack([scores for _, scores in answers]) if keep_scores else None,
+    )
+
+
+def vote(train: Pool, held: Pool, inputs: Inputs, k: int, seed: int) -> np.ndarray:
+    """Labels that one honest model of each class, fitted to all labelled rows, votes for; int64 (n,)."""
+    assert train.y is not None
+    assert held.y is not None
+    x, y = _together([train.x, held.x]), np.concatenate([train.y, held.y])
+    names = learners.names(train.spec, k, len(train))
+    ballots = [learners.train(name, train.spec, x, y, k, seed)(inputs)[1].astype(float) for name in names]
+
+    return np.asarray(np.sum(ballots, 0).argmax(1), np.int64)
+
+
+def disturbed_source(source: Client, material: Material, candidates: Inputs, answers: Asked, seed: int) -> Panel:
+    """
+    The source itself, lightly disguised: noise on its inputs, one in ten answers flipped, scores rounded.
+
+    answers: the source's own to the candidates; only the noisy inputs are asked anew.
+    """
+    rng = np.random.default_rng([seed, 3])
+    k, n = material.k, len(candidates)
+    labels = [answers.labels, np.where(rng.random(n) < 0.1, rng.integers(0, k, n), answers.labels)]
+    names = ["shadow (copy)", "shadow (answers flipped)"]
+    if isinstance(candidates, np.ndarray):
+        spec = material.train.spec
+        width = candidates.reshape(n, -1).std(0).reshape(spec.shape) * (
+            spec.numeric.reshape(spec.shape) if spec.kind == "tabular" else 1.0
+        )
+        for strength in (0.05, 0.15):
+            moved = spec.clip(candidates + rng.normal(0, strength, candidates.shape) * width)
+            labels.append(ask(source, moved, spec, classes=material.train.classes).labels)
+            names.append(f"shadow (input noise {strength:g})")
+    m = len(labels)
+    scores = None
+    if answers.scores is not None and k <= 100:
+        scores = np.stack([np.round(answers.scores, 1 + i % 2) for i in range(m)]).astype(np.float16)
+    return Panel(
+        tuple(names),
+        ("shadow",) * m,
+        tuple(USES[i % 2] for i in range(m)),
+        np.stack(labels).astype(np.int16),
+        scores,
+    )
+
+
+def join(panels: list[Panel]) -> Panel:
+    """Several panels over the same probes as one; scores are kept only where all have them."""
+    scores = [panel.scores for panel in panels]
+    whole = all(s is not None for s in scores)
+    return Panel(
+        sum((p.names for p in panels), ()),
+        sum((p.roles for p in panels), ()),
+        sum((p.uses for p in panels), ()),
+        np.concatenate([p.labels for p in panels]),
+        np.concatenate([s for s in scores if s is not None]) if whole else None,
+    )
+
+
+def _some(rng: np.random.Generator, n: int, share: float) -> np.ndarray:
+    return rng.permutation(n)[: round(share * n)]
+
+
+def _answer(plan: Plan, material: Material, candidates: Inputs) -> tuple[np.ndarray, np.ndarray]:
+    train, held = material.train, material.held
+    parts: list[tuple[Inputs, np.ndarray]] = []
+    if plan.target == "truth":
+        assert train.y is not None
+        assert held.y is not None
+        parts = [(train.take(plan.train).x, train.y[plan.train]), (held.take(plan.held).x, held.y[plan.held])]
+        if material.log is not None and material.log_truth is not None:
+            parts.append((_rows(material.log, plan.log), material.log_truth[plan.log]))
+    else:
+        parts = [(train.take(plan.train).x, _stolen(material.answers, plan)[plan.train])]
+        if material.log is not None and material.log_answers is not None:
+            parts.append((_rows(material.log, plan.log), _stolen(material.log_answers, plan)[plan.log]))
+    x = _together([inputs for inputs, _ in parts])
+    y = np.concatenate([target for _, target in parts])
+    if plan.target == "flipped":
+        rng = np.random.default_rng(plan.seed)
+        y = np.where(rng.random(len(y)) < 0.1, rng.integers(0, material.k, len(y)), y)
+    if y.ndim == 1 and len(np.unique(y)) < 2:  # a pool half can miss all but one class: nothing to learn
+        constant = np.full(len(candidates), y[0] if len(y) else 0, np.int16)
+        return constant, np.eye(material.k, dtype=np.float16)[constant]
+    answer: Callable[[Inputs], tuple[np.ndarray, np.ndarray]]
+    answer = learners.train(plan.learner, train.spec, x, y, material.k, plan.seed, material.own)
+    return answer(candidates)
+
+
+def _stolen(answers: Asked, plan: Plan) -> np.ndarray:
+    return answers.scores if plan.target == "scores" and answers.scores is not None else answers.labels
+
+
+def _rows(inputs: Inputs, rows: np.ndarray) -> Inputs:
+    return inputs[rows] if isinstance(inputs, np.ndarray) else tuple(inputs[i] for i in rows)
+
+
+def _together(parts: list[Inputs]) -> Inputs:
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate([np.asarray(part) for part in parts])
+    return tuple(text for part in parts for text in part)

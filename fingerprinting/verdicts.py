@@ -1,0 +1,114 @@
+"""
+From scores to one of four verdicts, and the sentence that says why.
+
+A verdict speaks of where answers came from, never of who holds which weights.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from .calibration import ENOUGH, PValues, corrected
+from .records import UNANSWERED, Decision
+
+MIN_ANSWERED: Final = 8  # below this nothing is decided
+MIN_COVERAGE: Final = 0.8  # below this a suspect is dodging, and silence is not innocence
+EARLY_SHARE: Final = 0.2  # of alpha, shared by the looks before the last
+
+
+class Evidence(NamedTuple):
+    """
+    What is known about one reference after its probes.
+
+    p: not yet corrected for the references searched. beats_all: scores above every calibration peer. power: share of
+    the reference's shadows that these probes find at alpha.
+    """
+
+    reference: str
+    score: float
+    llr: float
+    p: PValues
+    beats_all: bool
+    peers: int
+    agreement: float
+    power: float
+    nearest_peer: tuple[str, float] | None
+
+
+def look_weight(look: int, looks: int) -> float:
+    """What a p-value is multiplied by at one of several looks, so that all looks together spend alpha once."""
+    if looks == 1:
+        return 1.0
+    return 1 / (1 - EARLY_SHARE) if look == looks - 1 else (looks - 1) / EARLY_SHARE
+
+
+def deciding_p(evidence: Evidence, searched: int, alpha: float) -> tuple[float, float]:
+    """
+    The p-value that decides and the conformal one, both corrected for the references searched.
+
+    The conformal one decides where enough peers stand behind it to reach alpha at all.
+    """
+    conformal = corrected(evidence.p.conformal, searched)
+    predictive = corrected(evidence.p.predictive, searched)
+    reachable = corrected(1 / (evidence.peers + 1), searched) <= alpha
+    decides = conformal if evidence.peers >= ENOUGH and reachable else predictive
+
+    return decides, conformal
+
+
+def is_match(evidence: Evidence, searched: int, alpha: float) -> bool:
+    """Whether a match may be named: the deciding p-value is small enough and no honest peer stands higher."""
+    return deciding_p(evidence, searched, alpha)[0] <= alpha and evidence.beats_all and evidence.llr > 0
+
+
+def decide(
+    best: Evidence | None, labels: np.ndarray, source: np.ndarray, sent: int, searched: int, alpha: float
+) -> tuple[Decision, str]:
+    """
+    The verdict on the best reference. labels, source: int (n,) over the probes sent, UNANSWERED included.
+
+    Returns the decision and one sentence.
+    """
+    answered = int((labels != UNANSWERED).sum())
+    if best is None:
+        return "inconclusive", "No reference in the database takes inputs of this kind."
+    if sent and answered / sent < MIN_COVERAGE:
+        return (
+            "evasion suspected",
+            f"Only {answered} of {sent} probes were answered, and silence says nothing about where a model comes from.",
+        )
+    if answered < MIN_ANSWERED:
+        return (
+            "inconclusive",
+            f"Only {answered} answers came; at least {MIN_ANSWERED} are needed to decide anything.",
+        )
+    if len(np.unique(labels[labels != UNANSWERED])) == 1 and len(np.unique(source)) > 2:
+        return (
+            "evasion suspected",
+            f"All {answered} probes got one and the same answer, which no known model does.",
+        )
+
+    p, _ = deciding_p(best, searched, alpha)
+    among = f" among {searched} references" if searched > 1 else ""
+    if is_match(best, searched, alpha):
+        return (
+            "match",
+            f"The responses came from '{best.reference}' or a copy of it: they agree on {best.agreement:.0%} of {answered} "
+            f"probes chosen to tell copies from honest models, which an honest model does with probability {p:.2g}{among}.",
+        )
+    power = f"these probes find {best.power:.0%} of the copies made on purpose"
+    if best.peers < 2:
+        return (
+            "inconclusive",
+            "There are not enough honest models to compare with; enroll with --pool, or more references.",
+        )
+    if best.llr < 0:
+        return (
+            "no match",
+            f"The responses look like those of an honest model: nearest is '{best.reference}' with p = {p:.2g}{among}; {power}.",
+        )
+    return (
+        "inconclusive",
+        f"The responses are nearer to '{best.reference}' than most honest models are, but p = {p:.2g} does not reach "
+        f"{alpha:g}{among}; {power}.",
+    )
