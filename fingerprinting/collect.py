@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
-from .errors import TargetError, UsageError
+from .errors import SuiteMismatch, TargetError, UsageError
 from .records import UNANSWERED, Access, InputSpec, ProbeSuite, Responses
 
 Progress = Callable[[int], None]  # called with the number of probes just answered
@@ -83,11 +83,15 @@ def ask(
         scores.append(checked.scores)
         if progress is not None:
             progress(len(part))
-    keep = access != "label" and all(s is not None for s in scores)
+    if not labels:
+        return Asked(np.zeros(0, np.int64), None)
+    given = [s for s in scores if s is not None]
+    keep = access != "label" and len(given) == len(scores)
+    widths = {s.shape[1] for s in given}
+    if keep and len(widths) > 1:
+        raise TargetError(f"expected the same number of scores for all inputs from {client.target}, got {widths}")
 
-    return Asked(
-        np.concatenate(labels), np.concatenate([s for s in scores if s is not None]) if keep else None
-    )
+    return Asked(np.concatenate(labels), np.concatenate(given) if keep else None)
 
 
 def collect(
@@ -110,7 +114,7 @@ def collect(
         raise UsageError(f"repeats must be at least 1, got {repeats}")
     require_fit(client, suite.spec)
     n = len(suite)
-    order = np.arange(n) if rows is None else np.asarray(rows)
+    order = np.arange(n) if rows is None else np.asarray(rows, np.int64)
     order = np.repeat(order, repeats)
     slot = np.tile(np.arange(repeats), len(order) // repeats)
     if rng is not None:
@@ -146,9 +150,7 @@ def collect(
 def require_fit(client: Client, spec: InputSpec) -> None:
     """Raise TargetError where a model is known to take another input shape."""
     if client.shape is not None and tuple(client.shape) != spec.shape:
-        raise TargetError(
-            f"{client.target} takes inputs of shape {tuple(client.shape)}, the probes are {spec.shape}"
-        )
+        raise TargetError(f"{client.target} takes inputs of shape {tuple(client.shape)}, the probes are {spec.shape}")
 
 
 def check(answers: Answers, m: int, classes: Sequence[str], client: Client) -> Asked:
@@ -156,16 +158,15 @@ def check(answers: Answers, m: int, classes: Sequence[str], client: Client) -> A
     Raw answers as label indices and score rows, or TargetError saying what does not fit.
 
     Scores that are probabilities are kept as they are; anything else (logits, votes) goes through a softmax, so that
-    scores of different models can be compared. A row of NaN is one unanswered probe.
+    scores of different models can be compared. NaN is an error: a model that breaks is not one that refuses.
     """
     scores = None if answers.scores is None else _scores(np.asarray(answers.scores), m, classes, client)
     if answers.labels is not None:
         return Asked(_labels(np.asarray(answers.labels), m, classes, client), scores)
     if scores is None:
         raise TargetError(f"{client.target} answered neither labels nor scores")
-    answered = ~np.isnan(scores).any(1)
 
-    return Asked(np.where(answered, np.nan_to_num(scores).argmax(1), UNANSWERED), scores)
+    return Asked(scores.argmax(1).astype(np.int64), scores)
 
 
 def _labels(labels: np.ndarray, m: int, classes: Sequence[str], client: Client) -> np.ndarray:
@@ -178,9 +179,7 @@ def _labels(labels: np.ndarray, m: int, classes: Sequence[str], client: Client) 
         found = [index.get(_name(label)) for label in labels.tolist()]
         if None in found:
             stranger = labels.tolist()[found.index(None)]
-            raise TargetError(
-                f"{client.target} answered the label {stranger!r}; known are {', '.join(classes[:12])}"
-            )
+            raise TargetError(f"{client.target} answered the label {stranger!r}; known are {', '.join(classes[:12])}")
         return np.array(found, np.int64)
     if labels.dtype.kind in "US" or labels.dtype == object:
         shown = _name(labels[0])[:40]
@@ -191,6 +190,8 @@ def _labels(labels: np.ndarray, m: int, classes: Sequence[str], client: Client) 
                 f"expected integer labels or probabilities from {client.target}, got the text {shown!r}; "
                 "enroll with a pool whose labels are those names"
             ) from None
+    if labels.dtype.kind not in "biuf":
+        raise TargetError(f"expected integer labels from {client.target}, got {labels.dtype}")
     if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
         raise TargetError(f"expected integer labels from {client.target}, got {labels[:3].tolist()}")
     if (labels < 0).any() or (labels > 32_000).any():
@@ -210,39 +211,45 @@ def _name(label: object) -> str:
 
 
 def _scores(scores: np.ndarray, m: int, classes: Sequence[str], client: Client) -> np.ndarray:
-    if scores.ndim == 1 and scores.shape == (m,):
-        scores = np.stack([1 - scores, scores], 1)  # the one probability of a binary classifier
-    if scores.ndim != 2 or len(scores) != m:
-        raise TargetError(
-            f"expected {m} rows of scores from {client.target}, got an answer of shape {scores.shape}"
-        )
     if scores.dtype.kind not in "fiu":
         raise TargetError(f"expected numbers as scores from {client.target}, got {scores.dtype}")
-    scores = scores.astype(np.float32)
+    if scores.shape == (m, 1):
+        scores = scores[:, 0]
+    if scores.shape == (m,):
+        scores = np.stack([1 - scores, scores], 1)  # the one probability of a binary classifier
+    if scores.ndim != 2 or len(scores) != m or scores.shape[1] == 0:
+        raise TargetError(f"expected {m} rows of scores from {client.target}, got an answer of shape {scores.shape}")
+    with np.errstate(over="ignore"):  # too large for float32 is infinite, and said so below
+        scores = scores.astype(np.float32)
     bad = ~np.isfinite(scores).all(1)
     if bad.any():
         where = int(np.flatnonzero(bad)[0])
-        raise TargetError(
-            f"{client.target} answered NaN or infinity ({int(bad.sum())} of {m} rows, first at {where})"
-        )
+        raise TargetError(f"{client.target} answered NaN or infinity ({int(bad.sum())} of {m} rows, first at {where})")
+    scores = _as_probabilities(scores, client)
     if classes and client.classes and tuple(client.classes) != tuple(classes):
-        column = {name: j for j, name in enumerate(client.classes)}
-        strangers = [name for name in client.classes if name not in classes]
-        if strangers:
-            raise TargetError(
-                f"{client.target} scores the class {strangers[0]!r}; known are {', '.join(classes[:12])}"
-            )
-        spread = np.zeros((m, len(classes)), np.float32)
-        for i, name in enumerate(classes):
-            if name in column:
-                spread[:, i] = scores[:, column[name]]
-        scores = spread
+        scores = _reordered(scores, classes, client)
     if classes and scores.shape[1] != len(classes):
-        raise TargetError(
-            f"expected scores for {len(classes)} classes from {client.target}, got {scores.shape[1]}"
-        )
+        raise TargetError(f"expected scores for {len(classes)} classes from {client.target}, got {scores.shape[1]}")
 
-    return _as_probabilities(scores, client)
+    return scores
+
+
+def _reordered(scores: np.ndarray, classes: Sequence[str], client: Client) -> np.ndarray:
+    """Columns in the order of `classes`, 0 where the model does not know a class."""
+    if scores.shape[1] != len(client.classes):
+        raise TargetError(
+            f"expected scores for the {len(client.classes)} classes of {client.target}, got {scores.shape[1]}"
+        )
+    column = {name: j for j, name in enumerate(client.classes)}
+    strangers = [name for name in client.classes if name not in classes]
+    if strangers:
+        raise TargetError(f"{client.target} scores the class {strangers[0]!r}; known are {', '.join(classes[:12])}")
+    spread = np.zeros((len(scores), len(classes)), np.float32)
+    for i, name in enumerate(classes):
+        if name in column:
+            spread[:, i] = scores[:, column[name]]
+
+    return spread
 
 
 def _as_probabilities(scores: np.ndarray, client: Client) -> np.ndarray:
@@ -259,3 +266,25 @@ def _as_probabilities(scores: np.ndarray, client: Client) -> np.ndarray:
     expd = np.exp(shifted)
 
     return np.asarray(expd / expd.sum(1, keepdims=True), np.float32)
+
+
+def merge(first: Responses, second: Responses) -> Responses:
+    """Two rounds of answers to one suite as one; where both answered a probe, the first answer stands."""
+    if first.suite != second.suite:
+        raise SuiteMismatch(
+            f"answers to suite {first.suite[:15]}… and {second.suite[:15]}… cannot be merged; collect again"
+        )
+    kept = first.answered
+    scores = None
+    if first.scores is not None and second.scores is not None:
+        scores = np.where(kept[:, None, None], first.scores, second.scores)
+
+    return Responses(
+        suite=first.suite,
+        target=first.target,
+        access="label" if scores is None else "scores",
+        labels=np.where(kept[:, None], first.labels, second.labels),
+        scores=scores,
+        latency=np.where(np.isnan(first.latency), second.latency, first.latency),
+        sent=first.sent + second.sent,
+    )

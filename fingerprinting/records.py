@@ -47,9 +47,9 @@ class InputSpec:
         width = int(np.prod(self.shape)) if self.shape else 0
         for name, bound in (("low", self.low), ("high", self.high)):
             if len(bound) not in (1, width) or not np.isfinite(bound).all():
-                raise BadData(
-                    f"{name} must be one finite number or one per feature ({width}), got {len(bound)}"
-                )
+                raise BadData(f"{name} must be one finite number or one per feature ({width}), got {len(bound)}")
+        if (np.asarray(self.low) > np.asarray(self.high)).any():
+            raise BadData(f"expected bounds as lowest and highest, got {self.low[:3]} and {self.high[:3]}; swap them")
         if self.features and len(self.features) != width:
             raise BadData(f"expected {width} feature names, got {len(self.features)}")
         if self.categories and len(self.categories) != width:
@@ -197,9 +197,7 @@ class Responses:
         if self.labels.ndim != 2 or self.labels.dtype != np.int64:
             raise BadData(f"expected int64 labels (n, r), got {self.labels.dtype} {self.labels.shape}")
         if self.scores is not None and (self.scores.ndim != 3 or self.scores.shape[:2] != self.labels.shape):
-            raise BadData(
-                f"expected scores (n, r, k) for labels {self.labels.shape}, got {self.scores.shape}"
-            )
+            raise BadData(f"expected scores (n, r, k) for labels {self.labels.shape}, got {self.scores.shape}")
 
     @cached_property
     def answered(self) -> np.ndarray:
@@ -277,6 +275,10 @@ class Panel:
     def __post_init__(self) -> None:
         if not len(self.names) == len(self.roles) == len(self.uses) == len(self.labels):
             raise BadData("a panel needs one name, role, use and row of answers per model")
+        if self.labels.ndim != 2 or self.labels.dtype.kind != "i":
+            raise BadData(f"expected integer labels (models, n), got {self.labels.dtype} {self.labels.shape}")
+        if self.scores is not None and (self.scores.ndim != 3 or self.scores.shape[:2] != self.labels.shape):
+            raise BadData(f"expected scores (models, n, k) for labels {self.labels.shape}, got {self.scores.shape}")
 
     def rows(self, role: str, *uses: str) -> np.ndarray:
         """Int (m,): indices of the models whose role ends with `role` and whose use is among `uses` (any if none)."""
@@ -307,11 +309,13 @@ class Reference:
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable() or len(self.name) > 200:
-            raise BadData(
-                f"a reference needs a printable name of at most 200 characters, got {self.name[:40]!r}"
-            )
+            raise BadData(f"a reference needs a printable name of at most 200 characters, got {self.name[:40]!r}")
         if self.answers.suite != self.suite.digest:
             raise BadData(f"reference '{self.name}' holds answers to another suite; enroll it again")
+        n = len(self.suite)
+        answered = {len(self.answers.labels), n if self.panel is None else self.panel.labels.shape[1]}
+        if answered != {n}:
+            raise BadData(f"expected answers of reference '{self.name}' to {n} probes, got {sorted(answered)}")
 
 
 @dataclass(frozen=True)
@@ -335,7 +339,8 @@ class Match:
 class Verdict:
     """
     The answer. matches: every comparable reference, best first. coverage: share of the probes sent that were answered.
-    nearest_peer: name and score of the honest model closest to the best reference.
+    nearest_peer: name and score of the honest model closest to the best reference. honest, derived: scores of the peers
+    and of the copies made on purpose, on the same probes, for plots.
     """
 
     target: str
@@ -354,3 +359,5 @@ class Verdict:
     cohort: int
     nearest_peer: tuple[str, float] | None
     why: str
+    honest: tuple[float, ...] = ()
+    derived: tuple[float, ...] = ()

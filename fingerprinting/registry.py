@@ -14,7 +14,7 @@ from typing import Final
 from .errors import MissingPackage, UsageError
 
 # What to install when a plug-in's own import fails: package -> extra.
-EXTRAS: Final = {"torch": "torch", "onnxruntime": "onnx", "skops": "sklearn", "matplotlib": "plots"}
+EXTRAS: Final = {"torch": "torch", "onnxruntime": "onnx", "skops": "sklearn"}
 
 
 def available(folder: str) -> list[str]:
@@ -30,7 +30,7 @@ def load(folder: str, name: str) -> ModuleType:
 
     Raises UsageError for an unknown name and MissingPackage where an optional package is absent.
     """
-    if "." in name:
+    if "." in name and not name.startswith("."):
         return _import(name, name)
     names = available(folder)
     if name.replace("-", "_") not in names:
@@ -48,7 +48,7 @@ def _import(module: str, name: str) -> ModuleType:
         if package in EXTRAS:
             extra = EXTRAS[package]
             raise MissingPackage(f"{name} needs {package}: pip install 'probe-match[{extra}]'") from error
-        if package == module.split(".")[0]:
+        if error.name and f"{module}.".startswith(f"{error.name}."):
             raise UsageError(
                 f"no module '{module}'; expected the dotted name of a module on the Python path"
             ) from error

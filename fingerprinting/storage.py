@@ -12,9 +12,11 @@ import io
 import json
 import os
 import tempfile
+import tokenize
 import types
 import typing
 import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -25,14 +27,18 @@ from .errors import BadData, ProbeMatchError
 
 Record = TypeVar("Record")
 HEADER = "header"
+# What zipfile and numpy raise on damaged archives. RuntimeError: encrypted or compressed in an unknown way.
+# MemoryError: an array said to hold terabytes. SyntaxError, TokenError: numpy reads an array's header as literals.
+UNREADABLE = (
+    zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, KeyError, RuntimeError, MemoryError, SyntaxError,
+    tokenize.TokenError,
+)  # fmt: skip
 MAX_BYTES = 1 << 30  # a suite of 10,000 images of 3x64x64 floats is half of this
 
 
 def canonical_json(value: Any) -> bytes:
     """UTF-8 JSON with sorted keys and no spaces; NaN and infinities are refused."""
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    ).encode()
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
 def digest(record: Any) -> str:
@@ -51,8 +57,11 @@ def sha256(data: bytes) -> str:
 
 
 def to_bytes(record: Any) -> bytes:
-    """One npz archive holding a record; the same record always gives the same bytes."""
+    """One npz archive holding a record; the same record always gives the same bytes. Raises BadData for objects."""
     header, arrays = _take_apart(record)
+    for path, array in arrays.items():
+        if array.dtype.hasobject:  # numpy would pickle it
+            raise BadData(f"expected numbers or text as {path} of a {type(record).__name__}, got Python objects")
     members = {HEADER: np.frombuffer(canonical_json(header), np.uint8), **arrays}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, **members)  # type: ignore[arg-type]
@@ -72,10 +81,8 @@ def from_bytes(kind: type[Record], data: bytes, source: str = "record") -> Recor
         return typing.cast(Record, _put_together(kind, header, arrays, ""))
     except ProbeMatchError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadData(
-            f"{source} is not a {kind.__name__} of this version ({error}); make it again"
-        ) from error
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise BadData(f"{source} is not a {kind.__name__} of this version ({error}); make it again") from error
 
 
 def read_npz(data: bytes, source: str) -> dict[str, np.ndarray]:
@@ -86,9 +93,13 @@ def read_npz(data: bytes, source: str) -> dict[str, np.ndarray]:
         if size > MAX_BYTES:
             raise BadData(f"{source} unpacks to {size >> 20} MiB; at most {MAX_BYTES >> 20} MiB are read")
         with np.load(io.BytesIO(data), allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, ValueError, OSError, EOFError, KeyError, zipfile.zlib.error) as error:  # type: ignore[attr-defined]
-        raise BadData(f"{source} is not a readable npz archive without pickled objects ({error})") from error
+            arrays = {name: archive[name] for name in archive.files}
+        if not all(isinstance(array, np.ndarray) for array in arrays.values()):
+            raise ValueError("a member is no array")
+        return arrays
+    except UNREADABLE as error:
+        why = str(error).partition("\n")[0]
+        raise BadData(f"{source} is not a readable npz archive without pickled objects ({why})") from error
 
 
 def read_file(path: Path, what: str) -> bytes:
