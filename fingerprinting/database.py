@@ -258,10 +258,13 @@ class ReferenceDB:
 
     def _unknown(self, connection: Connection, name: str) -> DatabaseError:
         names = sorted(connection.execute(select(bodies.c.name)).scalars())
-        near = get_close_matches(name, names, n=3) or names[:8]
-        known = f"did you mean {', '.join(near)}?" if near else "it is empty; add a model with enroll"
+        near = get_close_matches(name, names, n=3, cutoff=0.5)
+        if near:
+            advice = f"did you mean {', '.join(near)}?"
+        else:
+            advice = f"known are {', '.join(names[:8])}" if names else "it is empty; add a model with enroll"
 
-        return DatabaseError(f"no reference '{name}' in {self.name}; {known}")
+        return DatabaseError(f"no reference '{name}' in {self.name}; {advice}")
 
 
 def _add_suite(connection: Connection, digest: str, data: bytes) -> None:

@@ -13,7 +13,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON i
 
 @click.group()
 def db() -> None:
-    r"""
+    """
     List, show, remove and check references.
 
     \b
@@ -28,7 +28,7 @@ def db() -> None:
 @db_option
 @json_option
 def list_references(db: str, as_json: bool) -> None:
-    r"""
+    """
     List all references, one line each.
 
     \b
@@ -53,7 +53,7 @@ def list_references(db: str, as_json: bool) -> None:
 @db_option
 @json_option
 def show_reference(name: str, db: str, as_json: bool) -> None:
-    r"""
+    """
     Show one reference: its origin, its input, its probes and who was asked them.
 
     \b
@@ -87,7 +87,7 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
 @click.argument("name")
 @db_option
 def remove_reference(name: str, db: str) -> None:
-    r"""
+    """
     Remove one reference, with everything that was stored for it.
 
     \b
@@ -105,7 +105,7 @@ def remove_reference(name: str, db: str) -> None:
 @db_option
 @click.pass_context
 def verify_references(ctx: click.Context, db: str) -> None:
-    r"""
+    """
     Check every row against the digest it was stored with. Exit code 2 if any is damaged.
 
     \b
