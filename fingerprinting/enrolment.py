@@ -4,8 +4,8 @@ Adding a known model: choose probes, train peers and shadows, collect, and keep 
     pool ─► train half ─► peers, shadows ─┐
          └► held half ──► candidates ─────┴► answers ─► probes that tell copies from peers ─► Reference
 
-Rows that shadows were trained on are never candidates, so that a shadow's agreement on a probe is what a thief's would be.
-Inputs from the owner's own log are the exception on purpose: a thief's questions are in that log.
+Rows that shadows were trained on are never candidates, so that a shadow's agreement on a probe is what a thief's would
+be. Inputs from the owner's own log are the exception on purpose: a thief's questions are in that log.
 """
 
 from collections.abc import Callable, Mapping
@@ -153,7 +153,8 @@ def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed:
         k = max(k, answers.scores.shape[1])
     if len(np.unique(answers.labels)) < 2:
         raise BadData(
-            f"{source.target} gives one and the same label to all {len(train)} pool rows; expected a classifier of this pool"
+            f"expected a classifier of this pool, got one and the same label from {source.target} for all "
+            f"{len(train)} rows; use a pool of the inputs it was made for"
         )
     truth = None if log is None else vote(train, held, log, k, seed)
     return Material(train, held, answers, log, logged, truth, k, getattr(source, "estimator", None))

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
+from sklearn.base import clone
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -17,7 +18,6 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.base import clone
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import MultinomialNB
@@ -84,7 +84,7 @@ def train(
     """
     Fit one learner to labels (int (m,)) or score rows (float (m, k)); returns its answering function.
 
-    own: an unfitted scikit-learn estimator that the learner "own" stands for, the source's own class where it is at hand.
+    own: an unfitted scikit-learn estimator that the learner "own" stands for: the source's class, where it is at hand.
     Classes that do not occur among the labels get score 0.
     """
     rng = np.random.default_rng(seed)

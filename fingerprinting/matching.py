@@ -181,19 +181,21 @@ def weigh(reference: Reference, asked: Responses, weight: float = 1.0, alpha: fl
     scale = relative.scale(reference, labels)
     given = labels[scale.rows]
     llr = scale.llr(given)
-    p = scale.p_values(llr)
-    found = [min(1.0, scale.p_values(float(s)).predictive * weight) <= alpha for s in scale.shadows]
+    p = scale.p_values(llr, weight)
+    found = [scale.p_values(float(shadow), weight).predictive <= alpha for shadow in scale.shadows]
 
     return Evidence(
         reference=reference.name,
         score=scale.score(llr),
         llr=llr,
-        p=p._replace(predictive=min(1.0, p.predictive * weight)),
+        p=p,
         beats_all=bool((llr > scale.peers).all()),
         peers=len(scale.peers),
         agreement=float((given == scale.source).mean()),
         power=float(np.mean(found)) if found else 0.0,
         nearest_peer=scale.nearest_peer() if len(scale.peers) else None,
+        honest=tuple(scale.score(float(peer)) for peer in scale.peers),
+        derived=tuple(scale.score(float(shadow)) for shadow in scale.shadows),
     )
 
 
@@ -277,6 +279,8 @@ def _verdict(
         cohort=best.peers,
         nearest_peer=best.nearest_peer,
         why=why,
+        honest=best.honest,
+        derived=best.derived,
     )
 
 

@@ -1,5 +1,5 @@
 """
-Which candidate probes to keep: those whose answers tell a derived model from an honest peer, and not the same thing twice.
+Which candidate probes to keep: those that tell a derived model from an honest peer, and not the same thing twice.
 
 A probe is worth the Kullback-Leibler divergence between "derived" and "peer" of whether the source's label comes back;
 greedy selection discounts probes whose outcomes over the known models correlate with one already taken.

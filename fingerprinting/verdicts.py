@@ -21,7 +21,7 @@ class Evidence(NamedTuple):
     What is known about one reference after its probes.
 
     p: not yet corrected for the references searched. beats_all: scores above every calibration peer. power: share of
-    the reference's shadows that these probes find at alpha.
+    the reference's shadows that these probes find at alpha. honest, derived: scores of the peers and of the shadows.
     """
 
     reference: str
@@ -33,6 +33,8 @@ class Evidence(NamedTuple):
     agreement: float
     power: float
     nearest_peer: tuple[str, float] | None
+    honest: tuple[float, ...] = ()
+    derived: tuple[float, ...] = ()
 
 
 def look_weight(look: int, looks: int) -> float:
@@ -93,8 +95,9 @@ def decide(
     if is_match(best, searched, alpha):
         return (
             "match",
-            f"The responses came from '{best.reference}' or a copy of it: they agree on {best.agreement:.0%} of {answered} "
-            f"probes chosen to tell copies from honest models, which an honest model does with probability {p:.2g}{among}.",
+            f"The responses came from '{best.reference}' or a copy of it: they agree on {best.agreement:.0%} of "
+            f"{answered} probes chosen to tell copies from honest models; an honest model looks this close with "
+            f"probability {p:.2g}{among}.",
         )
     power = f"these probes find {best.power:.0%} of the copies made on purpose"
     if best.peers < 2:
@@ -105,7 +108,8 @@ def decide(
     if best.llr < 0:
         return (
             "no match",
-            f"The responses look like those of an honest model: nearest is '{best.reference}' with p = {p:.2g}{among}; {power}.",
+            f"The responses look like those of an honest model: nearest is '{best.reference}' with p = {p:.2g}{among}; "
+            f"{power}.",
         )
     return (
         "inconclusive",

@@ -28,3 +28,76 @@ def db_option(command: Command) -> Command:
         metavar="FILE",
         help="Reference database: a file, or the URL of a server (postgresql+psycopg://…).",
     )(command)
+
+
+def target_options(command: Command) -> Command:
+    """`--timeout` and `--allow-pickle`: how targets are opened."""
+    command = click.option(
+        "--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for one request."
+    )(command)
+    return click.option(
+        "--allow-pickle", is_flag=True, help="Load model files that can run code (.joblib, .pkl, .pt). Only your own."
+    )(command)
+
+
+def asking_options(command: Command) -> Command:
+    """`--budget`, `--alpha`, `--access`, `--seed`, `--no-early-stop`: how a suspect is asked."""
+    options = [
+        click.option("--budget", type=int, help="Most questions to the target.  [default: 50]"),
+        click.option(
+            "--alpha", default=0.01, show_default=True, type=float, help="Accepted rate of false accusations."
+        ),
+        click.option(
+            "--access",
+            type=click.Choice(["label", "scores", "auto"]),
+            default="auto",
+            show_default=True,
+            help="What of the answers to use.",
+        ),
+        click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Order of the questions."),
+        click.option("--no-early-stop", is_flag=True, help="Ask the whole budget even when the answer is clear."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def output_options(command: Command) -> Command:
+    """`--json [FILE]`, `--html FILE`, `-q`: where the result goes."""
+    options = [
+        click.option(
+            "--json",
+            "json_file",
+            is_flag=False,
+            flag_value="-",
+            metavar="[FILE]",
+            help="Write the result as JSON, to a file or to standard output.",
+        ),
+        click.option("--html", "html_file", metavar="FILE", help="Write a report page."),
+        click.option("-q", "--quiet", is_flag=True, help="No text and no progress; the exit code tells."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def enrolment_options(command: Command) -> Command:
+    """`--pool`, `--label`, `--drop-duplicates`, `--log`, `--probes`, `--peers`, `--shadows`, `--jobs`."""
+    options = [
+        click.option("--pool", required=True, metavar="FILE", help="Inputs with true labels: .npz (x, y) or .csv."),
+        click.option(
+            "--label", metavar="COLUMN", help="Label column of a .csv pool.  [default: y, label, target or class]"
+        ),
+        click.option("--drop-duplicates", is_flag=True, help="Remove repeated pool rows instead of refusing them."),
+        click.option(
+            "--log", metavar="FILE", help="Inputs your model was asked in service, unlabelled: .npz (x) or .csv."
+        ),
+        click.option("--peers", default=96, show_default=True, type=int, help="Honest models to train for comparison."),
+        click.option("--shadows", default=16, show_default=True, type=int, help="Copies to make on purpose."),
+        click.option(
+            "--jobs", default=-1, show_default=True, type=int, help="Processes for training; -1 uses all processors."
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command

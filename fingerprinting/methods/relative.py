@@ -10,11 +10,10 @@ from functools import cached_property
 from typing import Final
 
 import numpy as np
-
-from ..calibration import PValues, p_values
-from ..errors import NoAnswers
-from ..likelihood import Mixtures, fit_mixtures, log_ratio
-from ..records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
+from probe_match.fingerprinting.calibration import PValues, p_values
+from probe_match.fingerprinting.errors import NoAnswers
+from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
+from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
 
 READS: Final = {"label"}
 FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
@@ -70,18 +69,23 @@ class Scale:
         spread = float(peers.std(ddof=1)) if len(peers) > 1 else 1.0
         return (llr - float(peers.mean() if len(peers) else 0.0)) / max(spread, 1e-9)
 
-    def p_values(self, llr: float) -> PValues:
+    def p_values(self, llr: float, weight: float = 1.0) -> PValues:
         """
         How often an honest peer would score as much; the predictive one for the worse of two kinds of peers.
 
         Peers that saw the probes' own data are counted apart from peers that did not: an honest suspect may be either.
+        weight: see `verdicts.look_weight`. Below what p peers can show by rank, 1/(p + 1), a fitted tail alone is a
+        guess, so the likelihood ratio's own bound exp(-llr) must be as small (Ville 1939; it needs no weight).
         """
         pooled = p_values(llr, self.peers)
         roles = np.array([self.panel.roles[i] for i in self.panel.rows("peer", "calibrate")])
         groups = [self.peers[roles == role] for role in ("peer", "same-data peer")]
         worst = max((p_values(llr, group).predictive for group in groups if len(group) >= 8), default=0.0)
 
-        return PValues(max(pooled.predictive, worst), pooled.conformal)
+        tail = min(1.0, weight * max(pooled.predictive, worst))
+        bound = min(float(np.exp(-max(llr, 0.0))), 1 / (len(self.peers) + 1))
+
+        return PValues(max(tail, bound), pooled.conformal)
 
     def nearest_peer(self) -> tuple[str, float]:
         """Name and score of the calibration peer that looks most derived."""

@@ -1,0 +1,87 @@
+"""What commands share when they run: opening targets and pools, progress bars, and writing results."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import click
+from probe_match.fingerprinting import registry, report, storage
+from probe_match.fingerprinting.collect import Client
+from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.pools import load_pool
+from probe_match.fingerprinting.records import Kind, Pool, Verdict
+from probe_match.fingerprinting.targets import open_target
+
+
+@contextlib.contextmanager
+def target(where: str, *, allow_pickle: bool, timeout: float) -> Iterator[Client]:
+    """A client for as long as the block runs."""
+    client = open_target(where, allow_pickle=allow_pickle, timeout=timeout)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def progress(description: str, *, quiet: bool, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """A progress bar on stderr where that is a terminal; yields what counts it on."""
+    from tqdm import tqdm
+
+    with tqdm(total=total, desc=description, disable=quiet or not sys.stderr.isatty(), leave=False) as bar:
+
+        def count(n: int) -> None:
+            bar.update(n)
+
+        yield count
+
+
+def pool_and_log(pool: str, label: str | None, drop_duplicates: bool, log: str | None) -> tuple[Pool, Any]:
+    """A labelled pool and the inputs of a log, checked to be of one kind."""
+    loaded = load_pool(Path(pool), label=label, drop_duplicates=drop_duplicates)
+    if log is None:
+        return loaded, None
+    inputs = load_pool(Path(log), label=label, drop_duplicates=True)
+    if not loaded.spec.accepts(inputs.spec) or inputs.spec.categories != loaded.spec.categories:
+        raise BadData(
+            f"the log's inputs are {inputs.spec.shape}, the pool's {loaded.spec.shape}; use a log of the same input"
+        )
+    return loaded, inputs.x
+
+
+def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
+    """The probe generators that enrolment draws candidates from, for one kind of input."""
+    from probe_match.fingerprinting.enrolment import GENERATORS
+
+    return {name: registry.load("probes", name).generate for name in GENERATORS[kind]}
+
+
+def write_text(where: str, text: str) -> None:
+    """Write to a file, all or nothing, or to standard output for `-`."""
+    if where == "-":
+        click.echo(text)
+    else:
+        storage.write_file(Path(where), (text + "\n").encode())
+
+
+def show(
+    verdicts: Sequence[tuple[str, Verdict]],
+    *,
+    json_file: str | None,
+    html_file: str | None,
+    quiet: bool,
+    title: str,
+    intro: str,
+    data: Any,
+) -> None:
+    """Verdicts as text (unless quiet or JSON goes to standard output), as JSON `data` and as a page."""
+    if not quiet and json_file != "-":
+        for _, verdict in verdicts:
+            click.echo(report.to_text(verdict))
+    if json_file is not None:
+        write_text(json_file, json.dumps(data, indent=1, ensure_ascii=False))
+    if html_file is not None:
+        write_text(html_file, report.to_html(verdicts, title=title, intro=intro))

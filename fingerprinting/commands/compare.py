@@ -1,0 +1,94 @@
+"""`probe-match compare`: two targets, no database."""
+
+import sys
+
+import click
+
+from ._options import asking_options, enrolment_options, output_options, target_options
+
+
+@click.command()
+@click.argument("a")
+@click.argument("b")
+@enrolment_options
+@asking_options
+@target_options
+@output_options
+def compare(
+    a: str,
+    b: str,
+    pool: str,
+    label: str | None,
+    drop_duplicates: bool,
+    log: str | None,
+    peers: int,
+    shadows: int,
+    jobs: int,
+    budget: int | None,
+    alpha: float,
+    access: str,
+    seed: int,
+    no_early_stop: bool,
+    allow_pickle: bool,
+    timeout: float,
+    json_file: str | None,
+    html_file: str | None,
+    quiet: bool,
+) -> None:
+    """
+    Say whether target B derives from target A, without a database.
+
+    A is enrolled for the moment, with peers and shadows of its own; B is asked at most the budget. Exit codes as for
+    match.
+
+    \b
+    Examples:
+      probe-match compare mine.onnx http://host:8080/v2/models/suspect --pool pool.npz
+      probe-match compare a.skops b.skops --pool pool.csv --label species --json
+    """
+    from probe_match.fingerprinting import enrolment, matching, report
+    from probe_match.fingerprinting.records import About
+
+    from . import _session
+
+    matching.check_limits(budget, alpha)
+    loaded, logged = _session.pool_and_log(pool, label, drop_duplicates, log)
+    with (
+        _session.target(a, allow_pickle=allow_pickle, timeout=timeout) as known,
+        _session.target(b, allow_pickle=allow_pickle, timeout=timeout) as suspect,
+    ):
+        with _session.progress("training", quiet=quiet, total=peers + shadows) as count:
+            enrolled = enrolment.enroll(
+                known,
+                loaded,
+                name=known.target,
+                about=About(),
+                generators=_session.generators(loaded.spec.kind),
+                log=logged,
+                peers=peers,
+                shadows=shadows,
+                seed=seed,
+                jobs=jobs,
+                progress=count,
+            )
+        with _session.progress("asking", quiet=quiet, total=budget or matching.BUDGET) as count:
+            verdict = matching.match_one(
+                suspect,
+                enrolled.reference,
+                budget=budget,
+                alpha=alpha,
+                access="label" if access == "label" else None,
+                seed=seed,
+                stop_early=not no_early_stop,
+                progress=count,
+            )
+    _session.show(
+        [(verdict.target, verdict)],
+        json_file=json_file,
+        html_file=html_file,
+        quiet=quiet,
+        title="Does B derive from A?",
+        intro=f"A is {report.printable(known.target)}; B is {report.printable(suspect.target)}.",
+        data=report.to_json(verdict),
+    )
+    sys.exit(report.EXIT[verdict.decision])

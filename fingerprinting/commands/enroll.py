@@ -1,0 +1,105 @@
+"""`probe-match enroll`: add a known model to the reference database."""
+
+from datetime import date
+
+import click
+
+from ._options import db_option, enrolment_options, target_options
+
+
+@click.command()
+@click.argument("target")
+@click.option("--name", required=True, help="Name of the reference.")
+@db_option
+@enrolment_options
+@click.option("--probes", default=64, show_default=True, type=click.IntRange(8, 4096), help="Probes to keep.")
+@click.option("--no-train", is_flag=True, help="Train nothing; the database's references of this input are the cohort.")
+@click.option("--license", "license_", metavar="SPDX", help="Licence of the model, an SPDX expression.")
+@click.option("--parent", metavar="NAME", help="Reference this model was made from.")
+@click.option("--about", metavar="TEXT", help="Where the model comes from.")
+@click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of everything drawn.")
+@click.option("--replace", is_flag=True, help="Forget a reference of the same name.")
+@target_options
+@click.option("-q", "--quiet", is_flag=True, help="No text and no progress.")
+def enroll(
+    target: str,
+    name: str,
+    db: str,
+    pool: str,
+    label: str | None,
+    drop_duplicates: bool,
+    log: str | None,
+    peers: int,
+    shadows: int,
+    jobs: int,
+    probes: int,
+    no_train: bool,
+    license_: str | None,
+    parent: str | None,
+    about: str | None,
+    seed: int,
+    replace: bool,
+    allow_pickle: bool,
+    timeout: float,
+    quiet: bool,
+) -> None:
+    """
+    Add the model behind TARGET to the reference database.
+
+    Chooses probes on which copies of the model and honest models differ. For that it trains honest models (peers) on
+    the pool's true labels and copies (shadows) on the target's answers; only their answers are kept.
+
+    \b
+    Examples:
+      probe-match enroll mine.onnx --name mine --pool pool.npz
+      probe-match enroll http://host:8080/v2/models/mine --name mine --pool pool.csv --label species
+      probe-match enroll mine.skops --name mine --pool pool.npz --log served.npz --license Apache-2.0
+    """
+    from probe_match.fingerprinting import enrolment
+    from probe_match.fingerprinting.database import open_db
+    from probe_match.fingerprinting.errors import DatabaseError
+    from probe_match.fingerprinting.records import About
+
+    from . import _session
+
+    loaded, logged = _session.pool_and_log(pool, label, drop_duplicates, log)
+    origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
+    with (
+        open_db(db, create=True) as references,
+        _session.target(target, allow_pickle=allow_pickle, timeout=timeout) as client,
+    ):
+        if name in references.names() and not replace:
+            raise DatabaseError(f"{references.name} already has a reference '{name}'; remove it or pass --replace")
+        public = references.public_suite(loaded.spec)
+        if no_train:
+            enrolled = enrolment.enroll_answers(
+                client, loaded, name=name, about=origin, public=public, probes=probes, seed=seed
+            )
+        else:
+            with _session.progress("training", quiet=quiet, total=peers + shadows) as count:
+                enrolled = enrolment.enroll(
+                    client,
+                    loaded,
+                    name=name,
+                    about=origin,
+                    generators=_session.generators(loaded.spec.kind),
+                    log=logged,
+                    public=public,
+                    probes=probes,
+                    peers=peers,
+                    shadows=shadows,
+                    seed=seed,
+                    jobs=jobs,
+                    progress=count,
+                )
+        if public is None:
+            references.set_public_suite(enrolled.public)
+        references.add(enrolled.reference, replace=replace)
+    if not quiet:
+        suite, panel = enrolled.reference.suite, enrolled.reference.panel
+        trained = (
+            "no peers" if panel is None else f"{len(panel.rows('peer'))} peers, {len(panel.rows('shadow'))} shadows"
+        )
+        click.echo(
+            f"enrolled '{name}' in {references.name}: {len(suite)} probes, {trained}, suite {suite.digest[:19]}…"
+        )

@@ -1,0 +1,45 @@
+"""Plots as inline SVG, drawn from a verdict's own numbers; they take their colours from the page's style sheet."""
+
+from collections.abc import Sequence
+from typing import Final
+
+WIDTH: Final = 640
+HEIGHT: Final = 74
+MARGIN: Final = 16
+
+
+def score_strip(honest: Sequence[float], derived: Sequence[float], suspect: float, decision: str) -> str:
+    """
+    One suspect's score on a line with its cohort: dots are honest models, triangles copies made on purpose.
+
+    Scores are standard deviations above the mean honest model. Empty without a cohort.
+    """
+    if not honest:
+        return ""
+    low = min(-3.0, *honest, suspect)
+    high = max(4.0, *honest, suspect, *(sorted(derived)[-1:] or [4.0]))
+
+    def x(score: float) -> float:
+        return MARGIN + (min(max(score, low), high) - low) / (high - low) * (WIDTH - 2 * MARGIN)
+
+    parts = [
+        f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="score {suspect:.1f} among '
+        f'{len(honest)} honest models, the highest of which scores {max(honest):.1f}">',
+        f'<line class="axis" x1="{MARGIN}" y1="44" x2="{WIDTH - MARGIN}" y2="44"/>',
+    ]
+    step = 1 if high - low <= 12 else 2 if high - low <= 24 else 5
+    for tick in range(int(low) // step * step, int(high) + 1, step):
+        if low <= tick <= high:
+            parts.append(f'<line class="axis" x1="{x(tick):.1f}" y1="44" x2="{x(tick):.1f}" y2="48"/>')
+            parts.append(f'<text class="tick" x="{x(tick):.1f}" y="62">{tick:g}</text>')
+    for i, score in enumerate(sorted(honest)):
+        parts.append(f'<circle class="honest" cx="{x(score):.1f}" cy="{38 - 5 * (i % 3)}" r="3.2"/>')
+    for i, score in enumerate(sorted(derived)):
+        cx, cy = x(score), 18 - 6 * (i % 2)
+        points = f"{cx - 4:.1f},{cy + 3} {cx + 4:.1f},{cy + 3} {cx:.1f},{cy - 4}"
+        parts.append(f'<polygon class="derived" points="{points}"/>')
+    cx = x(suspect)
+    parts.append(f'<line class="suspect {decision.replace(" ", "-")}" x1="{cx:.1f}" y1="6" x2="{cx:.1f}" y2="50"/>')
+    parts.append(f'<circle class="suspect {decision.replace(" ", "-")}" cx="{cx:.1f}" cy="44" r="6"/></svg>')
+
+    return "".join(parts)

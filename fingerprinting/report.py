@@ -1,0 +1,105 @@
+"""
+Verdicts as text for people, JSON for machines, and a page with plots.
+
+The JSON is the stable schema `probe-match/verdict/1`. The page is one file: no script, no font, no network.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import jinja2
+
+from .plots import score_strip
+from .records import Verdict
+
+SCHEMA: Final = "probe-match/verdict/1"
+SHOWN: Final = 5  # references listed in text
+WORDS: Final = {
+    "match": "MATCH", "no match": "NO MATCH", "inconclusive": "INCONCLUSIVE", "evasion suspected": "EVASION SUSPECTED",
+}  # fmt: skip
+EXIT: Final = {"match": 0, "no match": 1, "inconclusive": 3, "evasion suspected": 3}
+
+
+def to_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as plain values, schema `probe-match/verdict/1`."""
+    nearest = verdict.nearest_peer
+    return {
+        "schema": SCHEMA,
+        "target": verdict.target,
+        "decision": verdict.decision,
+        "reference": verdict.reference,
+        "relation": verdict.relation,
+        "alpha": verdict.alpha,
+        "method": verdict.method,
+        "suite": verdict.suite,
+        "access": verdict.access,
+        "matches": [
+            {
+                "reference": match.reference,
+                "score": match.score,
+                "llr": match.llr,
+                "p_value": match.p_value,
+                "p_conformal": match.p_conformal,
+            }
+            for match in verdict.matches
+        ],
+        "queries": {"sent": verdict.sent, "answered": verdict.answered, "saved_by_stopping": verdict.saved},
+        "coverage": verdict.coverage,
+        "cohort": verdict.cohort,
+        "nearest_peer": None if nearest is None else {"reference": nearest[0], "score": nearest[1]},
+        "why": verdict.why,
+    }
+
+
+def to_text(verdict: Verdict) -> str:
+    """A verdict in a few lines."""
+    named = f"  {printable(verdict.reference)} ({verdict.relation})" if verdict.reference else ""
+    lines = [
+        f"{WORDS[verdict.decision]}{named}",
+        f"  {printable(verdict.why)}",
+        f"  target    {printable(verdict.target)}",
+        f"  questions {verdict.sent} sent, {verdict.answered} answered, {verdict.saved} saved by stopping early",
+    ]
+    if verdict.nearest_peer is not None:
+        name, score = verdict.nearest_peer
+        lines.append(f"  cohort    {verdict.cohort} honest models; the nearest, {printable(name)}, scores {score:.1f}")
+    if verdict.matches:
+        width = max(len(printable(match.reference)) for match in verdict.matches[:SHOWN])
+        lines.append(f"  {'reference':<{max(width, 9)}}  {'score':>6}  {'p-value':>8}  {'conformal':>9}")
+        lines += [
+            f"  {printable(match.reference):<{max(width, 9)}}  {match.score:>6.1f}  {match.p_value:>8.2g}  "
+            f"{match.p_conformal:>9.2g}"
+            for match in verdict.matches[:SHOWN]
+        ]
+        if len(verdict.matches) > SHOWN:
+            lines.append(f"  … and {len(verdict.matches) - SHOWN} more; --json lists all")
+    return "\n".join(lines)
+
+
+def to_html(verdicts: Sequence[tuple[str, Verdict]], *, title: str, intro: str) -> str:
+    """A page of named verdicts, each with the strip of scores against its cohort."""
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("probe_match.fingerprinting", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    rows = [
+        {
+            "name": printable(name),
+            "verdict": verdict,
+            "word": WORDS[verdict.decision],
+            "tone": verdict.decision.replace(" ", "-"),
+            "best": verdict.matches[0] if verdict.matches else None,
+            "strip": score_strip(
+                verdict.honest, verdict.derived, verdict.matches[0].score if verdict.matches else 0.0, verdict.decision
+            ),
+        }
+        for name, verdict in verdicts
+    ]
+    return environment.get_template("report.html.j2").render(title=title, intro=intro, rows=rows)
+
+
+def printable(text: str | None) -> str:
+    """Text from outside, on one line and without control characters, so that a terminal shows it and nothing else."""
+    return "".join(c if c.isprintable() else "�" for c in text or "")
