@@ -9,7 +9,7 @@ peers are few.
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
+from scipy.special import stdtr
 
 ENOUGH = 99  # peers from which on the conformal p-value can reach 1 % and is the one that decides
 
@@ -36,7 +36,7 @@ def p_values(score: float, peers: np.ndarray) -> PValues:
         return PValues(conformal, conformal)
     distance = (score - float(peers.mean())) / (spread * np.sqrt(1 + 1 / m))
 
-    return PValues(float(max(stats.t.sf(distance, m - 1), 1e-300)), conformal)
+    return PValues(float(max(stdtr(m - 1, -distance), 1e-300)), conformal)
 
 
 def corrected(p: float, searched: int) -> float:

@@ -79,11 +79,23 @@ class ReferenceDB:
 
         return [json.loads(row["data"]) for row in rows]
 
-    def comparable(self, shape: tuple[int, ...] | None) -> list[str]:
-        """Names of the references that take inputs of this shape (of any, if None), sorted."""
-        if shape is None:
-            return self.names()
-        return [entry["name"] for entry in self.headers() if entry["input"]["shape"] == list(shape)]
+    def inputs(self, shape: tuple[int, ...] | None, only: Sequence[str] = ()) -> list[tuple[InputSpec, list[str]]]:
+        """
+        Each input of this shape (of any, if None) with the names of its references, sorted.
+
+        only: considers these references alone. Raises DatabaseError for one that is not there.
+        """
+        with self.store.transaction() as connection:
+            for name in only:
+                if connection.execute(select(bodies.c.name).where(bodies.c.name == name)).first() is None:
+                    raise self._unknown(connection, name)
+        found: dict[InputSpec, list[str]] = {}
+        for entry in self.headers():
+            kind, size, features = (entry["input"][key] for key in ("kind", "shape", "features"))
+            if (shape is None or size == list(shape)) and (not only or entry["name"] in only):
+                found.setdefault(InputSpec(kind, tuple(size), features=tuple(features)), []).append(entry["name"])
+
+        return list(found.items())
 
     def get(self, name: str) -> Reference:
         """One whole reference."""

@@ -88,8 +88,8 @@ def enroll(
 
     chosen = choose(
         answers.labels,
-        panel.labels[panel.rows("peer", "select")].astype(int),
-        panel.labels[panel.rows("shadow", "select")].astype(int),
+        panel.labels[panel.rows("peer", "select", "estimate")].astype(int),
+        panel.labels[panel.rows("shadow")].astype(int),
         k,
         probes,
     )

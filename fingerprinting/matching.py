@@ -6,57 +6,26 @@ them, and the leading ones are confirmed on their own suites, within one budget 
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 import numpy as np
 
-from . import cohort
-from .calibration import p_values
-from .collect import Client, Progress, collect, merge
-from .errors import UsageError
-from .methods import relative
-from .records import Access, InputSpec, Match, ProbeSuite, Reference, Responses, Verdict
-from .verdicts import MIN_ANSWERED, Evidence, decide, deciding_p, is_match, look_weight
+from .collect import Client, Progress
+from .confirming import BUDGET, FIRST_LOOK, Confirmed, check_limits, confirm, within
+from .errors import DatabaseError, UsageError
+from .ranking import Ranking, References, rank
+from .records import Access, Match, Reference, Verdict
+from .verdicts import MIN_ANSWERED, Evidence, decide, deciding_p, is_match
 
-BUDGET: Final = 50
-FIRST_LOOK: Final = 10  # answers before the first decision
 PUBLIC_SHARE: Final = 0.4  # of the budget, to rank many references
 CONFIRMED: Final = 2  # leading references taken to their own suites
-
-
-class References(Protocol):
-    """What matching needs of a database; every reading method may raise DatabaseError."""
-
-    def comparable(self, shape: tuple[int, ...] | None) -> list[str]:
-        """Names of the references that take inputs of this shape (of any, if None)."""
-        ...
-
-    def get(self, name: str) -> Reference:
-        """One whole reference."""
-        ...
-
-    def public_suite(self, spec: InputSpec) -> ProbeSuite | None:
-        """The suite that references of this input share."""
-        ...
-
-    def public_labels(self, spec: InputSpec) -> tuple[list[str], np.ndarray]:
-        """Names, and labels int16 (references, n) to the public suite."""
-        ...
-
-
-class Confirmed(NamedTuple):
-    """One reference's own suite, asked: what was answered, what it shows, and at how many probes it stopped."""
-
-    reference: Reference
-    responses: Responses
-    evidence: Evidence
-    stopped_early: bool
 
 
 def match(
     client: Client,
     references: References,
     *,
+    only: Sequence[str] = (),
     budget: int | None = None,
     alpha: float = 0.01,
     access: Access | None = None,
@@ -67,32 +36,54 @@ def match(
     """
     Identify the model behind a client, open set: "none of them" is an answer.
 
-    budget: most questions to the client, 50 unless told. alpha: accepted rate of false accusations. access: "label"
-    ignores scores. seed: order in which probes are sent. Raises TargetError where the client fails.
+    only: names of the references to consider, all if empty. budget: most questions to the client, 50 unless told.
+    alpha: accepted rate of false accusations. access: "label" ignores scores. seed: order in which probes are sent.
+    Raises TargetError where the client fails.
     """
-    names = references.comparable(client.shape)
     check_limits(budget, alpha)
-    rng = np.random.default_rng(seed)
-    if not names:
-        decision, why = decide(None, np.zeros(0, int), np.zeros(0, int), 0, 0, alpha)
-        return Verdict(
-            client.target, decision, None, None, alpha, "relative", "", access or "label",
-            (), 0, 0, 0, 0.0, 0, None, why,
-        )  # fmt: skip
-    first = references.get(names[0])
-    if len(names) == 1 and first.panel is not None:
-        return match_one(
-            client,
-            first,
-            budget=budget,
-            alpha=alpha,
-            access=access,
-            seed=seed,
-            stop_early=stop_early,
-            progress=progress,
+    groups = references.inputs(client.shape, only)
+    searched = sum(len(names) for _, names in groups)
+    if searched == 0:
+        raise DatabaseError(f"no reference takes the inputs of {client.target} ({client.shape}); enroll one that does")
+    shapes = {spec.shape for spec, _ in groups}
+    if len(shapes) > 1:
+        raise UsageError(
+            f"{client.target} does not say what inputs it takes and the references take {sorted(shapes)}; "
+            "name the ones to consider with --reference"
         )
+    if searched == 1:
+        alone = references.get(groups[0][1][0])
+        if alone.panel is not None:
+            return match_one(
+                client, alone, budget=budget, alpha=alpha, access=access, seed=seed, stop_early=stop_early,
+                progress=progress,
+            )  # fmt: skip
+    limit = BUDGET if budget is None else budget
+    rng = np.random.default_rng(seed)
 
-    return _match_many(client, references, first.suite.spec, budget, alpha, access, rng, stop_early, progress)
+    rankings = []
+    for spec, names in groups:
+        share = max(FIRST_LOOK, round(PUBLIC_SHARE * limit)) // len(groups)
+        rankings.append(rank(client, references, spec, names, min(share, limit), access, rng, progress))
+    left = limit - sum(ranking.responses.sent for ranking in rankings)
+    ranked = sorted((e for ranking in rankings for e in ranking.evidence), key=lambda e: -e.score)
+
+    confirmed: list[Confirmed] = []
+    for evidence in ranked[:CONFIRMED]:
+        reference = references.get(evidence.reference)
+        if reference.panel is None or left < MIN_ANSWERED:
+            continue
+        most = min(left, len(reference.suite))
+        confirmed.append(confirm(client, reference, most, searched, alpha, access, rng, stop_early, progress))
+        left -= confirmed[-1].responses.sent
+        if is_match(confirmed[-1].evidence, searched, alpha):
+            break
+    if not confirmed:  # only answers to public suites are known: spend what is left on those
+        rankings = [ranking.further(client, left // len(groups), access, rng, progress) for ranking in rankings]
+        ranked = sorted((e for ranking in rankings for e in ranking.evidence), key=lambda e: -e.score)
+    leader = next(ranking for ranking in rankings if ranked[0].reference in ranking.names)
+
+    return _verdict(client, confirmed, ranked, rankings, leader, searched, alpha, limit)
 
 
 def match_one(
@@ -112,155 +103,36 @@ def match_one(
     rng = np.random.default_rng(seed)
     confirmed = confirm(client, reference, limit, 1, alpha, access, rng, stop_early, progress)
 
-    return _verdict(client, [confirmed], [], confirmed.responses, 1, alpha, limit)
-
-
-def check_limits(budget: int | None, alpha: float) -> None:
-    """Raise UsageError for a budget below 1 or an alpha outside (0, 0.5]."""
-    if budget is not None and budget < 1:
-        raise UsageError(f"expected a budget of at least 1 question, got {budget}")
-    if not 0 < alpha <= 0.5:
-        raise UsageError(f"expected alpha above 0 and at most 0.5, got {alpha:g}")
-
-
-def within(budget: int | None, probes: int) -> int:
-    """The budget to use with that many probes; raises UsageError for one that asks for more than there are."""
-    if budget is not None and budget > probes:
-        raise UsageError(
-            f"expected a budget of at most the suite's {probes} probes, got {budget}; enroll with more --probes"
-        )
-    return min(BUDGET, probes) if budget is None else budget
-
-
-def looks(budget: int) -> list[int]:
-    """Numbers of answers at which a decision is tried: 10, 15, 23, … up to the budget."""
-    at = [float(FIRST_LOOK)]
-    while at[-1] * 1.5 < budget:
-        at.append(at[-1] * 1.5)
-    return [*(round(n) for n in at if n < budget), budget]
-
-
-def confirm(
-    client: Client,
-    reference: Reference,
-    budget: int,
-    searched: int,
-    alpha: float,
-    access: Access | None,
-    rng: np.random.Generator,
-    stop_early: bool = True,
-    progress: Progress | None = None,
-) -> Confirmed:
-    """
-    Ask a reference's own suite in its order of information, and stop as soon as the answer is clear.
-
-    To stop early for a match, the likelihood ratio must pass searched/alpha (an anytime-valid bound, Ville 1939) and
-    the calibrated p-value its share of alpha; to stop for no match, the ratio must fall below alpha.
-    """
-    plan = looks(budget) if stop_early else [budget]
-    asked: Responses | None = None
-    done = 0
-    for look, n in enumerate(plan):
-        new = collect(client, reference.suite, rows=np.arange(done, n), access=access, rng=rng, progress=progress)
-        asked = new if asked is None else merge(asked, new)
-        done = n
-        evidence = weigh(reference, asked, look_weight(look, len(plan)), alpha)
-        clear = evidence.llr >= np.log(searched / alpha) and is_match(evidence, searched, alpha)
-        if look + 1 < len(plan) and (clear or evidence.llr <= np.log(alpha)):
-            return Confirmed(reference, asked, evidence, True)
-    assert asked is not None
-
-    return Confirmed(reference, asked, evidence, False)
-
-
-def weigh(reference: Reference, asked: Responses, weight: float = 1.0, alpha: float = 0.01) -> Evidence:
-    """What the answers to a reference's own suite show. weight: see `verdicts.look_weight`."""
-    labels = asked.label
-    if asked.answered.sum() < MIN_ANSWERED:
-        return Evidence(reference.name, 0.0, 0.0, p_values(0.0, np.zeros(0)), False, 0, 0.0, 0.0, None)
-    scale = relative.scale(reference, labels)
-    given = labels[scale.rows]
-    llr = scale.llr(given)
-    p = scale.p_values(llr, weight)
-    found = [scale.p_values(float(shadow), weight).predictive <= alpha for shadow in scale.shadows]
-
-    return Evidence(
-        reference=reference.name,
-        score=scale.score(llr),
-        llr=llr,
-        p=p,
-        beats_all=bool((llr > scale.peers).all()),
-        peers=len(scale.peers),
-        agreement=float((given == scale.source).mean()),
-        power=float(np.mean(found)) if found else 0.0,
-        nearest_peer=scale.nearest_peer() if len(scale.peers) else None,
-        honest=tuple(scale.score(float(peer)) for peer in scale.peers),
-        derived=tuple(scale.score(float(shadow)) for shadow in scale.shadows),
-    )
-
-
-def _match_many(
-    client: Client,
-    references: References,
-    spec: InputSpec,
-    budget: int | None,
-    alpha: float,
-    access: Access | None,
-    rng: np.random.Generator,
-    stop_early: bool,
-    progress: Progress | None,
-) -> Verdict:
-    suite = references.public_suite(spec)
-    if suite is None:
-        raise UsageError("the references share no public suite; enroll them again with this version")
-    names, labels = references.public_labels(spec)
-    limit = BUDGET if budget is None else budget
-    first = min(len(suite), max(FIRST_LOOK, round(PUBLIC_SHARE * limit)), limit)
-    public = collect(client, suite, rows=np.arange(first), access=access, rng=rng, progress=progress)
-    ranked = cohort.compare(public.label, labels.astype(np.int64), names)
-
-    confirmed: list[Confirmed] = []
-    left = limit - first
-    for evidence in ranked[:CONFIRMED]:
-        reference = references.get(evidence.reference)
-        if reference.panel is None or left < FIRST_LOOK:
-            continue
-        share = min(left, len(reference.suite))
-        confirmed.append(confirm(client, reference, share, len(names), alpha, access, rng, stop_early, progress))
-        left -= confirmed[-1].responses.sent
-        if is_match(confirmed[-1].evidence, len(names), alpha):
-            break
-    if not confirmed and left > 0 and first < len(suite):
-        more = np.arange(first, min(len(suite), first + left))
-        public = merge(public, collect(client, suite, rows=more, access=access, rng=rng, progress=progress))
-        ranked = cohort.compare(public.label, labels.astype(np.int64), names)
-
-    return _verdict(client, confirmed, ranked, public, len(names), alpha, limit)
+    return _verdict(client, [confirmed], [confirmed.evidence], [], None, 1, alpha, limit)
 
 
 def _verdict(
     client: Client,
     confirmed: Sequence[Confirmed],
     ranked: Sequence[Evidence],
-    public: Responses,
+    rankings: Sequence[Ranking],
+    leader: Ranking | None,
     searched: int,
     alpha: float,
     limit: int,
 ) -> Verdict:
-    own = {c.reference.name: c.evidence for c in confirmed}
-    evidence = [own.get(e.reference, e) for e in ranked] or list(own.values())
+    own = {c.reference.name: c for c in confirmed}
+    evidence = [own[e.reference].evidence if e.reference in own else e for e in ranked]
     # Evidence from a reference's own suite outranks a place in the public list.
     evidence.sort(key=lambda e: (is_match(e, searched, alpha), e.reference in own, e.score), reverse=True)
     best = evidence[0]
-    basis = next((c for c in confirmed if c.reference.name == best.reference), None)
-    shown = public if basis is None else basis.responses
-    asked = [c.responses for c in confirmed] + ([] if public in [c.responses for c in confirmed] else [public])
+    asked = [c.responses for c in confirmed] + [ranking.responses for ranking in rankings]
     sent, answered = sum(r.sent for r in asked), sum(int(r.answered.sum()) for r in asked)
-    source = np.zeros(0, int) if basis is None else basis.reference.answers.label
-    decision, why = decide(best, _sent_labels(shown), source, shown.sent, searched, alpha)
+    if best.reference in own:
+        shown, source = own[best.reference].responses, own[best.reference].reference.answers.label
+    else:
+        assert leader is not None
+        shown, source = leader.responses, leader.labels[leader.names.index(best.reference)]
+    put = ~np.isnan(shown.latency)
+    decision, why = decide(best, shown.label[put], source[put], shown.sent, searched, alpha)
     relation = None
-    if decision == "match" and basis is not None:
-        relation = _relation(best, basis)
+    if decision == "match":
+        relation = own[best.reference].relation() if best.reference in own else "derived"
 
     return Verdict(
         target=client.target,
@@ -287,18 +159,3 @@ def _verdict(
 def _as_match(evidence: Evidence, searched: int, alpha: float, relation: str | None) -> Match:
     p, conformal = deciding_p(evidence, searched, alpha)
     return Match(evidence.reference, evidence.score, evidence.llr, p, conformal, relation)
-
-
-def _sent_labels(responses: Responses) -> np.ndarray:
-    return responses.label[~np.isnan(responses.latency)]
-
-
-def _relation(best: Evidence, basis: Confirmed) -> str:
-    """identical: every answer equal, scores within rounding; modified: nearly all; derived: less."""
-    if best.agreement == 1.0:
-        own, its = basis.responses.score, basis.reference.answers.score
-        asked = basis.responses.answered
-        same_shape = own is not None and its is not None and own.shape == its.shape
-        if not same_shape or float(np.abs(own[asked] - its[asked]).max()) < 1e-3:  # type: ignore[index]
-            return "identical"
-    return "modified" if best.agreement >= 0.95 else "derived"

@@ -262,7 +262,7 @@ class Panel:
     What peers (honest models) and shadows (derived copies made on purpose) answered to a suite.
 
     names, and roles per model: "peer", "same-data peer" or "shadow". use per model: "select" chose the probes,
-    "estimate" fitted the likelihoods, "calibrate" did neither and stands for the honest world in p-values.
+    "estimate" helped and fitted the likelihoods, "calibrate" did neither and stands for the honest world in p-values.
     labels: int16 (models, n). scores: float16 (models, n, k) or None.
     """
 

@@ -64,7 +64,7 @@ def is_match(evidence: Evidence, searched: int, alpha: float) -> bool:
 
 
 def decide(
-    best: Evidence | None, labels: np.ndarray, source: np.ndarray, sent: int, searched: int, alpha: float
+    best: Evidence, labels: np.ndarray, source: np.ndarray, sent: int, searched: int, alpha: float
 ) -> tuple[Decision, str]:
     """
     The verdict on the best reference. labels, source: int (n,) over the probes sent, UNANSWERED included.
@@ -72,8 +72,6 @@ def decide(
     Returns the decision and one sentence.
     """
     answered = int((labels != UNANSWERED).sum())
-    if best is None:
-        return "inconclusive", "No reference in the database takes inputs of this kind."
     if sent and answered / sent < MIN_COVERAGE:
         return (
             "evasion suspected",

@@ -111,10 +111,13 @@ def test_references_are_comparable_by_shape(db: ReferenceDB) -> None:
     wide = make_suite(5, spec=InputSpec("image", (3, 3)))
     db.add(Reference("wide", About(), wide, make_responses(wide)))
 
-    assert db.comparable((3, 3)) == ["wide"]
-    assert db.comparable((2, 2)) == ["s0", "s1", "s2"]
-    assert db.comparable((9,)) == []
-    assert db.comparable(None) == ["s0", "s1", "s2", "wide"]
+    assert [names for _, names in db.inputs((3, 3))] == [["wide"]]
+    assert [names for _, names in db.inputs((2, 2))] == [["s0", "s1", "s2"]]
+    assert db.inputs((9,)) == []
+    assert [names for _, names in db.inputs(None)] == [["s0", "s1", "s2"], ["wide"]]
+    assert [names for _, names in db.inputs(None, only=["s1"])] == [["s1"]]
+    with pytest.raises(DatabaseError, match="no reference 'nobody'"):
+        db.inputs(None, only=["nobody"])
 
 
 def test_a_name_is_taken_only_once(db: ReferenceDB) -> None:

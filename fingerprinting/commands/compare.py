@@ -46,12 +46,12 @@ def compare(
       probe-match compare mine.onnx http://host:8080/v2/models/suspect --pool pool.npz
       probe-match compare a.skops b.skops --pool pool.csv --label species --json
     """
-    from probe_match.fingerprinting import enrolment, matching, report
+    from probe_match.fingerprinting import confirming, enrolment, matching, report
     from probe_match.fingerprinting.records import About
 
     from . import _session
 
-    matching.check_limits(budget, alpha)
+    confirming.check_limits(budget, alpha)
     loaded, logged = _session.pool_and_log(pool, label, drop_duplicates, log)
     with (
         _session.target(a, allow_pickle=allow_pickle, timeout=timeout) as known,
@@ -71,7 +71,7 @@ def compare(
                 jobs=jobs,
                 progress=count,
             )
-        with _session.progress("asking", quiet=quiet, total=budget or matching.BUDGET) as count:
+        with _session.progress("asking", quiet=quiet, total=budget or confirming.BUDGET) as count:
             verdict = matching.match_one(
                 suspect,
                 enrolled.reference,

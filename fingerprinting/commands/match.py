@@ -10,12 +10,16 @@ from ._options import asking_options, db_option, output_options, target_options
 @click.command()
 @click.argument("target")
 @db_option
+@click.option(
+    "--reference", "only", multiple=True, metavar="NAME", help="Consider only this reference; repeat for more."
+)
 @asking_options
 @target_options
 @output_options
 def match(
     target: str,
     db: str,
+    only: tuple[str, ...],
     budget: int | None,
     alpha: float,
     access: str,
@@ -39,20 +43,21 @@ def match(
       probe-match suspect.onnx --budget 30 --alpha 0.001
       probe-match suspect.onnx --json verdict.json --html verdict.html
     """
-    from probe_match.fingerprinting import matching, report
+    from probe_match.fingerprinting import confirming, matching, report
     from probe_match.fingerprinting.database import open_db
 
     from . import _session
 
-    matching.check_limits(budget, alpha)
+    confirming.check_limits(budget, alpha)
     with (
         open_db(db, read_only=True) as references,
         _session.target(target, allow_pickle=allow_pickle, timeout=timeout) as client,
-        _session.progress("asking", quiet=quiet, total=budget or matching.BUDGET) as count,
+        _session.progress("asking", quiet=quiet, total=budget or confirming.BUDGET) as count,
     ):
         verdict = matching.match(
             client,
             references,
+            only=only,
             budget=budget,
             alpha=alpha,
             access="label" if access == "label" else None,

@@ -74,8 +74,8 @@ class Scale:
         How often an honest peer would score as much; the predictive one for the worse of two kinds of peers.
 
         Peers that saw the probes' own data are counted apart from peers that did not: an honest suspect may be either.
-        weight: see `verdicts.look_weight`. Below what p peers can show by rank, 1/(p + 1), a fitted tail alone is a
-        guess, so the likelihood ratio's own bound exp(-llr) must be as small (Ville 1939; it needs no weight).
+        weight: see `verdicts.look_weight`. Far below what m peers can show by rank, from 1/(m + 1)^2 on, a fitted tail
+        alone is a guess, so the likelihood ratio's own bound exp(-llr) must be as small (Ville 1939; needs no weight).
         """
         pooled = p_values(llr, self.peers)
         roles = np.array([self.panel.roles[i] for i in self.panel.rows("peer", "calibrate")])
@@ -83,7 +83,7 @@ class Scale:
         worst = max((p_values(llr, group).predictive for group in groups if len(group) >= 8), default=0.0)
 
         tail = min(1.0, weight * max(pooled.predictive, worst))
-        bound = min(float(np.exp(-max(llr, 0.0))), 1 / (len(self.peers) + 1))
+        bound = min(float(np.exp(-max(llr, 0.0))), 1 / (len(self.peers) + 1) ** 2)
 
         return PValues(max(tail, bound), pooled.conformal)
 

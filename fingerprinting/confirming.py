@@ -1,0 +1,123 @@
+"""
+Confirming one reference on its own suite: ask in order of information, weigh, stop when the answer is clear.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from .calibration import p_values
+from .collect import Client, Progress, collect, merge
+from .errors import UsageError
+from .methods import relative
+from .records import Access, Reference, Responses
+from .verdicts import MIN_ANSWERED, Evidence, is_match, look_weight
+
+BUDGET: Final = 50
+FIRST_LOOK: Final = 10  # answers before the first decision
+SAME_SCORE: Final = 1e-3  # runtimes differ in the last digits
+MODIFIED: Final = 0.95  # agreement from which a copy is called modified rather than derived
+
+
+class Confirmed(NamedTuple):
+    """One reference's own suite, asked: what was answered, what it shows, and at how many probes it stopped."""
+
+    reference: Reference
+    responses: Responses
+    evidence: Evidence
+    stopped_early: bool
+
+    def relation(self) -> str:
+        """identical: every answer equal, scores within rounding; modified: nearly all; derived: less."""
+        if self.evidence.agreement == 1.0:
+            own, its = self.responses.score, self.reference.answers.score
+            if own is None or its is None or own.shape != its.shape:
+                return "identical"
+            asked = self.responses.answered
+            if float(np.abs(own[asked] - its[asked]).max()) < SAME_SCORE:
+                return "identical"
+        return "modified" if self.evidence.agreement >= MODIFIED else "derived"
+
+
+def check_limits(budget: int | None, alpha: float) -> None:
+    """Raise UsageError for a budget below 1 or an alpha outside (0, 0.5]."""
+    if budget is not None and budget < 1:
+        raise UsageError(f"expected a budget of at least 1 question, got {budget}")
+    if not 0 < alpha <= 0.5:
+        raise UsageError(f"expected alpha above 0 and at most 0.5, got {alpha:g}")
+
+
+def within(budget: int | None, probes: int) -> int:
+    """The budget to use with that many probes; raises UsageError for one that asks for more than there are."""
+    if budget is not None and budget > probes:
+        raise UsageError(
+            f"expected a budget of at most the suite's {probes} probes, got {budget}; enroll with more --probes"
+        )
+    return min(BUDGET, probes) if budget is None else budget
+
+
+def looks(budget: int) -> list[int]:
+    """Numbers of answers at which a decision is tried: 10, 15, 23, … up to the budget."""
+    at = [float(FIRST_LOOK)]
+    while at[-1] * 1.5 < budget:
+        at.append(at[-1] * 1.5)
+    return [*(round(n) for n in at if n < budget), budget]
+
+
+def confirm(
+    client: Client,
+    reference: Reference,
+    budget: int,
+    searched: int,
+    alpha: float,
+    access: Access | None,
+    rng: np.random.Generator,
+    stop_early: bool = True,
+    progress: Progress | None = None,
+) -> Confirmed:
+    """
+    Ask a reference's own suite in its order of information, and stop as soon as the answer is clear.
+
+    To stop early for a match, the likelihood ratio must pass searched/alpha (an anytime-valid bound, Ville 1939) and
+    the calibrated p-value its share of alpha; to stop for no match, the ratio must fall below alpha.
+    """
+    plan = looks(budget) if stop_early else [budget]
+    asked: Responses | None = None
+    done = 0
+    for look, n in enumerate(plan):
+        new = collect(client, reference.suite, rows=np.arange(done, n), access=access, rng=rng, progress=progress)
+        asked = new if asked is None else merge(asked, new)
+        done = n
+        evidence = weigh(reference, asked, look_weight(look, len(plan)), alpha)
+        clear = evidence.llr >= np.log(searched / alpha) and is_match(evidence, searched, alpha)
+        if look + 1 < len(plan) and (clear or evidence.llr <= np.log(alpha)):
+            return Confirmed(reference, asked, evidence, True)
+    assert asked is not None
+
+    return Confirmed(reference, asked, evidence, False)
+
+
+def weigh(reference: Reference, asked: Responses, weight: float = 1.0, alpha: float = 0.01) -> Evidence:
+    """What the answers to a reference's own suite show. weight: see `verdicts.look_weight`."""
+    labels = asked.label
+    if asked.answered.sum() < MIN_ANSWERED:
+        return Evidence(reference.name, 0.0, 0.0, p_values(0.0, np.zeros(0)), False, 0, 0.0, 0.0, None)
+    scale = relative.scale(reference, labels)
+    given = labels[scale.rows]
+    llr = scale.llr(given)
+    p = scale.p_values(llr, weight)
+    found = [scale.p_values(float(shadow), weight).predictive <= alpha for shadow in scale.shadows]
+
+    return Evidence(
+        reference=reference.name,
+        score=scale.score(llr),
+        llr=llr,
+        p=p,
+        beats_all=bool((llr > scale.peers).all()),
+        peers=len(scale.peers),
+        agreement=float((given == scale.source).mean()),
+        power=float(np.mean(found)) if found else 0.0,
+        nearest_peer=scale.nearest_peer() if len(scale.peers) else None,
+        honest=tuple(scale.score(float(peer)) for peer in scale.peers),
+        derived=tuple(scale.score(float(shadow)) for shadow in scale.shadows),
+    )

@@ -1,0 +1,85 @@
+"""
+Ranking the references of one input by a suspect's answers to the public suite they share.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+import numpy as np
+
+from . import cohort
+from .collect import Client, Progress, collect, merge
+from .errors import DatabaseError
+from .records import Access, InputSpec, ProbeSuite, Reference, Responses
+from .verdicts import Evidence
+
+
+class References(Protocol):
+    """What matching needs of a database; every reading method may raise DatabaseError."""
+
+    def inputs(self, shape: tuple[int, ...] | None, only: Sequence[str] = ()) -> list[tuple[InputSpec, list[str]]]:
+        """Each input of this shape (of any, if None) with the names of its references; `only` some of them."""
+        ...
+
+    def get(self, name: str) -> Reference:
+        """One whole reference."""
+        ...
+
+    def public_suite(self, spec: InputSpec) -> ProbeSuite | None:
+        """The suite that references of this input share."""
+        ...
+
+    def public_labels(self, spec: InputSpec) -> tuple[list[str], np.ndarray]:
+        """Names, and labels int16 (references, n) to the public suite."""
+        ...
+
+
+class Ranking(NamedTuple):
+    """The references of one input, ranked by a suspect's answers to the suite they share, best first."""
+
+    suite: ProbeSuite
+    names: list[str]
+    labels: np.ndarray
+    responses: Responses
+    evidence: list[Evidence]
+
+    def further(
+        self,
+        client: Client,
+        more: int,
+        access: Access | None,
+        rng: np.random.Generator,
+        progress: Progress | None,
+    ) -> "Ranking":
+        """The ranking after up to `more` further probes."""
+        start = self.responses.sent
+        rows = np.arange(start, min(len(self.suite), start + more))
+        if len(rows) == 0:
+            return self
+        new = collect(client, self.suite, rows=rows, access=access, rng=rng, progress=progress)
+        responses = merge(self.responses, new)
+        return self._replace(responses=responses, evidence=cohort.compare(responses.label, self.labels, self.names))
+
+
+def rank(
+    client: Client,
+    references: References,
+    spec: InputSpec,
+    names: list[str],
+    questions: int,
+    access: Access | None,
+    rng: np.random.Generator,
+    progress: Progress | None,
+) -> Ranking:
+    """Ask the first probes of an input's public suite and rank the named references by the answers."""
+    suite = references.public_suite(spec)
+    known, labels = references.public_labels(spec)
+    if suite is None or not set(names) <= set(known):
+        missing = ", ".join(sorted(set(names) - set(known))[:3])
+        raise DatabaseError(f"{missing or 'references'} never answered the public suite; enroll again with --replace")
+    chosen = [i for i, name in enumerate(known) if name in set(names)]
+    rows = np.arange(min(len(suite), questions))
+    responses = collect(client, suite, rows=rows, access=access, rng=rng, progress=progress)
+    ranking = Ranking(suite, [known[i] for i in chosen], labels[chosen].astype(np.int64), responses, [])
+
+    return ranking._replace(evidence=cohort.compare(responses.label, ranking.labels, ranking.names))
