@@ -1,0 +1,68 @@
+# Everything that is run here, by people and by CI. Needs make (3.81 or later), a POSIX shell and Python 3.10 or newer.
+# Another Python: make demo PYTHON=python3.12
+
+PYTHON  =
+BIN     = .venv/bin
+FOLDERS = probes fingerprinting clients data
+SETUP   = pyproject.toml constraints.txt
+
+# pip stays quiet: one line of ours says what takes the time.
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+
+.PHONY: help demo test dev check lint types clean
+.DELETE_ON_ERROR:
+
+help: ## list these targets
+	@echo "make TARGET, where TARGET is"
+	@awk -F ': .*## |: ## ' '/^[a-z]+:.*## / { printf "  %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/.demo-stamp ## set up what the program needs, then find a stolen model; writes demo-report.html
+	@$(BIN)/probe-match demo --html demo-report.html
+
+test: dev ## set up everything, then run the whole test suite
+	@$(BIN)/python -m pytest
+
+dev: .venv/.dev-stamp .links/probe_match ## set up everything to work on the project
+
+check: lint types ## what CI runs: format, lint, types and the whole test suite, the wheel's included
+	@$(MAKE) --no-print-directory test
+
+lint: dev ## format and lint, changing nothing
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: dev ## check the types of the product
+	@$(BIN)/mypy
+
+clean: ## remove everything that was made here
+	rm -rf .venv .links .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-report.html
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/.demo-stamp: $(SETUP) | $(BIN)/python
+	@echo "Installing probe-match and its packages into .venv (once, about a minute)"
+	@$(PIP) --editable .
+	@touch $@
+
+# The full environment serves the demo too, hence both stamps.
+.venv/.dev-stamp: $(SETUP) | $(BIN)/python
+	@echo "Installing probe-match, torch and the development tools into .venv (once, some minutes)"
+	@$(PIP) --editable '.[dev]'
+	@touch .venv/.demo-stamp $@
+
+# --clear: what an interrupted setup left behind is not built upon.
+$(BIN)/python:
+	@for python in $(if $(PYTHON),'$(PYTHON)',python3 python3.13 python3.12 python3.11 python3.10 python3.14 python); do \
+	  if "$$python" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))' >/dev/null 2>&1; then \
+	    echo "Making .venv with $$("$$python" --version)"; \
+	    exec "$$python" -m venv --clear .venv; \
+	  fi; \
+	done; \
+	echo "expected Python 3.10 or newer with its venv module, found none; install it (Debian and Ubuntu: the package" \
+	  "python3-venv too) or name one: make PYTHON=/path/to/python3" >&2; \
+	exit 1
+
+# Type checkers and editors see the folders under the name they are imported by; nothing else needs this.
+.links/probe_match:
+	@mkdir -p $@
+	@for folder in $(FOLDERS); do ln -sfn ../../$$folder $@/$$folder; done
