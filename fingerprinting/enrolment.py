@@ -14,8 +14,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 
 from .collect import Asked, Client, Progress, ask, collect, require_fit
-from .errors import BadData, UsageError
-from .panels import Inputs, Material, disturbed_source, join, plan_peers, plan_shadows, train_panel, vote
+from .errors import BadData, SuiteMismatch, UsageError
+from .panels import Inputs, Material, disturbed_source, join, plan_peers, plan_shadows, together, train_panel, vote
 from .records import About, Panel, Pool, ProbeSuite, Reference, Responses
 from .selection import choose, spread
 
@@ -49,6 +49,7 @@ def enroll(
     about: About,
     generators: Mapping[str, Generate],
     log: Inputs | None = None,
+    given: ProbeSuite | None = None,
     public: ProbeSuite | None = None,
     probes: int = PROBES,
     peers: int = PEERS,
@@ -61,8 +62,9 @@ def enroll(
     """
     Enrol a source with peers and shadows of its own.
 
-    pool: labelled. log: unlabelled inputs the source was asked in service. public: the suite that references of this
-    input share, if there is one already. derive: makes further shadows from a model at hand (fine-tuned, pruned).
+    pool: labelled. log: unlabelled inputs the source was asked in service. given: a suite to choose the probes from,
+    instead of the log and the generators. public: the suite that references of this input share, if there is one yet.
+    derive: makes further shadows from a model at hand (fine-tuned, pruned).
     Raises BadData for a pool that cannot teach a peer, TargetError where the source does not answer.
     """
     if pool.y is None:
@@ -76,7 +78,7 @@ def enroll(
     held, train = pool.take(order[:held_size]), pool.take(order[held_size:])
 
     material = _material(source, train, held, log, seed)
-    candidates, kinds = _candidates(source, held, log, generators, seed)
+    candidates, kinds = _candidates(source, held, log, given, generators, seed)
     answers = ask(source, candidates, pool.spec, classes=pool.classes)
     k = max(material.k, int(answers.labels.max()) + 1)
     panels = [disturbed_source(source, material, candidates, answers, seed)]
@@ -86,13 +88,16 @@ def enroll(
     plans = plan_shadows(material, shadows, seed) + plan_peers(material, peers, seed)
     panel = join([*panels, train_panel(material, plans, candidates, jobs=jobs, progress=progress)])
 
-    chosen = choose(
-        answers.labels,
-        panel.labels[panel.rows("peer", "select", "estimate")].astype(int),
-        panel.labels[panel.rows("shadow")].astype(int),
-        k,
-        probes,
-    )
+    eligible = np.arange(len(held) if given is not None else 0, len(candidates))
+    chosen = eligible[
+        choose(
+            answers.labels[eligible],
+            panel.labels[panel.rows("peer", "select", "estimate")][:, eligible].astype(int),
+            panel.labels[panel.rows("shadow")][:, eligible].astype(int),
+            k,
+            probes,
+        )
+    ]
     suite = _suite(name, pool, candidates, kinds, chosen, answers, seed)
     if public is None:
         natural = np.flatnonzero(kinds == "uniform")
@@ -161,10 +166,23 @@ def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed:
 
 
 def _candidates(
-    source: Client, held: Pool, log: Inputs | None, generators: Mapping[str, Generate], seed: int
+    source: Client,
+    held: Pool,
+    log: Inputs | None,
+    given: ProbeSuite | None,
+    generators: Mapping[str, Generate],
+    seed: int,
 ) -> tuple[Inputs, np.ndarray]:
+    """The held rows, then a given suite, or else the log and what the generators make, with the origin of each."""
     parts: list[Inputs] = [held.x]
     kinds = ["uniform"] * len(held)
+    if given is not None:
+        if not held.spec.accepts(given.spec) or held.spec.categories != given.spec.categories:
+            raise SuiteMismatch(
+                f"suite '{given.name}' is for {given.spec.kind} inputs of shape {given.spec.shape}, the pool holds "
+                f"{held.spec.kind} inputs of shape {held.spec.shape}; build a suite from this pool"
+            )
+        return together([held.x, given.inputs]), np.array([*kinds, *given.kinds])
     if log is not None:
         parts.append(log)
         kinds += ["log"] * len(log)
@@ -175,9 +193,7 @@ def _candidates(
             continue
         parts.append(made)
         kinds += [kind] * len(made)
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate([np.asarray(part) for part in parts]), np.array(kinds)
-    return tuple(text for part in parts for text in part), np.array(kinds)
+    return together(parts), np.array(kinds)
 
 
 def _suite(

@@ -17,7 +17,7 @@ from .ranking import Ranking, References, rank
 from .records import Access, Match, Reference, Verdict
 from .verdicts import MIN_ANSWERED, Evidence, decide, deciding_p, is_match
 
-PUBLIC_SHARE: Final = 0.4  # of the budget, to rank many references
+PUBLIC_SHARE: Final = 0.3  # of the budget, to rank many references
 CONFIRMED: Final = 2  # leading references taken to their own suites
 
 
@@ -69,11 +69,12 @@ def match(
     ranked = sorted((e for ranking in rankings for e in ranking.evidence), key=lambda e: -e.score)
 
     confirmed: list[Confirmed] = []
-    for evidence in ranked[:CONFIRMED]:
-        reference = references.get(evidence.reference)
-        if reference.panel is None or left < MIN_ANSWERED:
+    leaders = [references.get(evidence.reference) for evidence in ranked[:CONFIRMED]]
+    leaders = [reference for reference in leaders if reference.panel is not None]
+    for i, reference in enumerate(leaders):
+        most = min(left // (len(leaders) - i), len(reference.suite))
+        if most < MIN_ANSWERED:
             continue
-        most = min(left, len(reference.suite))
         confirmed.append(confirm(client, reference, most, searched, alpha, access, rng, stop_early, progress))
         left -= confirmed[-1].responses.sent
         if is_match(confirmed[-1].evidence, searched, alpha):

@@ -152,7 +152,7 @@ def vote(train: Pool, held: Pool, inputs: Inputs, k: int, seed: int) -> np.ndarr
     """Labels that one honest model of each class, fitted to all labelled rows, votes for; int64 (n,)."""
     assert train.y is not None
     assert held.y is not None
-    x, y = _together([train.x, held.x]), np.concatenate([train.y, held.y])
+    x, y = together([train.x, held.x]), np.concatenate([train.y, held.y])
     names = learners.names(train.spec, k, len(train))
     ballots = [learners.train(name, train.spec, x, y, k, seed)(inputs)[1].astype(float) for name in names]
 
@@ -221,7 +221,7 @@ def _answer(plan: Plan, material: Material, candidates: Inputs) -> tuple[np.ndar
         parts = [(train.take(plan.train).x, _stolen(material.answers, plan)[plan.train])]
         if material.log is not None and material.log_answers is not None:
             parts.append((_rows(material.log, plan.log), _stolen(material.log_answers, plan)[plan.log]))
-    x = _together([inputs for inputs, _ in parts])
+    x = together([inputs for inputs, _ in parts])
     y = np.concatenate([target for _, target in parts])
     if plan.target == "flipped":
         rng = np.random.default_rng(plan.seed)
@@ -242,7 +242,8 @@ def _rows(inputs: Inputs, rows: np.ndarray) -> Inputs:
     return inputs[rows] if isinstance(inputs, np.ndarray) else tuple(inputs[i] for i in rows)
 
 
-def _together(parts: list[Inputs]) -> Inputs:
+def together(parts: list[Inputs]) -> Inputs:
+    """Several lots of inputs of one kind as one."""
     if all(isinstance(part, np.ndarray) for part in parts):
         return np.concatenate([np.asarray(part) for part in parts])
     return tuple(text for part in parts for text in part)

@@ -12,7 +12,7 @@ from probe_match.fingerprinting import registry, report, storage
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.pools import load_pool
-from probe_match.fingerprinting.records import Kind, Pool, Verdict
+from probe_match.fingerprinting.records import Kind, Pool, ProbeSuite, Verdict
 from probe_match.fingerprinting.targets import open_target
 
 
@@ -50,6 +50,11 @@ def pool_and_log(pool: str, label: str | None, drop_duplicates: bool, log: str |
             f"the log's inputs are {inputs.spec.shape}, the pool's {loaded.spec.shape}; use a log of the same input"
         )
     return loaded, inputs.x
+
+
+def read_suite(file: str) -> ProbeSuite:
+    """A suite from a file that `suite build` wrote."""
+    return storage.from_bytes(ProbeSuite, storage.read_file(Path(file), "suite"), f"suite {file}")
 
 
 def generators(kind: Kind) -> dict[str, Callable[..., Any]]:

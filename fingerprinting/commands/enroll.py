@@ -13,6 +13,7 @@ from ._options import db_option, enrolment_options, target_options
 @db_option
 @enrolment_options
 @click.option("--probes", default=64, show_default=True, type=click.IntRange(8, 4096), help="Probes to keep.")
+@click.option("--suite", "suite_file", metavar="FILE", help="Choose the probes from this suite (see suite build).")
 @click.option("--no-train", is_flag=True, help="Train nothing; the database's references of this input are the cohort.")
 @click.option("--license", "license_", metavar="SPDX", help="Licence of the model, an SPDX expression.")
 @click.option("--parent", metavar="NAME", help="Reference this model was made from.")
@@ -33,6 +34,7 @@ def enroll(
     shadows: int,
     jobs: int,
     probes: int,
+    suite_file: str | None,
     no_train: bool,
     license_: str | None,
     parent: str | None,
@@ -62,6 +64,7 @@ def enroll(
 
     from . import _session
 
+    given = None if suite_file is None else _session.read_suite(suite_file)
     loaded, logged = _session.pool_and_log(pool, label, drop_duplicates, log)
     origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
     with (
@@ -84,6 +87,7 @@ def enroll(
                     about=origin,
                     generators=_session.generators(loaded.spec.kind),
                     log=logged,
+                    given=given,
                     public=public,
                     probes=probes,
                     peers=peers,

@@ -126,10 +126,11 @@ def show(file: str, as_json: bool) -> None:
       probe-match suite show midpoints.npz
       probe-match suite show midpoints.npz --json
     """
-    from probe_match.fingerprinting import report, storage
-    from probe_match.fingerprinting.records import ProbeSuite
+    from probe_match.fingerprinting import report
 
-    loaded = storage.from_bytes(ProbeSuite, storage.read_file(Path(file), "suite"), f"suite {file}")
+    from . import _session
+
+    loaded = _session.read_suite(file)
     facts: dict[str, Any] = {
         "name": loaded.name,
         "generator": loaded.generator,
