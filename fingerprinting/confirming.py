@@ -11,11 +11,12 @@ from .collect import Client, Progress, collect, merge
 from .errors import UsageError
 from .methods import relative
 from .records import Access, Reference, Responses
-from .verdicts import MIN_ANSWERED, Evidence, is_match, look_weight
+from .verdicts import MIN_ANSWERED, Evidence, is_match
 
 BUDGET: Final = 50
 FIRST_LOOK: Final = 10  # answers before the first decision
 SAME_SCORE: Final = 1e-3  # runtimes differ in the last digits
+EARLY_SHARE: Final = 0.2  # of alpha, for all looks before the last
 MODIFIED: Final = 0.95  # agreement from which a copy is called modified rather than derived
 
 
@@ -78,46 +79,53 @@ def confirm(
     """
     Ask a reference's own suite in its order of information, and stop as soon as the answer is clear.
 
-    To stop early for a match, the likelihood ratio must pass searched/alpha (an anytime-valid bound, Ville 1939) and
-    the calibrated p-value its share of alpha; to stop for no match, the ratio must fall below alpha.
+    To stop early for a match, the likelihood ratio must pass the anytime-valid bound (Ville 1939) of a share of alpha,
+    and the calibrated p-value alpha; to stop for no match, the ratio must fall below alpha.
     """
     plan = looks(budget) if stop_early else [budget]
     asked: Responses | None = None
     done = 0
-    for look, n in enumerate(plan):
+    for n in plan:
         new = collect(client, reference.suite, rows=np.arange(done, n), access=access, rng=rng, progress=progress)
         asked = new if asked is None else merge(asked, new)
         done = n
-        evidence = weigh(reference, asked, look_weight(look, len(plan)), alpha)
-        clear = evidence.llr >= np.log(searched / alpha) and is_match(evidence, searched, alpha)
-        if look + 1 < len(plan) and (clear or evidence.llr <= np.log(alpha)):
+        evidence = weigh(reference, asked, searched, alpha)
+        clear = evidence.llr >= np.log(searched / (EARLY_SHARE * alpha)) and is_match(evidence, searched, alpha)
+        if n < budget and (clear or evidence.llr <= np.log(alpha)):
             return Confirmed(reference, asked, evidence, True)
     assert asked is not None
 
     return Confirmed(reference, asked, evidence, False)
 
 
-def weigh(reference: Reference, asked: Responses, weight: float = 1.0, alpha: float = 0.01) -> Evidence:
-    """What the answers to a reference's own suite show. weight: see `verdicts.look_weight`."""
+def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: float = 0.01) -> Evidence:
+    """What the answers to a reference's own suite show. searched, alpha: what its power is stated for."""
     labels = asked.label
     if asked.answered.sum() < MIN_ANSWERED:
         return Evidence(reference.name, 0.0, 0.0, p_values(0.0, np.zeros(0)), False, 0, 0.0, 0.0, None)
     scale = relative.scale(reference, labels)
     given = labels[scale.rows]
     llr = scale.llr(given)
-    p = scale.p_values(llr, weight)
-    found = [scale.p_values(float(shadow), weight).predictive <= alpha for shadow in scale.shadows]
-
-    return Evidence(
+    evidence = Evidence(
         reference=reference.name,
         score=scale.score(llr),
         llr=llr,
-        p=p,
+        p=scale.p_values(given),
         beats_all=bool((llr > scale.peers).all()),
         peers=len(scale.peers),
         agreement=float((given == scale.source).mean()),
-        power=float(np.mean(found)) if found else 0.0,
+        power=0.0,
         nearest_peer=scale.nearest_peer() if len(scale.peers) else None,
         honest=tuple(scale.score(float(peer)) for peer in scale.peers),
         derived=tuple(scale.score(float(shadow)) for shadow in scale.shadows),
     )
+    found = [
+        is_match(
+            evidence._replace(llr=ratio, p=scale.p_values(copy), beats_all=bool((ratio > scale.peers).all())),
+            searched,
+            alpha,
+        )
+        for ratio, copy in zip(scale.shadows.tolist(), scale.shadow_labels, strict=True)
+    ]
+
+    return evidence._replace(power=float(np.mean(found)) if found else 0.0)

@@ -20,7 +20,7 @@ from .records import About, Panel, Pool, ProbeSuite, Reference, Responses
 from .selection import choose, spread
 
 PROBES: Final = 64  # kept per reference
-PEERS: Final = 96
+PEERS: Final = 140
 SHADOWS: Final = 16
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 MADE: Final = 400  # candidates each generator makes

@@ -19,7 +19,8 @@ from .records import Panel, Pool
 
 Inputs = np.ndarray | tuple[str, ...]
 Target = Literal["truth", "label", "scores", "flipped"]
-USES = ("select", "estimate", "calibrate", "calibrate")
+# Most peers calibrate: from 99 of them on, the p-value that decides assumes nothing.
+USES = ("select", "estimate", "calibrate", "calibrate", "calibrate", "calibrate", "calibrate")
 
 
 @dataclass(frozen=True, eq=False)

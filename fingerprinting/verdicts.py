@@ -13,7 +13,6 @@ from .records import UNANSWERED, Decision
 
 MIN_ANSWERED: Final = 8  # below this nothing is decided
 MIN_COVERAGE: Final = 0.8  # below this a suspect is dodging, and silence is not innocence
-EARLY_SHARE: Final = 0.2  # of alpha, shared by the looks before the last
 
 
 class Evidence(NamedTuple):
@@ -37,18 +36,11 @@ class Evidence(NamedTuple):
     derived: tuple[float, ...] = ()
 
 
-def look_weight(look: int, looks: int) -> float:
-    """What a p-value is multiplied by at one of several looks, so that all looks together spend alpha once."""
-    if looks == 1:
-        return 1.0
-    return 1 / (1 - EARLY_SHARE) if look == looks - 1 else (looks - 1) / EARLY_SHARE
-
-
 def deciding_p(evidence: Evidence, searched: int, alpha: float) -> tuple[float, float]:
     """
     The p-value that decides and the conformal one, both corrected for the references searched.
 
-    The conformal one decides where enough peers stand behind it to reach alpha at all.
+    The conformal one decides where enough peers stand behind it to reach alpha at all, else the predictive one.
     """
     conformal = corrected(evidence.p.conformal, searched)
     predictive = corrected(evidence.p.predictive, searched)
@@ -106,8 +98,8 @@ def decide(
     if best.llr < 0:
         return (
             "no match",
-            f"The responses look like those of an honest model: nearest is '{best.reference}' with p = {p:.2g}{among}; "
-            f"{power}.",
+            f"The responses look like those of an honest model rather than of '{best.reference}' or a copy of it "
+            f"(p = {p:.2g}{among}); {power}.",
         )
     return (
         "inconclusive",

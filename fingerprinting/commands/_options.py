@@ -92,7 +92,9 @@ def enrolment_options(command: Command) -> Command:
         click.option(
             "--log", metavar="FILE", help="Inputs your model was asked in service, unlabelled: .npz (x) or .csv."
         ),
-        click.option("--peers", default=96, show_default=True, type=int, help="Honest models to train for comparison."),
+        click.option(
+            "--peers", default=140, show_default=True, type=int, help="Honest models to train for comparison."
+        ),
         click.option("--shadows", default=16, show_default=True, type=int, help="Copies to make on purpose."),
         click.option(
             "--jobs", default=-1, show_default=True, type=int, help="Processes for training; -1 uses all processors."

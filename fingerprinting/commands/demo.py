@@ -1,8 +1,12 @@
 """`probe-match demo`: the main job on shipped data."""
 
 import json
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from probe_match.fingerprinting.demo import Endpoint
 
 
 @click.command()
@@ -50,13 +54,6 @@ def demo(seed: int, json_file: str | None, html_file: str | None, jobs: int, qui
     found = all((e.verdict.decision == "match") == (e.role == "thief") for e in endpoints)
     if not quiet and json_file != "-":
         click.echo(_table(endpoints))
-        accused = [e for e in endpoints if e.verdict.decision == "match"]
-        for e in accused:
-            click.echo(f"\n{e.name}: {e.verdict.why}")
-        truth = ", ".join(
-            f"{e.name} is {'the thief' if e.role == 'thief' else 'honest'} ({e.story})" for e in endpoints
-        )
-        click.echo(f"\nThe truth, which no step above was told: {truth}.")
     if json_file is not None:
         data = {
             "schema": "probe-match/demo/1",
@@ -74,19 +71,14 @@ def demo(seed: int, json_file: str | None, html_file: str | None, jobs: int, qui
     sys.exit(0 if found else 1)
 
 
-def _table(endpoints: list) -> str:  # type: ignore[type-arg]
+def _table(endpoints: "list[Endpoint]") -> str:
+    import textwrap
+
     from probe_match.fingerprinting import report
 
-    lines = [f"{'endpoint':<10} {'verdict':<18} {'p-value':>8} {'questions':>10}  why"]
+    lines = [f"{'endpoint':<10}{'verdict':<19}{'p-value':>8}{'questions':>11}   in truth, which no step was told"]
     for e in endpoints:
-        v = e.verdict
-        lines.append(
-            f"{e.name:<10} {report.WORDS[v.decision]:<18} {v.matches[0].p_value:>8.2g} {v.sent:>10}  {_short(v)}"
-        )
+        word, p = report.WORDS[e.verdict.decision], e.verdict.matches[0].p_value
+        lines.append(f"{e.name:<10}{word:<19}{p:>8.2g}{e.verdict.sent:>11}   {e.role}: {e.story}")
+        lines += textwrap.wrap(e.verdict.why, 100, initial_indent=" " * 10, subsequent_indent=" " * 10)
     return "\n".join(lines)
-
-
-def _short(verdict) -> str:  # type: ignore[no-untyped-def]
-    best = verdict.matches[0]
-    nearest = verdict.nearest_peer[1] if verdict.nearest_peer else 0.0
-    return f"score {best.score:.1f}; the nearest of {verdict.cohort} honest models scores {nearest:.1f}"

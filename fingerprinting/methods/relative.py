@@ -50,14 +50,22 @@ class Scale:
 
     @cached_property
     def peers(self) -> np.ndarray:
-        """float64 (p,): log-likelihood ratios of the honest peers set aside for calibration."""
-        rows = self.panel.rows("peer", "calibrate")
-        return log_ratio(self._labels(rows), self.source, self.mixtures)[:, -1]
+        """float64 (m,): log-likelihood ratios of the honest peers set aside for calibration."""
+        return log_ratio(self._labels(self._calibration), self.source, self.mixtures)[:, -1]
 
     @cached_property
     def shadows(self) -> np.ndarray:
         """float64 (s,): log-likelihood ratios of the shadows, for the share of copies these probes find."""
-        return log_ratio(self._labels(self.panel.rows("shadow")), self.source, self.mixtures)[:, -1]
+        return log_ratio(self.shadow_labels, self.source, self.mixtures)[:, -1]
+
+    @cached_property
+    def shadow_labels(self) -> np.ndarray:
+        """int64 (s, t): what the shadows answered to the rows."""
+        return self._labels(self.panel.rows("shadow"))
+
+    @property
+    def _calibration(self) -> np.ndarray:
+        return self.panel.rows("peer", "calibrate")
 
     def llr(self, labels: np.ndarray) -> float:
         """Log-likelihood ratio of a suspect's labels to the rows; int (t,), UNANSWERED says nothing. Nats."""
@@ -69,29 +77,37 @@ class Scale:
         spread = float(peers.std(ddof=1)) if len(peers) > 1 else 1.0
         return (llr - float(peers.mean() if len(peers) else 0.0)) / max(spread, 1e-9)
 
-    def p_values(self, llr: float, weight: float = 1.0) -> PValues:
+    def p_values(self, labels: np.ndarray) -> PValues:
         """
-        How often an honest peer would score as much; the predictive one for the worse of two kinds of peers.
+        How often an honest model would look as derived; labels: int (t,), as for `llr`.
 
-        Peers that saw the probes' own data are counted apart from peers that did not: an honest suspect may be either.
-        weight: see `verdicts.look_weight`. Far below what m peers can show by rank, from 1/(m + 1)^2 on, a fitted tail
-        alone is a guess, so the likelihood ratio's own bound exp(-llr) must be as small (Ville 1939; needs no weight).
+        conformal: by rank of the log-likelihood ratio among the peers. predictive: the Student-t tail of the weighted
+        agreement, a plain sum over probes and so nearly normal among peers, for the worse of two kinds of peers: an
+        honest suspect may have seen the data the probes come from, or not. Far below what m peers can show by rank,
+        from 1/(m + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
         """
-        pooled = p_values(llr, self.peers)
-        roles = np.array([self.panel.roles[i] for i in self.panel.rows("peer", "calibrate")])
-        groups = [self.peers[roles == role] for role in ("peer", "same-data peer")]
-        worst = max((p_values(llr, group).predictive for group in groups if len(group) >= 8), default=0.0)
-
-        tail = min(1.0, weight * max(pooled.predictive, worst))
+        llr = self.llr(labels)
+        agreement, honest = self._agreement(labels[None])[0], self._agreement(self._labels(self._calibration))
+        roles = np.array([self.panel.roles[i] for i in self._calibration])
+        groups = [honest, *(honest[roles == role] for role in np.unique(roles))]
+        tail = max(p_values(agreement, group).predictive for group in groups if len(group) >= 8 or group is honest)
         bound = min(float(np.exp(-max(llr, 0.0))), 1 / (len(self.peers) + 1) ** 2)
 
-        return PValues(max(tail, bound), pooled.conformal)
+        return PValues(max(tail, bound), p_values(llr, self.peers).conformal)
+
+    def _agreement(self, labels: np.ndarray) -> np.ndarray:
+        """Agreement with the source, each probe by its log-likelihood ratio at full retention; float64 (m,), nats."""
+        rates = self.mixtures.rates
+        p0 = rates.frequency[np.arange(len(self.source)), self.source]
+        p1 = rates.retention + (1 - rates.retention) * p0
+        same = np.where(labels == self.source, np.log(p1 / p0), np.log((1 - p1) / (1 - p0)))
+
+        return np.where(labels == UNANSWERED, 0.0, same).sum(1)
 
     def nearest_peer(self) -> tuple[str, float]:
         """Name and score of the calibration peer that looks most derived."""
-        rows = self.panel.rows("peer", "calibrate")
         best = int(self.peers.argmax())
-        return self.panel.names[rows[best]], self.score(float(self.peers[best]))
+        return self.panel.names[self._calibration[best]], self.score(float(self.peers[best]))
 
     def _labels(self, models: np.ndarray) -> np.ndarray:
         return self.panel.labels[models][:, self.rows].astype(np.int64)
