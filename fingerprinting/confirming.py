@@ -110,7 +110,7 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
         reference=reference.name,
         score=scale.score(llr),
         llr=llr,
-        p=scale.p_values(given),
+        p=scale.p_values(given, llr),
         beats_all=bool((llr > scale.peers).all()),
         peers=len(scale.peers),
         agreement=float((given == scale.source).mean()),
@@ -121,7 +121,7 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
     )
     found = [
         is_match(
-            evidence._replace(llr=ratio, p=scale.p_values(copy), beats_all=bool((ratio > scale.peers).all())),
+            evidence._replace(llr=ratio, p=scale.p_values(copy, ratio), beats_all=bool((ratio > scale.peers).all())),
             searched,
             alpha,
         )

@@ -16,6 +16,7 @@ from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ra
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
 
 READS: Final = {"label"}
+FEW_PEERS: Final = 8  # below this, a kind of peers has no tail of its own
 FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
 
 
@@ -77,23 +78,28 @@ class Scale:
         spread = float(peers.std(ddof=1)) if len(peers) > 1 else 1.0
         return (llr - float(peers.mean() if len(peers) else 0.0)) / max(spread, 1e-9)
 
-    def p_values(self, labels: np.ndarray) -> PValues:
+    def p_values(self, labels: np.ndarray, llr: float) -> PValues:
         """
-        How often an honest model would look as derived; labels: int (t,), as for `llr`.
+        How often an honest model would look as derived; labels: int (t,), and their log-likelihood ratio.
 
         conformal: by rank of the log-likelihood ratio among the peers. predictive: the Student-t tail of the weighted
         agreement, a plain sum over probes and so nearly normal among peers, for the worse of two kinds of peers: an
         honest suspect may have seen the data the probes come from, or not. Far below what m peers can show by rank,
         from 1/(m + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
         """
-        llr = self.llr(labels)
-        agreement, honest = self._agreement(labels[None])[0], self._agreement(self._labels(self._calibration))
-        roles = np.array([self.panel.roles[i] for i in self._calibration])
-        groups = [honest, *(honest[roles == role] for role in np.unique(roles))]
-        tail = max(p_values(agreement, group).predictive for group in groups if len(group) >= 8 or group is honest)
+        agreement = self._agreement(labels[None])[0]
+        tail = max(p_values(agreement, group).predictive for group in self._honest_agreement)
         bound = min(float(np.exp(-max(llr, 0.0))), 1 / (len(self.peers) + 1) ** 2)
 
         return PValues(max(tail, bound), p_values(llr, self.peers).conformal)
+
+    @cached_property
+    def _honest_agreement(self) -> list[np.ndarray]:
+        """Weighted agreement of all calibration peers, and of each kind of which there are enough."""
+        honest = self._agreement(self._labels(self._calibration))
+        roles = np.array([self.panel.roles[i] for i in self._calibration])
+        kinds = [honest[roles == role] for role in np.unique(roles)]
+        return [honest, *(kind for kind in kinds if len(kind) >= FEW_PEERS)]
 
     def _agreement(self, labels: np.ndarray) -> np.ndarray:
         """Agreement with the source, each probe by its log-likelihood ratio at full retention; float64 (m,), nats."""
