@@ -6,9 +6,9 @@ BIN     = .venv/bin
 FOLDERS = probes fingerprinting clients data
 SETUP   = pyproject.toml constraints.txt
 
-# pip stays quiet: one line of ours says what takes the time.
+# pip only speaks up when it fails: one line of ours says what takes the time.
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
-PIP = $(BIN)/python -m pip install --quiet --constraint constraints.txt
+PIP = $(BIN)/python -m pip install -qq --constraint constraints.txt
 
 .PHONY: help demo test dev check lint types clean
 .DELETE_ON_ERROR:
