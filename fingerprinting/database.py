@@ -11,7 +11,6 @@ sha256 it was stored with. Many processes may read and write at once.
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
 from types import TracebackType
@@ -252,7 +251,7 @@ class ReferenceDB:
             return found[key]
         for other, digest in found.items():
             kind, shape, features = json.loads(other)
-            if spec.accepts(replace(spec, kind=kind, shape=tuple(shape), features=tuple(features))):
+            if spec.accepts(InputSpec(kind, tuple(shape), features=tuple(features))):
                 return digest
 
         return None

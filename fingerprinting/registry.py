@@ -13,6 +13,7 @@ from typing import Final
 
 from .errors import MissingPackage, UsageError
 
+KINDS: Final = {"probes": "generator", "clients": "client", "fingerprinting.methods": "method"}
 # What to install when a plug-in's own import fails: package -> extra.
 EXTRAS: Final = {"torch": "torch", "onnxruntime": "onnx", "skops": "sklearn"}
 
@@ -34,8 +35,7 @@ def load(folder: str, name: str) -> ModuleType:
         return _import(name, name)
     names = available(folder)
     if name.replace("-", "_") not in names:
-        kind = folder.rsplit(".", 1)[-1].removesuffix("s")
-        raise UsageError(f"unknown {kind} '{name}'; choose one of {', '.join(names)}")
+        raise UsageError(f"unknown {KINDS.get(folder, folder)} '{name}'; choose one of {', '.join(names)}")
 
     return _import(f"probe_match.{folder}.{name.replace('-', '_')}", name)
 

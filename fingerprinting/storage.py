@@ -76,6 +76,10 @@ def from_bytes(kind: type[Record], data: bytes, source: str = "record") -> Recor
     Raises BadData if the bytes are not such an archive, too large, or fail the record's own checks.
     """
     arrays = read_npz(data, source)
+    if HEADER not in arrays:
+        raise BadData(
+            f"expected a {kind.__name__} that probe-match wrote, {source} is another npz archive; check the path"
+        )
     try:
         header = json.loads(arrays.pop(HEADER).tobytes())
         return typing.cast(Record, _put_together(kind, header, arrays, ""))

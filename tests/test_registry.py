@@ -45,7 +45,7 @@ def test_hyphens_and_underscores_are_one() -> None:
 @pytest.mark.parametrize("name", ["uniformm", "", "_search", "__init__", "..", ".x"])
 def test_an_unknown_name_lists_the_known_ones(name: str) -> None:
     """An unknown plug-in, or one that is private, is an error that says what there is."""
-    with pytest.raises(UsageError, match=r"unknown probe '.*'; choose one of .*uniform"):
+    with pytest.raises(UsageError, match=r"unknown generator '.*'; choose one of .*uniform"):
         registry.load("probes", name)
 
 
