@@ -78,7 +78,7 @@ def from_bytes(kind: type[Record], data: bytes, source: str = "record") -> Recor
     arrays = read_npz(data, source)
     if HEADER not in arrays:
         raise BadData(
-            f"expected a {kind.__name__} that probe-match wrote, {source} is another npz archive; check the path"
+            f"{source} is not a {kind.__name__} that probe-match wrote, but another npz archive; check the path"
         )
     try:
         header = json.loads(arrays.pop(HEADER).tobytes())
