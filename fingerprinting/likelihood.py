@@ -50,7 +50,7 @@ def estimate_rates(source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, k
     with the weight of two peers, retention towards its mean over the probes with the weight of three shadows.
     """
     counts = np.stack([(peers == label).sum(0) for label in range(k)], 1).astype(float)
-    overall = 0.5 / k + 0.5 * counts.mean(0) / max(len(peers), 1)
+    overall = 0.5 / k + 0.5 * (counts.mean(0) / len(peers) if len(peers) else 1 / k)
     frequency = (counts + 2 * overall) / (counts.sum(1, keepdims=True) + 2)
     same = shadows == source
     agree = (same.sum(0) + 3 * (same.mean() if same.size else 0.7)) / (len(shadows) + 3)
