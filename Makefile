@@ -10,7 +10,7 @@ SETUP   = pyproject.toml constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP = $(BIN)/python -m pip install -qq --constraint constraints.txt
 
-.PHONY: help demo test dev check lint types clean
+.PHONY: help demo test dev check lint types bench clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -34,6 +34,9 @@ lint: dev ## format and lint, changing nothing
 
 types: dev ## check the types of the product
 	@$(BIN)/mypy
+
+bench: dev ## measure the main job: seeds 0 to 19, start-up, 1,000 references (about ten minutes)
+	@$(BIN)/python benchmarks/main_job.py --output benchmarks/main_job.json
 
 clean: ## remove everything that was made here
 	rm -rf .venv .links .cache build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis demo-report.html
