@@ -25,6 +25,7 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
+from threadpoolctl import threadpool_limits
 
 from .records import InputSpec
 
@@ -101,18 +102,20 @@ def train(
         estimator = (TEXT if spec.kind in ("text", "chat") else CLASSIFIERS)[learner](seed)
     if learner != OWN or soft:
         model = Pipeline([*_preparation(learner, spec), ("model", estimator)])
-    with warnings.catch_warnings():
+    # One thread each: models this small lose more to waiting for each other's threads than they gain.
+    with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # an unconverged peer is an honest peer still
         model.fit(_flat(x), target)
 
     def answer(inputs: np.ndarray | tuple[str, ...]) -> tuple[Labels, Scores]:
-        if soft:
-            scores = np.clip(model.predict(_flat(inputs)), 0, None)
-        elif hasattr(model, "predict_proba"):
-            scores = np.zeros((len(inputs), k))
-            scores[:, model.classes_] = model.predict_proba(_flat(inputs))
-        else:
-            scores = np.eye(k)[model.predict(_flat(inputs))]
+        with threadpool_limits(1):
+            if soft:
+                scores = np.clip(model.predict(_flat(inputs)), 0, None)
+            elif hasattr(model, "predict_proba"):
+                scores = np.zeros((len(inputs), k))
+                scores[:, model.classes_] = model.predict_proba(_flat(inputs))
+            else:
+                scores = np.eye(k)[model.predict(_flat(inputs))]
         scores = scores / np.maximum(scores.sum(1, keepdims=True), 1e-9)
         return scores.argmax(1).astype(np.int16), scores.astype(np.float16)
 
