@@ -45,6 +45,8 @@ def corrected(p: float, searched: int) -> float:
 
 
 def standardise(scores: np.ndarray, peers: np.ndarray) -> np.ndarray:
-    """Scores in standard deviations above the peers' mean, column by column. scores: (m, t); peers: (p, t)."""
+    """Scores in standard deviations above the peers' mean; (m,) and (p,), or column by column (m, t) and (p, t)."""
+    mean = peers.mean(0) if len(peers) else np.zeros(peers.shape[1:])
     spread = peers.std(0, ddof=1) if len(peers) > 1 else np.ones(peers.shape[1:])
-    return np.asarray((scores - peers.mean(0)) / np.maximum(spread, 1e-9))
+
+    return (scores - mean) / np.maximum(spread, 1e-9)

@@ -32,10 +32,10 @@ class Confirmed(NamedTuple):
         """identical: every answer equal, scores within rounding; modified: nearly all; derived: less."""
         if self.evidence.agreement == 1.0:
             own, its = self.responses.score, self.reference.answers.score
-            if own is None or its is None or own.shape != its.shape:
+            if own is None or its is None:
                 return "identical"
             asked = self.responses.answered
-            if float(np.abs(own[asked] - its[asked]).max()) < SAME_SCORE:
+            if own.shape == its.shape and float(np.abs(own[asked] - its[asked]).max()) < SAME_SCORE:
                 return "identical"
         return "modified" if self.evidence.agreement >= MODIFIED else "derived"
 
@@ -103,29 +103,35 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
     labels = asked.label
     if asked.answered.sum() < MIN_ANSWERED:
         return Evidence(reference.name, 0.0, 0.0, p_values(0.0, np.zeros(0)), False, 0, 0.0, 0.0, None)
-    scale = relative.scale(reference, labels)
+    scale = relative.scale(reference, labels, asked.score)
     given = labels[scale.rows]
     llr = scale.llr(given)
+    score = scale.score(llr)
     evidence = Evidence(
         reference=reference.name,
-        score=scale.score(llr),
+        score=score,
         llr=llr,
-        p=scale.p_values(given, llr),
-        beats_all=bool((llr > scale.peers).all()),
+        p=scale.p_values(given, llr, score),
+        beats_all=bool((score > scale.peer_scores).all()),
         peers=len(scale.peers),
         agreement=float((given == scale.source).mean()),
         power=0.0,
         nearest_peer=scale.nearest_peer() if len(scale.peers) else None,
-        honest=tuple(scale.score(float(peer)) for peer in scale.peers),
-        derived=tuple(scale.score(float(shadow)) for shadow in scale.shadows),
+        honest=tuple(scale.peer_scores.tolist()),
+        derived=tuple(scale.shadow_scores.tolist()),
     )
+
+    return evidence._replace(power=_power(scale, evidence, searched, alpha))
+
+
+def _power(scale: relative.Scale, evidence: Evidence, searched: int, alpha: float) -> float:
+    """Share of the shadows that the same probes would find as a suspect is found."""
+    highest = scale.peer_scores.max(initial=-np.inf)
+    shadows = zip(scale.shadow_labels, scale.shadows.tolist(), scale.shadow_scores.tolist(), strict=True)
     found = [
         is_match(
-            evidence._replace(llr=ratio, p=scale.p_values(copy, ratio), beats_all=bool((ratio > scale.peers).all())),
-            searched,
-            alpha,
+            evidence._replace(llr=llr, p=scale.p_values(labels, llr, score), beats_all=score > highest), searched, alpha
         )
-        for ratio, copy in zip(scale.shadows.tolist(), scale.shadow_labels, strict=True)
+        for labels, llr, score in shadows
     ]
-
-    return evidence._replace(power=float(np.mean(found)) if found else 0.0)
+    return float(np.mean(found)) if found else 0.0

@@ -4,18 +4,24 @@ Two-pool likelihood ratio: is the suspect nearer to the source than honest peers
 The score is log P(labels | derived) - log P(labels | peer), both learnt at enrolment from shadows and peers (see
 `likelihood`), in standard deviations above honest peers that neither chose the probes nor fitted the likelihoods.
 Raw similarity never decides: an honest model of the same data can agree more than a stolen copy does.
+
+Where scores are given, half a standard deviation counts for every standard deviation by which the suspect prefers the
+source's label to the peers' favourite more than honest peers do. The preference is squashed, probe by probe, so that
+how sure of itself a model class is does not drown what it says; other uses of scores made the labels' verdict worse.
 """
 
 from functools import cached_property
 from typing import Final
 
 import numpy as np
-from probe_match.fingerprinting.calibration import PValues, p_values
+from probe_match.fingerprinting.calibration import PValues, p_values, standardise
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
 
 READS: Final = {"label"}
+PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviations
+LOWEST: Final = 5e-3  # a probability below this says no more than this
 FEW_PEERS: Final = 8  # below this, a kind of peers has no tail of its own
 FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
 
@@ -30,15 +36,18 @@ class Scale:
     One reference's measure of how derived a suspect looks, on the probes the suspect has answered so far.
 
     reference: one with a panel. rows: int (t,), the suite's probes in the order in which they were answered.
+    scores: float (t, k), the suspect's, or None to go by labels alone.
     """
 
-    def __init__(self, reference: Reference, rows: np.ndarray) -> None:
+    def __init__(self, reference: Reference, rows: np.ndarray, scores: np.ndarray | None = None) -> None:
         if reference.panel is None:
             raise NoAnswers(f"reference '{reference.name}' has no peers; enroll it with --pool to train some")
         self.panel: Panel = reference.panel
         self.rows = rows
         self.source = reference.answers.label[rows]
         self.k = _classes(reference)
+        known = None if self.panel.scores is None else self.panel.scores.shape[2]
+        self.scores = scores if scores is not None and scores.shape[1] == known else None
 
     @cached_property
     def mixtures(self) -> Mixtures:
@@ -73,16 +82,48 @@ class Scale:
         return float(log_ratio(labels[None], self.source, self.mixtures)[0, -1])
 
     def score(self, llr: float) -> float:
-        """A log-likelihood ratio in standard deviations above the calibration peers' mean."""
-        peers = self.peers
-        spread = float(peers.std(ddof=1)) if len(peers) > 1 else 1.0
-        return (llr - float(peers.mean() if len(peers) else 0.0)) / max(spread, 1e-9)
+        """The suspect's score, from its log-likelihood ratio and its scores, in standard deviations above the peers."""
+        preference = None if self.scores is None else self._preference(self.scores[None])
+        return float(self._standardised(np.array([llr]), preference)[0])
 
-    def p_values(self, labels: np.ndarray, llr: float) -> PValues:
+    @cached_property
+    def peer_scores(self) -> np.ndarray:
+        """float64 (m,): scores of the calibration peers."""
+        return self._standardised(self.peers, self._peer_preference)
+
+    @cached_property
+    def shadow_scores(self) -> np.ndarray:
+        """float64 (s,): scores of the shadows."""
+        return self._standardised(self.shadows, self._panel_preference(self.panel.rows("shadow")))
+
+    @cached_property
+    def _peer_preference(self) -> np.ndarray | None:
+        return self._panel_preference(self._calibration)
+
+    def _panel_preference(self, models: np.ndarray) -> np.ndarray | None:
+        if self.scores is None or self.panel.scores is None:
+            return None
+        return self._preference(self.panel.scores[models][:, self.rows].astype(float))
+
+    def _preference(self, scores: np.ndarray) -> np.ndarray:
+        """How far models (m, t, k) prefer the source's label to the peers' favourite; float64 (m,) in [-1, 1]."""
+        at = np.arange(len(self.source))
+        log = np.log(np.clip(scores, LOWEST, 1.0))
+        favourite = self.mixtures.rates.frequency.argmax(1)
+
+        return np.tanh(log[:, at, self.source] - log[:, at, favourite]).mean(1)
+
+    def _standardised(self, llr: np.ndarray, preference: np.ndarray | None) -> np.ndarray:
+        score = standardise(llr, self.peers)
+        if preference is not None and self._peer_preference is not None:
+            score = score + PREFERENCE_WEIGHT * standardise(preference, self._peer_preference)
+        return score
+
+    def p_values(self, labels: np.ndarray, llr: float, score: float) -> PValues:
         """
-        How often an honest model would look as derived; labels: int (t,), and their log-likelihood ratio.
+        How often an honest model would look as derived; labels: int (t,), with their ratio and score.
 
-        conformal: by rank of the log-likelihood ratio among the peers. predictive: the Student-t tail of the weighted
+        conformal: by rank of the score among the peers. predictive: the Student-t tail of the weighted
         agreement, a plain sum over probes and so nearly normal among peers, for the worse of two kinds of peers: an
         honest suspect may have seen the data the probes come from, or not. Far below what m peers can show by rank,
         from 1/(m + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
@@ -91,7 +132,7 @@ class Scale:
         tail = max(p_values(agreement, group).predictive for group in self._honest_agreement)
         bound = min(float(np.exp(-max(llr, 0.0))), 1 / (len(self.peers) + 1) ** 2)
 
-        return PValues(max(tail, bound), p_values(llr, self.peers).conformal)
+        return PValues(max(tail, bound), p_values(score, self.peer_scores).conformal)
 
     @cached_property
     def _honest_agreement(self) -> list[np.ndarray]:
@@ -112,19 +153,23 @@ class Scale:
 
     def nearest_peer(self) -> tuple[str, float]:
         """Name and score of the calibration peer that looks most derived."""
-        best = int(self.peers.argmax())
-        return self.panel.names[self._calibration[best]], self.score(float(self.peers[best]))
+        best = int(self.peer_scores.argmax())
+        return self.panel.names[self._calibration[best]], float(self.peer_scores[best])
 
     def _labels(self, models: np.ndarray) -> np.ndarray:
         return self.panel.labels[models][:, self.rows].astype(np.int64)
 
 
-def scale(reference: Reference, labels: np.ndarray) -> Scale:
-    """The scale over the answered probes; labels: int64 (n,) over the reference's suite. Raises NoAnswers if none."""
+def scale(reference: Reference, labels: np.ndarray, scores: np.ndarray | None = None) -> Scale:
+    """
+    The scale over the answered probes. Raises NoAnswers if there are none.
+
+    labels: int64 (n,) over the reference's suite. scores: float (n, k), or None to go by labels alone.
+    """
     rows = np.flatnonzero(labels != UNANSWERED)
     if len(rows) == 0:
         raise NoAnswers(f"none of the {len(labels)} probes was answered; collect again")
-    return Scale(reference, rows)
+    return Scale(reference, rows, None if scores is None else scores[rows])
 
 
 def _classes(reference: Reference) -> int:
