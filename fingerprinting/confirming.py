@@ -17,6 +17,7 @@ BUDGET: Final = 50
 FIRST_LOOK: Final = 10  # answers before the first decision
 SAME_SCORE: Final = 1e-3  # runtimes differ in the last digits
 EARLY_SHARE: Final = 0.2  # of alpha, for all looks before the last
+TELLING: Final = 20  # labels alone, below this many, do not tell a copy from a model trained on its answers
 MODIFIED: Final = 0.95  # agreement from which a copy is called modified rather than derived
 
 
@@ -28,15 +29,18 @@ class Confirmed(NamedTuple):
     evidence: Evidence
     stopped_early: bool
 
-    def relation(self) -> str:
-        """identical: every answer equal, scores within rounding; modified: nearly all; derived: less."""
+    def relation(self) -> str | None:
+        """identical: all answers and scores equal; modified: nearly all answers; derived: fewer. None: too few to tell."""
+        own, its = self.responses.score, self.reference.answers.score
+        asked = self.responses.answered
+        if own is not None and its is not None:
+            same = own.shape == its.shape and float(np.abs(own[asked] - its[asked]).max()) < SAME_SCORE
+            if same or self.evidence.agreement == 1.0:
+                return "identical" if same else "modified"
+        if int(asked.sum()) < TELLING:
+            return None
         if self.evidence.agreement == 1.0:
-            own, its = self.responses.score, self.reference.answers.score
-            if own is None or its is None:
-                return "identical"
-            asked = self.responses.answered
-            if own.shape == its.shape and float(np.abs(own[asked] - its[asked]).max()) < SAME_SCORE:
-                return "identical"
+            return "identical"
         return "modified" if self.evidence.agreement >= MODIFIED else "derived"
 
 

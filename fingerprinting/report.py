@@ -53,7 +53,8 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
 
 def to_text(verdict: Verdict) -> str:
     """A verdict in a few lines."""
-    named = f"  {printable(verdict.reference)} ({verdict.relation})" if verdict.reference else ""
+    named = f"  {printable(verdict.reference)}" if verdict.reference else ""
+    named += f" ({verdict.relation})" if verdict.relation else ""
     lines = [
         f"{WORDS[verdict.decision]}{named}",
         f"  {printable(verdict.why)}",
@@ -81,12 +82,13 @@ def to_html(verdicts: Sequence[tuple[str, Verdict]], *, title: str, intro: str) 
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("probe_match.fingerprinting", "."),
         autoescape=True,
+        finalize=lambda value: printable(value) if type(value) is str else value,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     rows = [
         {
-            "name": printable(name),
+            "name": name,
             "verdict": verdict,
             "word": WORDS[verdict.decision],
             "tone": verdict.decision.replace(" ", "-"),
