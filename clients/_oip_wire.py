@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting.collect import Answers
+from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.errors import TargetError
 
 from . import _json, _outputs

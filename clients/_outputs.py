@@ -9,7 +9,7 @@ is the one probability of a binary classifier.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
-from probe_match.fingerprinting.collect import Answers
+from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.errors import TargetError
 
 

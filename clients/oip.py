@@ -13,7 +13,7 @@ from typing import Final
 from urllib.parse import quote
 
 import numpy as np
-from probe_match.fingerprinting.collect import Answers
+from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.errors import TargetError, UsageError
 from probe_match.fingerprinting.records import Access
 

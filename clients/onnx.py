@@ -14,7 +14,7 @@ import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as states
 from probe_match.fingerprinting import storage
-from probe_match.fingerprinting.collect import Answers
+from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.errors import BadData, TargetError
 from probe_match.fingerprinting.records import Access
 

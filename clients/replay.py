@@ -20,7 +20,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting import storage
-from probe_match.fingerprinting.collect import Answers
+from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.errors import BadData, SuiteMismatch, TargetError, UsageError
 from probe_match.fingerprinting.records import UNANSWERED, Access, ProbeSuite, Responses
 

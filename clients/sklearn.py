@@ -19,7 +19,7 @@ from typing import Any, Final
 import joblib
 import numpy as np
 from probe_match.fingerprinting import storage
-from probe_match.fingerprinting.collect import Answers, label_name
+from probe_match.fingerprinting.answers import Answers, label_name
 from probe_match.fingerprinting.errors import BadData, MissingPackage, TargetError, UsageError
 from probe_match.fingerprinting.records import Access
 from sklearn.base import BaseEstimator, is_regressor

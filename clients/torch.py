@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 import torch
 from probe_match.fingerprinting import storage
-from probe_match.fingerprinting.collect import Answers
+from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.errors import BadData, TargetError, UsageError
 from probe_match.fingerprinting.records import Access
 from torch.export.passes import move_to_device_pass

@@ -1,62 +1,22 @@
 """
-The one door through which a model is asked: batches, checks, budget, order and repeats live here.
+The one door through which a model is asked: batches, order, repeats and the count of what was sent live here.
 
-A client turns inputs into raw answers; `ask` checks them and turns them into label indices and score rows; `collect`
-asks a whole suite and returns Responses.
+A client turns inputs into raw answers; `ask` has them checked (see `answers`); `collect` asks a whole suite and returns
+Responses.
 """
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
+from .answers import Answers, Asked, Client, check
 from .errors import SuiteMismatch, TargetError, UsageError
 from .records import UNANSWERED, Access, InputSpec, ProbeSuite, Responses
 
+__all__ = ["Answers", "Asked", "Client", "Progress", "ask", "collect", "merge", "require_fit"]
+
 Progress = Callable[[int], None]  # called with the number of probes just answered
-
-
-class Answers(NamedTuple):
-    """
-    What a client returns for m inputs, at least one of the two.
-
-    labels: integers or names (m,). scores: probabilities, logits or other decision values (m, k), larger is likelier.
-    """
-
-    labels: np.ndarray | None
-    scores: np.ndarray | None
-
-
-@runtime_checkable
-class Client(Protocol):
-    """
-    One model to ask.
-
-    target: how the user named it, secrets redacted. access: the most it can give. shape: of one input, None if
-    unknown. classes: names of the score columns where the model has them, else (). batch: most inputs in one call.
-    """
-
-    target: str
-    access: Access
-    shape: tuple[int, ...] | None
-    classes: tuple[str, ...]
-    batch: int
-
-    def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:
-        """Answers to m inputs, in order; float32 (m, *shape), object rows with categories, or texts."""
-        ...
-
-    def close(self) -> None:
-        """Let go of sessions and files."""
-        ...
-
-
-class Asked(NamedTuple):
-    """labels: int64 (m,). scores: float32 (m, k) summing to 1 where the model gives probabilities, or None."""
-
-    labels: np.ndarray
-    scores: np.ndarray | None
 
 
 def ask(
@@ -153,123 +113,6 @@ def require_fit(client: Client, spec: InputSpec) -> None:
     """Raise TargetError where a model is known to take another input shape."""
     if client.shape is not None and tuple(client.shape) != spec.shape:
         raise TargetError(f"{client.target} takes inputs of shape {tuple(client.shape)}, the probes are {spec.shape}")
-
-
-def check(answers: Answers, m: int, classes: Sequence[str], client: Client) -> Asked:
-    """
-    Raw answers as label indices and score rows, or TargetError saying what does not fit.
-
-    Scores that are probabilities are kept as they are; anything else (logits, votes) goes through a softmax, so that
-    scores of different models can be compared. NaN is an error: a model that breaks is not one that refuses.
-    """
-    scores = None if answers.scores is None else _scores(np.asarray(answers.scores), m, classes, client)
-    if answers.labels is not None:
-        return Asked(_labels(np.asarray(answers.labels), m, classes, client), scores)
-    if scores is None:
-        raise TargetError(f"{client.target} answered neither labels nor scores")
-
-    return Asked(scores.argmax(1).astype(np.int64), scores)
-
-
-def _labels(labels: np.ndarray, m: int, classes: Sequence[str], client: Client) -> np.ndarray:
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    if labels.shape != (m,):
-        raise TargetError(f"expected {m} labels from {client.target}, got an answer of shape {labels.shape}")
-    if classes:
-        index = {name: i for i, name in enumerate(classes)}
-        found = [index.get(label_name(label)) for label in labels.tolist()]
-        if None in found:
-            stranger = labels.tolist()[found.index(None)]
-            raise TargetError(f"{client.target} answered the label {stranger!r}; known are {', '.join(classes[:12])}")
-        return np.array(found, np.int64)
-    if labels.dtype.kind in "US" or labels.dtype == object:
-        shown = label_name(labels[0])[:40]
-        try:
-            labels = np.array([float(label_name(label)) for label in labels])
-        except ValueError:
-            raise TargetError(
-                f"expected integer labels or probabilities from {client.target}, got the text {shown!r}; "
-                "enroll with a pool whose labels are those names"
-            ) from None
-    if labels.dtype.kind not in "biuf":
-        raise TargetError(f"expected integer labels from {client.target}, got {labels.dtype}")
-    if labels.dtype.kind == "f" and not (np.isfinite(labels).all() and (labels == np.round(labels)).all()):
-        raise TargetError(f"expected integer labels from {client.target}, got {labels[:3].tolist()}")
-    if (labels < 0).any() or (labels > 32_000).any():
-        raise TargetError(
-            f"expected labels from 0 to 32000 from {client.target}, got {int(labels.min())} to {int(labels.max())}"
-        )
-
-    return labels.astype(np.int64)
-
-
-def label_name(label: object) -> str:
-    """A label as text, the same for 3, 3.0, "3" and b"3"."""
-    if isinstance(label, bytes):
-        return label.decode(errors="replace")
-    if isinstance(label, float) and label.is_integer():
-        return str(int(label))
-    return str(label)
-
-
-def _scores(scores: np.ndarray, m: int, classes: Sequence[str], client: Client) -> np.ndarray:
-    if scores.dtype.kind not in "fiu":
-        raise TargetError(f"expected numbers as scores from {client.target}, got {scores.dtype}")
-    if scores.shape == (m, 1):
-        scores = scores[:, 0]
-    if scores.shape == (m,):
-        scores = np.stack([1 - scores, scores], 1)  # the one probability of a binary classifier
-    if scores.ndim != 2 or len(scores) != m or scores.shape[1] == 0:
-        raise TargetError(f"expected {m} rows of scores from {client.target}, got an answer of shape {scores.shape}")
-    with np.errstate(over="ignore"):  # too large for float32 is infinite, and said so below
-        scores = scores.astype(np.float32)
-    bad = ~np.isfinite(scores).all(1)
-    if bad.any():
-        where = int(np.flatnonzero(bad)[0])
-        raise TargetError(f"{client.target} answered NaN or infinity ({int(bad.sum())} of {m} rows, first at {where})")
-    scores = _as_probabilities(scores, client)
-    if classes and client.classes and tuple(client.classes) != tuple(classes):
-        scores = _reordered(scores, classes, client)
-    if classes and scores.shape[1] != len(classes):
-        raise TargetError(f"expected scores for {len(classes)} classes from {client.target}, got {scores.shape[1]}")
-
-    return scores
-
-
-def _reordered(scores: np.ndarray, classes: Sequence[str], client: Client) -> np.ndarray:
-    """Columns in the order of `classes`, 0 where the model does not know a class."""
-    if scores.shape[1] != len(client.classes):
-        raise TargetError(
-            f"expected scores for the {len(client.classes)} classes of {client.target}, got {scores.shape[1]}"
-        )
-    column = {name: j for j, name in enumerate(client.classes)}
-    strangers = [name for name in client.classes if name not in classes]
-    if strangers:
-        raise TargetError(f"{client.target} scores the class {strangers[0]!r}; known are {', '.join(classes[:12])}")
-    spread = np.zeros((len(scores), len(classes)), np.float32)
-    for i, name in enumerate(classes):
-        if name in column:
-            spread[:, i] = scores[:, column[name]]
-
-    return spread
-
-
-def _as_probabilities(scores: np.ndarray, client: Client) -> np.ndarray:
-    total = scores.sum(1)
-    within = (scores >= -1e-3).all() and (scores <= 1 + 1e-3).all()
-    rounding = max(0.02, 0.005 * scores.shape[1] + 1e-3)  # what k probabilities of two decimals can be off
-    if within and (np.abs(total - 1) <= rounding).all():
-        return np.clip(scores, 0, 1)
-    if within:
-        worst = float(total[np.abs(total - 1).argmax()])
-        raise TargetError(
-            f"expected probabilities that sum to 1 from {client.target}, got rows that sum to {worst:.3g}"
-        )
-    shifted = scores - scores.max(1, keepdims=True)
-    expd = np.exp(shifted)
-
-    return np.asarray(expd / expd.sum(1, keepdims=True), np.float32)
 
 
 def merge(first: Responses, second: Responses) -> Responses:

@@ -30,7 +30,7 @@ class Confirmed(NamedTuple):
     stopped_early: bool
 
     def relation(self) -> str | None:
-        """identical: all answers and scores equal; modified: nearly all answers; derived: fewer. None: too few to tell."""
+        """identical: all answers and scores equal; modified: nearly all; derived: fewer. None: too few to tell."""
         own, its = self.responses.score, self.reference.answers.score
         asked = self.responses.answered
         if own is not None and its is not None:

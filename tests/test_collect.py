@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.special
 from probe_match.clients.function import FunctionClient, wrap
-from probe_match.fingerprinting.collect import Answers, Asked, Client, ask, check, collect, merge
+from probe_match.fingerprinting.answers import check
+from probe_match.fingerprinting.collect import Answers, Asked, Client, ask, collect, merge
 from probe_match.fingerprinting.errors import SuiteMismatch, TargetError, UsageError
 from probe_match.fingerprinting.records import UNANSWERED, InputSpec
 from samples import IMAGE, make_suite
