@@ -16,6 +16,7 @@ from .errors import NoAnswers
 from .records import UNANSWERED
 from .verdicts import MIN_ANSWERED, Evidence
 
+SPREAD: Final = 0.1  # nats; evidence that differs by less than this among references tells none of them apart
 RETENTION: Final = np.array([0.95, 0.8, 0.6, 0.4, 0.25])  # a derived model repeats that share of the source's labels
 
 
@@ -98,8 +99,8 @@ def _both_sides(
     """The suspect's score for reference j, and the other references' own scores for it."""
     if len(others) < 2:
         return 0.0, np.zeros(0)
-    mean, spread = float(to_reference.mean()), max(float(to_reference.std(ddof=1)), 1e-9)
-    own, own_spread = float(to_suspect[others].mean()), max(float(to_suspect[others].std(ddof=1)), 1e-9)
+    mean, spread = float(to_reference.mean()), max(float(to_reference.std(ddof=1)), SPREAD)
+    own, own_spread = float(to_suspect[others].mean()), max(float(to_suspect[others].std(ddof=1)), SPREAD)
     score = 0.5 * ((to_suspect[j] - mean) / spread + (to_suspect[j] - own) / own_spread)
 
     return float(score), np.asarray((to_reference - mean) / spread)

@@ -122,3 +122,13 @@ def test_labels_beyond_the_known_ones_are_survived() -> None:
 
     for suspect in (np.full(N, K + 4), np.zeros(N, int)):
         assert all(np.isfinite([e.score, e.llr]).all() for e in compare(suspect, known, names(8)))
+
+
+def test_references_that_answer_alike_claim_nothing() -> None:
+    """Where all references give the same labels nobody is named, and scores stay numbers a person can read."""
+    known = np.tile(TRUTH, (6, 1))
+    for suspect in (TRUTH, models(1, 6)[0]):
+        evidence = compare(suspect, known, names(6))
+
+        assert not any(is_match(e, 6, 0.01) for e in evidence)
+        assert all(abs(e.score) < 1000 for e in evidence)
