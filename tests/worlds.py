@@ -13,7 +13,7 @@ from typing import Any, Final
 import numpy as np
 from probe_match.clients import function
 from probe_match.fingerprinting import registry
-from probe_match.fingerprinting.enrolment import Enrolled, enroll
+from probe_match.fingerprinting.enrolment import Enrolled, enroll, enroll_answers
 from probe_match.fingerprinting.pools import make_pool
 from probe_match.fingerprinting.records import About, Pool, ProbeSuite
 from sklearn.datasets import make_classification
@@ -25,14 +25,15 @@ FEATURES: Final = 16
 CLASSES: Final = 6
 OWNED: Final = slice(0, 500)  # the owner's half
 ASKED: Final = slice(500, 1000)  # the half that thieves have
+FRESH: Final = slice(1000, 1200)  # what nobody was trained on
 Answer = Callable[[np.ndarray], np.ndarray]
 
 
 @cache
 def data() -> tuple[np.ndarray, np.ndarray]:
-    """float32 (1000, features) and int64 (1000,)."""
+    """float32 (1200, features) and int64 (1200,)."""
     x, y = make_classification(
-        1000, FEATURES, n_informative=14, n_redundant=2, n_classes=CLASSES, flip_y=0.05, random_state=0
+        1200, FEATURES, n_informative=14, n_redundant=2, n_classes=CLASSES, flip_y=0.05, random_state=0
     )
     return x.astype(np.float32), y.astype(np.int64)
 
@@ -113,9 +114,16 @@ class Counting:
 
 
 @cache
+def public() -> ProbeSuite:
+    """The suite that references share: fresh rows, on which models trained on the same data differ, too."""
+    x, y = data()
+    fresh = make_pool(x[FRESH], y[FRESH])
+    return enroll_answers(client(source(0).predict), fresh, name="s0", about=About(), public=None).public
+
+
+@cache
 def enrolled(seed: int = 1, peers: int = 48, shadows: int = 8) -> Enrolled:
     """The source of that seed as reference `s<seed>`, by its labels alone, with the log of what thieves asked it."""
-    shared: ProbeSuite | None = None if seed == 1 else enrolled().public
     return enroll(
         client(source(seed).predict, f"s{seed}"),
         pool(),
@@ -123,7 +131,7 @@ def enrolled(seed: int = 1, peers: int = 48, shadows: int = 8) -> Enrolled:
         about=About(),
         generators=generators(),
         log=data()[0][ASKED],
-        public=shared,
+        public=None if seed == 0 else public(),
         peers=peers,
         shadows=shadows,
     )
