@@ -14,7 +14,7 @@ from .collect import Client, Progress
 from .confirming import BUDGET, FIRST_LOOK, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
 from .ranking import Ranking, References, rank
-from .records import Access, Match, Reference, Verdict
+from .records import Access, InputSpec, Match, Reference, Verdict
 from .verdicts import MIN_ANSWERED, Evidence, decide, deciding_p, is_match
 
 PUBLIC_SHARE: Final = 0.3  # of the budget, to rank many references
@@ -58,15 +58,18 @@ def match(
                 client, alone, budget=budget, alpha=alpha, access=access, seed=seed, stop_early=stop_early,
                 progress=progress,
             )  # fmt: skip
-    limit = BUDGET if budget is None else budget
+    limit = BUDGET if budget is None else within(budget, _askable(references, groups, budget))
     rng = np.random.default_rng(seed)
 
-    rankings = []
-    for spec, names in groups:
-        share = max(FIRST_LOOK, round(PUBLIC_SHARE * limit)) // len(groups)
-        rankings.append(rank(client, references, spec, names, min(share, limit), access, rng, progress))
+    share = min(limit, max(FIRST_LOOK, round(PUBLIC_SHARE * limit))) // len(groups)
+    if share == 0:
+        raise UsageError(
+            f"expected a budget for the {len(groups)} different inputs of the references, got {limit}; "
+            "raise it, or name the references to consider with --reference"
+        )
+    rankings = [rank(client, references, spec, names, share, access, rng, progress) for spec, names in groups]
     left = limit - sum(ranking.responses.sent for ranking in rankings)
-    ranked = sorted((e for ranking in rankings for e in ranking.evidence), key=lambda e: -e.score)
+    ranked = _ranked(rankings)
 
     confirmed: list[Confirmed] = []
     leaders = [references.get(evidence.reference) for evidence in ranked[:CONFIRMED]]
@@ -81,10 +84,9 @@ def match(
             break
     if not confirmed:  # only answers to public suites are known: spend what is left on those
         rankings = [ranking.further(client, left // len(groups), access, rng, progress) for ranking in rankings]
-        ranked = sorted((e for ranking in rankings for e in ranking.evidence), key=lambda e: -e.score)
-    leader = next(ranking for ranking in rankings if ranked[0].reference in ranking.names)
+        ranked = _ranked(rankings)
 
-    return _verdict(client, confirmed, ranked, rankings, leader, searched, alpha, limit)
+    return _verdict(client, confirmed, ranked, rankings, searched, alpha, limit)
 
 
 def match_one(
@@ -104,7 +106,26 @@ def match_one(
     rng = np.random.default_rng(seed)
     confirmed = confirm(client, reference, limit, 1, alpha, access, rng, stop_early, progress)
 
-    return _verdict(client, [confirmed], [confirmed.evidence], [], None, 1, alpha, limit)
+    return _verdict(client, [confirmed], [confirmed.evidence], [], 1, alpha, limit)
+
+
+def _askable(references: References, groups: Sequence[tuple[InputSpec, list[str]]], budget: int) -> int:
+    """Probes that could be put to one suspect: every public suite, and the own suites of those confirmed."""
+    suites = [references.public_suite(spec) for spec, _ in groups]
+    public = sum(len(suite) for suite in suites if suite is not None)
+    if budget <= public:
+        return public
+    known = [references.get(name) for _, names in groups for name in names]
+    own = sorted((len(reference.suite) for reference in known if reference.panel is not None), reverse=True)
+
+    return public + sum(own[:CONFIRMED])
+
+
+def _ranked(rankings: Sequence[Ranking]) -> list[Evidence]:
+    """The best of each input before the second best of any: a score among two or three means little elsewhere."""
+    places = [(place, e) for ranking in rankings for place, e in enumerate(ranking.evidence)]
+
+    return [e for _, e in sorted(places, key=lambda placed: (placed[0], -placed[1].llr))]
 
 
 def _verdict(
@@ -112,7 +133,6 @@ def _verdict(
     confirmed: Sequence[Confirmed],
     ranked: Sequence[Evidence],
     rankings: Sequence[Ranking],
-    leader: Ranking | None,
     searched: int,
     alpha: float,
     limit: int,
@@ -127,7 +147,7 @@ def _verdict(
     if best.reference in own:
         shown, source = own[best.reference].responses, own[best.reference].reference.answers.label
     else:
-        assert leader is not None
+        leader = next(ranking for ranking in rankings if best.reference in ranking.names)
         shown, source = leader.responses, leader.labels[leader.names.index(best.reference)]
     put = ~np.isnan(shown.latency)
     decision, why = decide(best, shown.label[put], source[put], shown.sent, searched, alpha)
