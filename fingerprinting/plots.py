@@ -1,5 +1,6 @@
 """Plots as inline SVG, drawn from a verdict's own numbers; they take their colours from the page's style sheet."""
 
+import math
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,7 +28,8 @@ def score_strip(honest: Sequence[float], derived: Sequence[float], suspect: floa
         f'{len(honest)} honest models, the highest of which scores {max(honest):.1f}">',
         f'<line class="axis" x1="{MARGIN}" y1="44" x2="{WIDTH - MARGIN}" y2="44"/>',
     ]
-    step = 1 if high - low <= 12 else 2 if high - low <= 24 else 5
+    scale = 10 ** max(0, math.floor(math.log10((high - low) / 12)) + 1)  # scores know no bounds, a plot does
+    step = next(step for step in (scale // 10, scale // 5, scale // 2, scale) if step and (high - low) / step <= 12)
     for tick in range(int(low) // step * step, int(high) + 1, step):
         if low <= tick <= high:
             parts.append(f'<line class="axis" x1="{x(tick):.1f}" y1="44" x2="{x(tick):.1f}" y2="48"/>')
