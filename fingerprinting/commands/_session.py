@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -62,6 +63,17 @@ def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
     from probe_match.fingerprinting.enrolment import GENERATORS
 
     return {name: registry.load("probes", name).generate for name in GENERATORS[kind]}
+
+
+def require_writable(*files: str | None) -> None:
+    """Raise BadData where a file could not be written, before anything is asked or trained for it."""
+    for file in files:
+        if file is None or file == "-":
+            continue
+        path = Path(file)
+        writable = os.access(path.parent, os.W_OK, effective_ids=os.access in os.supports_effective_ids)
+        if not path.parent.is_dir() or not writable or (path.exists() and not path.is_file()):
+            raise BadData(f"cannot write {file}: expected a file in a folder that exists and may be written to")
 
 
 def write_text(where: str, text: str) -> None:

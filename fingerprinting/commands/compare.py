@@ -52,6 +52,7 @@ def compare(
     from . import _session
 
     confirming.check_limits(budget, alpha)
+    _session.require_writable(json_file, html_file)
     loaded, logged = _session.pool_and_log(pool, label, drop_duplicates, log)
     with (
         _session.target(a, allow_pickle=allow_pickle, timeout=timeout) as known,

@@ -38,6 +38,7 @@ def demo(seed: int, json_file: str | None, html_file: str | None, jobs: int, qui
 
     from . import _session
 
+    _session.require_writable(json_file, html_file)
     with (
         _session.progress("training peers and shadows", quiet=quiet, total=story.PEERS + story.SHADOWS) as training,
         _session.progress("asking endpoints", quiet=quiet) as asking,

@@ -49,6 +49,7 @@ def match(
     from . import _session
 
     confirming.check_limits(budget, alpha)
+    _session.require_writable(json_file, html_file)
     with (
         open_db(db, read_only=True) as references,
         _session.target(target, allow_pickle=allow_pickle, timeout=timeout) as client,

@@ -97,6 +97,7 @@ def build(
 
     from . import _session
 
+    _session.require_writable(output)
     module = registry.load("probes", generator)
     loaded = load_pool(Path(pool), label=label, drop_duplicates=drop_duplicates)
     if loaded.spec.kind not in module.KINDS:
