@@ -77,6 +77,7 @@ def plan_peers(material: Material, count: int, seed: int) -> list[Plan]:
     names = material.learners
     logged = 0 if material.log_truth is None else len(material.log_truth)
     kinds = ("other half", "same half", "both halves", "both halves and log")[: 4 if logged else 3]
+    turn = len(names) % len(USES) == 0  # else the uses run through every class by themselves
     plans = []
     for i in range(count):
         learner, kind = names[i % len(names)], kinds[(i // len(names)) % len(kinds)]
@@ -85,7 +86,7 @@ def plan_peers(material: Material, count: int, seed: int) -> list[Plan]:
             Plan(
                 name=f"peer {i + 1} ({learner}, {kind})",
                 role="peer" if kind == "other half" else "same-data peer",
-                use=USES[(i + i // len(USES)) % len(USES)],
+                use=USES[(i + turn * (i // len(USES))) % len(USES)],
                 learner=learner,
                 target="truth",
                 seed=int(rng.integers(1 << 31)),
