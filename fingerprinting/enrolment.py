@@ -13,15 +13,18 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from . import derivatives, learners
 from .collect import Asked, Client, Progress, ask, collect, require_fit
 from .errors import BadData, SuiteMismatch, UsageError
 from .panels import Inputs, Material, disturbed_source, join, plan_peers, plan_shadows, together, train_panel, vote
-from .records import About, Panel, Pool, ProbeSuite, Reference, Responses
+from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
 from .selection import choose, spread
 
 PROBES: Final = 64  # kept per reference
 PEERS: Final = 140
 SHADOWS: Final = 16
+NETWORK_PEERS: Final = 24  # networks for images cost seconds each
+NETWORK_SHADOWS: Final = 10
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 MADE: Final = 400  # candidates each generator makes
 # Generators that need no gradient and no peers, per input kind.
@@ -52,11 +55,10 @@ def enroll(
     given: ProbeSuite | None = None,
     public: ProbeSuite | None = None,
     probes: int = PROBES,
-    peers: int = PEERS,
-    shadows: int = SHADOWS,
+    peers: int | None = None,
+    shadows: int | None = None,
     seed: int = 0,
     jobs: int = 1,
-    derive: Callable[[Client, Pool, np.ndarray, int], Panel | None] | None = None,
     progress: Progress | None = None,
 ) -> Enrolled:
     """
@@ -64,11 +66,12 @@ def enroll(
 
     pool: labelled. log: unlabelled inputs the source was asked in service. given: a suite to choose the probes from,
     instead of the log and the generators. public: the suite that references of this input share, if there is one yet.
-    derive: makes further shadows from a model at hand (fine-tuned, pruned).
+    peers, shadows: models to train, as `panel_size` has it unless told; a model at hand adds shadows of its own.
     Raises BadData for a pool that cannot teach a peer, TargetError where the source does not answer.
     """
     if pool.y is None:
         raise BadData("peers are trained on true labels and the pool has none; add y to the pool or pass --no-train")
+    peers, shadows = panel_size(pool.spec, peers, shadows)
     if peers < 8 or shadows < 2:
         raise UsageError(f"expected at least 8 peers and 2 shadows, got {peers} and {shadows}; or pass --no-train")
     require_fit(source, pool.spec)
@@ -82,9 +85,8 @@ def enroll(
     answers = ask(source, candidates, pool.spec, classes=pool.classes)
     k = max(material.k, int(answers.labels.max()) + 1)
     panels = [disturbed_source(source, material, candidates, answers, seed)]
-    if derive is not None:
-        made = derive(source, train, np.asarray(candidates), seed)
-        panels += [made] if made is not None else []
+    changed = derivatives.derive(source, train, candidates, seed)
+    panels += [changed] if changed is not None else []
     plans = plan_shadows(material, shadows, seed) + plan_peers(material, peers, seed)
     panel = join([*panels, train_panel(material, plans, candidates, jobs=jobs, progress=progress)])
 
@@ -112,6 +114,13 @@ def enroll(
         public=collect(source, public),
     )
     return Enrolled(reference, public)
+
+
+def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = None) -> tuple[int, int]:
+    """Peers and shadows to train for inputs of this kind, unless told otherwise."""
+    usual = (NETWORK_PEERS, NETWORK_SHADOWS) if learners.image_networks(spec) else (PEERS, SHADOWS)
+
+    return usual[0] if peers is None else peers, usual[1] if shadows is None else shadows
 
 
 def enroll_answers(
@@ -162,7 +171,16 @@ def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed:
             f"{len(train)} rows; use a pool of the inputs it was made for"
         )
     truth = None if log is None else vote(train, held, log, k, seed)
-    return Material(train, held, answers, log, logged, truth, k, getattr(source, "estimator", None))
+    return Material(train, held, answers, log, logged, truth, k, _own(source, train.spec, k))
+
+
+def _own(source: Client, spec: InputSpec, k: int) -> Any:
+    """The source's own class, to be started afresh with other seeds: an estimator, a torch client, or None."""
+    if hasattr(source, "module") and hasattr(source, "forward"):
+        from . import networks  # needs torch, which is there if the client is
+
+        return networks.fresh(source, spec, k)
+    return getattr(source, "estimator", None)
 
 
 def _candidates(

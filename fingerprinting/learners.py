@@ -1,16 +1,17 @@
 """
 Cheap model classes from which peers and shadows are made: scikit-learn for tables, text and flat data.
 
-A learner is trained on labels, or on score rows (probability extraction), and answers with labels and scores. Small
-torch networks for images live in `networks`.
+A learner is trained on labels, or on score rows (probability extraction), and answers with labels and scores. Where
+torch is installed, images of 16 x 16 pixels and more are learnt by the small networks of `networks`.
 """
 
 import warnings
 from collections.abc import Callable
-from typing import Any, Final
+from importlib.util import find_spec
+from typing import Any, Final, cast
 
 import numpy as np
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import (
     ExtraTreesClassifier,
     ExtraTreesRegressor,
@@ -52,6 +53,8 @@ REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
     "linear": lambda s: Ridge(1.0),
 }
 OWN: Final = "own"  # the source's own class, other seeds
+NETWORKS: Final = ("plain", "residual", "wide", "deep")  # shapes in `networks`, which needs torch
+NETWORK_SIDE: Final = 16  # pixels a side from which on networks learn more than flat pixels teach
 SCALED: Final = ("network", "linear", "kernel")
 TEXT: Final[dict[str, Callable[[int], Any]]] = {
     "linear": CLASSIFIERS["linear"],
@@ -65,12 +68,27 @@ def names(spec: InputSpec, classes: int, rows: int) -> tuple[str, ...]:
     """Learners that fit this input, without those that would be slow on it."""
     if spec.kind in ("text", "chat"):
         return tuple(TEXT)
+    if image_networks(spec):
+        return NETWORKS
     slow = set()
     if classes > 5:  # boosting grows one tree per class and round
         slow.add("boosting")
     if rows > 3000:  # kernels are quadratic in the rows
         slow.add("kernel")
     return tuple(name for name in CLASSIFIERS if name not in slow)
+
+
+def image_networks(spec: InputSpec) -> bool:
+    """Whether inputs are images large enough for networks, and torch is there to train them."""
+    if spec.kind != "image":
+        return False
+    sides = [size for axis, size in enumerate(spec.shape) if axis != spec.channel_axis]
+    return min(sides) >= NETWORK_SIDE and find_spec("torch") is not None
+
+
+def needs_torch(learner: str, own: Any) -> bool:
+    """Whether a learner is a torch network, to be trained in this process. own: as for `train`."""
+    return learner in NETWORKS or (learner == OWN and not isinstance(own, BaseEstimator))
 
 
 def train(
@@ -85,7 +103,8 @@ def train(
     """
     Fit one learner to labels (int (m,)) or score rows (float (m, k)); returns its answering function.
 
-    own: an unfitted scikit-learn estimator that the learner "own" stands for: the source's class, where it is at hand.
+    own: what the learner "own" stands for, where the source is at hand: an unfitted scikit-learn estimator of its
+    class, or a client of its torch module as `networks.fresh` makes it.
     Classes that do not occur among the labels get score 0.
     """
     rng = np.random.default_rng(seed)
@@ -94,6 +113,13 @@ def train(
         x = x[rows] if isinstance(x, np.ndarray) else tuple(x[i] for i in rows)
         target = target[rows]
     soft = target.ndim == 2
+    if soft and target.shape[1] < k:  # the source may know fewer classes than the pool
+        target = np.pad(target, ((0, 0), (0, k - target.shape[1])))
+    if needs_torch(learner, own):
+        from . import networks
+
+        assert isinstance(x, np.ndarray)
+        return cast(Any, networks.train(learner, spec, x, target, k, seed, own))
     if learner == OWN and not soft:
         model = _reseeded(own, seed)
     elif soft:

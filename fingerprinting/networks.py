@@ -1,55 +1,182 @@
 """
 Small convolutional networks for images: peers and shadows where flat pixels teach too little.
 
-Four shapes (plain, residual, wide, deep), trained for a few epochs on labels, or on score rows (probability extraction).
-Images are brought to channels first, at most 32 pixels a side, and standardised per channel. This file needs torch; only
-`learners` imports it, and only for images large enough.
+Four shapes are trained for a few epochs on labels, or on score rows (probability extraction); a torch source adds its
+own shape, started afresh. Needs torch, so `learners` imports it only where torch is there and the images are large
+enough.
 """
 
+import copy
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional
 
+from .fitting import BATCH, affordable_steps, as_logits, batches, fit, image_size, seeded, shifted
+from .learners import image_networks
 from .records import InputSpec
 
-Forward = Callable[[torch.Tensor], torch.Tensor]
-SIDE: Final = 32  # larger images are averaged down to this many pixels a side
-BATCH: Final = 64
+Answer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
+SIDE: Final = 32  # pixels; larger images are averaged down, as dozens of networks must be cheap
 EPOCHS: Final = 12
-LEAST_STEPS: Final = 120  # small pools get more epochs
-RATE: Final = 0.1
+STEPS: Final = (200, 800)  # fewest for small pools, most for large ones
+OWN_FLOPS: Final = 1.5e12  # most that a peer of the source's own shape may cost: some 20 s on two cores
+FLAT_SHARE: Final = 0.1  # of that, for inputs of which peers are many
 
 
 def train(
-    learner: str, spec: InputSpec, x: np.ndarray, target: np.ndarray, k: int, seed: int
-) -> Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]:
+    learner: str, spec: InputSpec, x: np.ndarray, target: np.ndarray, k: int, seed: int, own: Any = None
+) -> Answer:
     """
-    Fit the network named `learner` to labels (int (m,)) or score rows (float (m, k)).
+    Fit a network to labels (int (m,)) or score rows (float (m, k)).
 
-    x: float32 (m, *spec.shape). Returns a function from inputs to (labels int16 (n,), scores float16 (n, k)). One seed
-    gives one network on one processor with one number of threads; torch's global generator is left as it was.
+    learner: a name in SHAPES, or any other for `own`, a client as `fresh` makes it. x: float32 (m, *spec.shape).
+    Returns a function from inputs to labels int16 (n,) and scores float16 (n, k). On CPU, one seed gives one network,
+    as long as the number of threads is the same.
     """
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    images = _channels_first(x, spec)
-    mean, spread = images.mean((0, 2, 3), keepdim=True), images.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
-
-    def prepared(inputs: np.ndarray) -> torch.Tensor:
-        standard = (_channels_first(inputs, spec) - mean) / spread
-        return standard.to(device, memory_format=torch.channels_last)
-
+    goal = torch.from_numpy(target.astype(np.float32 if target.ndim == 2 else np.int64))
+    steps = int(np.clip(EPOCHS * len(x) // BATCH, *STEPS))
     with seeded(seed):
-        net = build(learner, images.shape[1], k, 1 + seed % 2).to(device, memory_format=torch.channels_last)
-        fit(net, prepared(x), torch.from_numpy(np.asarray(target)).to(device))
-    net.eval()
+        forward = _own(own, spec, x, goal, steps) if learner not in SHAPES else _small(learner, spec, x, goal, k, steps)
 
     def answer(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        parts = [inputs[i : i + 512] for i in range(0, len(inputs), 512)]
         with torch.no_grad():
-            scores = torch.cat([functional.softmax(net(prepared(part)), 1) for part in parts]).cpu().numpy()
+            parts = [forward(inputs[i : i + 256]) for i in range(0, len(inputs), 256)]
+            scores = functional.softmax(torch.cat(parts), 1).cpu().numpy()
         return scores.argmax(1).astype(np.int16), scores.astype(np.float16)
 
     return answer
+
+
+def fresh(client: Any, spec: InputSpec, k: int) -> Any:
+    """
+    The client of a torch module with a copy of the module that owes nothing to its weights, or None.
+
+    None where the module is an exported program or has weights of its own making, which nothing re-initialises, where
+    it has not k classes, and where training it would take too long. client: anything with `.module` and `.forward`.
+    """
+    module = getattr(client, "module", None)
+    if not isinstance(module, nn.Module) or any(p.dtype != torch.float32 for p in module.parameters()):
+        return None
+    if not all(_resets(part) for part in module.modules() if list(part.parameters(recurse=False))):
+        return None
+    twin = copy.copy(client)
+    twin.module = copy.deepcopy(module)
+    with seeded(0):
+        _restart(twin.module)
+        one = torch.zeros(1, *spec.shape, device=client.device)
+        with torch.no_grad():
+            width = twin.forward(one).shape[1]
+        changed = all(
+            not torch.equal(new, old)
+            for new, old in zip(twin.module.parameters(), module.parameters(), strict=True)
+            if new.ndim > 1
+        )
+    flops = OWN_FLOPS * (1.0 if image_networks(spec) else FLAT_SHARE)
+    enough = affordable_steps(twin.forward, one, flops) >= STEPS[1]
+
+    return twin if changed and enough and width == k else None
+
+
+def _small(
+    learner: str, spec: InputSpec, x: np.ndarray, goal: torch.Tensor, k: int, steps: int
+) -> Callable[[np.ndarray], torch.Tensor]:
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    images = _channels_first(x, spec)
+    mean, spread = images.mean((0, 2, 3), keepdim=True), images.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
+    net = SHAPES[learner](images.shape[1], k).to(device)
+    take = shifted(((images - mean) / spread).to(device), 0)
+    fit(net, list(net.parameters()), take, goal.to(device), steps=steps, rate=0.03)
+    net.eval()
+
+    def forward(inputs: np.ndarray) -> torch.Tensor:
+        standard = (_channels_first(inputs, spec) - mean) / spread
+        return net(standard.to(device, memory_format=torch.channels_last))
+
+    return forward
+
+
+def _own(
+    own: Any, spec: InputSpec, x: np.ndarray, goal: torch.Tensor, steps: int
+) -> Callable[[np.ndarray], torch.Tensor]:
+    twin = copy.copy(own)
+    twin.module = copy.deepcopy(own.module)
+    _restart(twin.module)
+    parameters = [p.requires_grad_(True) for p in twin.module.parameters()]
+    take = batches(torch.from_numpy(x).to(own.device), spec)
+    twin.module.train()
+    fit(twin.forward, parameters, take, goal.to(own.device), steps=steps, rate=2e-3, adaptive=True)
+    twin.module.eval()
+
+    return lambda inputs: as_logits(twin.forward(torch.from_numpy(np.ascontiguousarray(inputs)).to(own.device)))
+
+
+def _channels_first(x: np.ndarray, spec: InputSpec) -> torch.Tensor:
+    """float32 (m, channels, height, width), at most SIDE pixels a side."""
+    images = torch.from_numpy(np.ascontiguousarray(x, np.float32))
+    if spec.channel_axis is None:
+        images = images[:, None]
+    elif spec.channel_axis == 2:
+        images = images.permute(0, 3, 1, 2)
+    height, width = (min(size, SIDE) for size in image_size(spec))
+
+    return images if images.shape[2:] == (height, width) else functional.adaptive_avg_pool2d(images, (height, width))
+
+
+def _resets(part: nn.Module) -> bool:
+    return hasattr(part, "reset_parameters") or hasattr(part, "_reset_parameters")
+
+
+def _restart(module: nn.Module) -> None:
+    for part in module.modules():
+        if _resets(part):
+            (part.reset_parameters if hasattr(part, "reset_parameters") else part._reset_parameters)()  # type: ignore[operator]
+
+
+def _convolution(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution, batch normalisation, ReLU."""
+    weights = nn.Conv2d(before, after, size, stride, size // 2, bias=False)
+    return nn.Sequential(weights, nn.BatchNorm2d(after), nn.ReLU())
+
+
+class _Residual(nn.Module):
+    """Two convolutions beside a shortcut (He et al. 2016)."""
+
+    def __init__(self, before: int, after: int, stride: int) -> None:
+        super().__init__()
+        self.first = _convolution(before, after, 3, stride)
+        self.second = nn.Sequential(nn.Conv2d(after, after, 3, 1, 1, bias=False), nn.BatchNorm2d(after))
+        self.shortcut = nn.Conv2d(before, after, 1, stride, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return functional.relu(self.second(self.first(x)) + self.shortcut(x))
+
+
+def _head(channels: int, side: int, k: int) -> tuple[nn.Module, ...]:
+    return nn.AdaptiveMaxPool2d(side), nn.Flatten(), nn.Linear(channels * side * side, k)
+
+
+# Networks by name, from channels and classes.
+SHAPES: Final[dict[str, Callable[[int, int], nn.Module]]] = {
+    "plain": lambda c, k: nn.Sequential(
+        _convolution(c, 16), nn.MaxPool2d(2),
+        _convolution(16, 48), nn.MaxPool2d(2),
+        _convolution(48, 96), *_head(96, 1, k),
+    ),
+    "residual": lambda c, k: nn.Sequential(
+        _convolution(c, 16), nn.MaxPool2d(2),
+        _Residual(16, 32, 2), _Residual(32, 64, 1), *_head(64, 4, k),
+    ),
+    "wide": lambda c, k: nn.Sequential(
+        _convolution(c, 16, 5), nn.MaxPool2d(2),
+        _convolution(16, 96), *_head(96, 4, k),
+    ),
+    "deep": lambda c, k: nn.Sequential(
+        _convolution(c, 16), nn.MaxPool2d(2),
+        _convolution(16, 32), _convolution(32, 32), nn.MaxPool2d(2),
+        _convolution(32, 64), _convolution(64, 64), *_head(64, 4, k),
+    ),
+}  # fmt: skip

@@ -21,6 +21,8 @@ Inputs = np.ndarray | tuple[str, ...]
 Target = Literal["truth", "label", "scores", "flipped"]
 # Most peers calibrate: from 99 of them on, the p-value that decides assumes nothing.
 USES = ("select", "estimate", "calibrate", "calibrate", "calibrate", "calibrate", "calibrate")
+FEW_USES = ("select", "estimate", "calibrate", "calibrate")  # so few that those that choose and fit would be too few
+FEW = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +33,8 @@ class Material:
     train: labelled rows that are no probe candidates; held: labelled rows that are. answers: the source's answers to
     the rows of train. log: unlabelled inputs the source was asked, with its answers, and with the labels that a vote of
     honest models gives them; None without a log. k: classes.
-    own: an unfitted scikit-learn estimator of the source's own class, None where the source is not at hand.
+    own: the source's own class, to be started afresh: a scikit-learn estimator, or a client of a torch module as
+    `networks.fresh` makes it; None where the source is not at hand.
     """
 
     train: Pool
@@ -77,7 +80,8 @@ def plan_peers(material: Material, count: int, seed: int) -> list[Plan]:
     names = material.learners
     logged = 0 if material.log_truth is None else len(material.log_truth)
     kinds = ("other half", "same half", "both halves", "both halves and log")[: 4 if logged else 3]
-    turn = len(names) % len(USES) == 0  # else the uses run through every class by themselves
+    uses = USES if count > FEW else FEW_USES
+    turn = len(names) % len(uses) == 0  # else the uses run through every class by themselves
     plans = []
     for i in range(count):
         learner, kind = names[i % len(names)], kinds[(i // len(names)) % len(kinds)]
@@ -86,7 +90,7 @@ def plan_peers(material: Material, count: int, seed: int) -> list[Plan]:
             Plan(
                 name=f"peer {i + 1} ({learner}, {kind})",
                 role="peer" if kind == "other half" else "same-data peer",
-                use=USES[(i + turn * (i // len(USES))) % len(USES)],
+                use=uses[(i + turn * (i // len(uses))) % len(uses)],
                 learner=learner,
                 target="truth",
                 seed=int(rng.integers(1 << 31)),
@@ -133,7 +137,13 @@ def train_panel(
     jobs: int = 1,
     progress: Progress | None = None,
 ) -> Panel:
-    """Train every planned model and keep its answers to the candidates. jobs: processes, through joblib."""
+    """
+    Train every planned model and keep its answers to the candidates.
+
+    jobs: processes, through joblib; torch networks are trained in this one, as they use all its threads.
+    """
+    if any(learners.needs_torch(plan.learner, material.own) for plan in plans):
+        jobs = 1
     work = (delayed(_answer)(plan, material, candidates) for plan in plans)
     answers = []
     for answer in Parallel(n_jobs=jobs, return_as="generator")(work):
@@ -194,9 +204,9 @@ def disturbed_source(source: Client, material: Material, candidates: Inputs, ans
 
 
 def join(panels: list[Panel]) -> Panel:
-    """Several panels over the same probes as one; scores are kept only where all have them."""
+    """Several panels over the same probes as one; scores are kept only where all have them, for the same classes."""
     scores = [panel.scores for panel in panels]
-    whole = all(s is not None for s in scores)
+    whole = all(s is not None for s in scores) and len({s.shape[2] for s in scores if s is not None}) == 1
     return Panel(
         sum((p.names for p in panels), ()),
         sum((p.roles for p in panels), ()),

@@ -93,9 +93,9 @@ def enrolment_options(command: Command) -> Command:
             "--log", metavar="FILE", help="Inputs your model was asked in service, unlabelled: .npz (x) or .csv."
         ),
         click.option(
-            "--peers", default=140, show_default=True, type=int, help="Honest models to train for comparison."
+            "--peers", type=int, help="Honest models to train for comparison.  [default: 140; 24 networks for images]"
         ),
-        click.option("--shadows", default=16, show_default=True, type=int, help="Copies to make on purpose."),
+        click.option("--shadows", type=int, help="Copies to make on purpose.  [default: 16; 10 networks for images]"),
         click.option(
             "--jobs", default=-1, show_default=True, type=int, help="Processes for training; -1 uses all processors."
         ),

@@ -21,8 +21,8 @@ def compare(
     label: str | None,
     drop_duplicates: bool,
     log: str | None,
-    peers: int,
-    shadows: int,
+    peers: int | None,
+    shadows: int | None,
     jobs: int,
     budget: int | None,
     alpha: float,
@@ -54,11 +54,12 @@ def compare(
     confirming.check_limits(budget, alpha)
     _session.require_writable(json_file, html_file)
     loaded, logged = _session.pool_and_log(pool, label, drop_duplicates, log)
+    models = sum(enrolment.panel_size(loaded.spec, peers, shadows))
     with (
         _session.target(a, allow_pickle=allow_pickle, timeout=timeout) as known,
         _session.target(b, allow_pickle=allow_pickle, timeout=timeout) as suspect,
     ):
-        with _session.progress("training", quiet=quiet, total=peers + shadows) as count:
+        with _session.progress("training", quiet=quiet, total=models) as count:
             enrolled = enrolment.enroll(
                 known,
                 loaded,

@@ -30,8 +30,8 @@ def enroll(
     label: str | None,
     drop_duplicates: bool,
     log: str | None,
-    peers: int,
-    shadows: int,
+    peers: int | None,
+    shadows: int | None,
     jobs: int,
     probes: int,
     suite_file: str | None,
@@ -66,6 +66,7 @@ def enroll(
 
     given = None if suite_file is None else _session.read_suite(suite_file)
     loaded, logged = _session.pool_and_log(pool, label, drop_duplicates, log)
+    models = sum(enrolment.panel_size(loaded.spec, peers, shadows))
     origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
     with (
         open_db(db, create=True) as references,
@@ -79,7 +80,7 @@ def enroll(
                 client, loaded, name=name, about=origin, public=public, probes=probes, seed=seed
             )
         else:
-            with _session.progress("training", quiet=quiet, total=peers + shadows) as count:
+            with _session.progress("training", quiet=quiet, total=models) as count:
                 enrolled = enrolment.enroll(
                     client,
                     loaded,

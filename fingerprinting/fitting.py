@@ -1,0 +1,127 @@
+"""
+Training a torch module for a short while: one loop for peers, shadows and fine-tuned copies.
+
+Needs torch. Nothing outside the module is touched: torch's global generators are put back as they were.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.utils.flop_counter import FlopCounterMode
+
+from .records import InputSpec
+
+Forward = Callable[[torch.Tensor], torch.Tensor]
+Take = Callable[[torch.Tensor], torch.Tensor]  # row numbers to a batch of inputs
+BATCH: Final = 32
+TRAINING_PASSES: Final = 3  # one forward and about two backward
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's generators start from a seed inside, and are as before outside."""
+    with torch.random.fork_rng(list(range(torch.cuda.device_count()))):
+        torch.manual_seed(seed)
+        yield
+
+
+def fit(
+    forward: Forward,
+    parameters: list[nn.Parameter],
+    take: Take,
+    target: torch.Tensor,
+    *,
+    steps: int,
+    rate: float,
+    adaptive: bool = False,
+    after: Callable[[], None] | None = None,
+) -> None:
+    """
+    Cross-entropy against labels (int64 (m,)) or score rows (float32 (m, k)), one batch of 32 a step.
+
+    forward: inputs to logits or probabilities. rate: the highest of the one-cycle schedule (Smith and Topin 2019).
+    adaptive: Adam, for modules of unknown make; else SGD with momentum. after: called after each step.
+    """
+    kind = torch.optim.Adam if adaptive else torch.optim.SGD
+    options = {} if adaptive else {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+    optimiser = kind(parameters, rate, **options)  # type: ignore[arg-type]
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.25)
+    batch = min(BATCH, len(target))
+    order = torch.empty(0, dtype=torch.long)
+    for _ in range(steps):
+        if len(order) < batch:
+            order = torch.randperm(len(target))
+        rows, order = order[:batch], order[batch:]
+        optimiser.zero_grad()
+        loss = functional.cross_entropy(as_logits(forward(take(rows))), target[rows.to(target.device)])
+        loss.backward()  # type: ignore[no-untyped-call]
+        nn.utils.clip_grad_norm_(parameters, 5.0)
+        optimiser.step()
+        schedule.step()
+        if after is not None:
+            after()
+
+
+def as_logits(answer: torch.Tensor) -> torch.Tensor:
+    """Logits as they are; probabilities, which modules that end in a softmax give, as their logarithms; (m, k)."""
+    given = answer.detach()
+    probable = bool((given >= 0).all()) and bool(((given.sum(1) - 1).abs() < 1e-3).all())
+    return answer.clamp_min(1e-8).log() if probable else answer
+
+
+def shifted(images: torch.Tensor, channel_axis: int | None) -> Take:
+    """
+    Batches of images, each moved by up to an eighth of its height, and mirrored at random where it has colours.
+
+    images: float32 (m, *shape), layout as in InputSpec.channel_axis. Grey images may be writing, which has no mirror
+    image.
+    """
+    moved = {0: (0, 1, 2, 3), 2: (0, 3, 1, 2)}
+    planes = images[:, None] if channel_axis is None else images.permute(moved[channel_axis])
+    height, width = planes.shape[2:]
+    margin = min(height, width) // 8
+    # Channels last, so that one look-up by (image, row, column) cuts every image at its own place.
+    wide = functional.pad(planes, (margin,) * 4, mode="reflect").permute(0, 2, 3, 1).contiguous()
+    rows, columns = torch.arange(height), torch.arange(width)
+
+    def take(which: torch.Tensor) -> torch.Tensor:
+        m = len(which)
+        down, right = torch.randint(0, 2 * margin + 1, (2, m, 1))
+        mirrored = (torch.rand(m, 1) < 0.5) & (planes.shape[1] >= 3)
+        across = torch.where(mirrored, width - 1 - columns, columns) + right
+        at = (which[:, None, None], (rows + down)[:, :, None], across[:, None, :])
+        cut = wide[tuple(index.to(wide.device) for index in at)]
+        if channel_axis is None:
+            return cut[..., 0]
+        return cut.permute(0, 3, 1, 2) if channel_axis == 0 else cut
+
+    return take
+
+
+def batches(inputs: torch.Tensor, spec: InputSpec) -> Take:
+    """Batches of inputs float32 (m, *spec.shape): images moved at random, anything else as it is."""
+    if spec.kind == "image" and min(image_size(spec)) >= 8:
+        return shifted(inputs, spec.channel_axis)
+    return lambda rows: inputs[rows.to(inputs.device)]
+
+
+def image_size(spec: InputSpec) -> tuple[int, int]:
+    """Height and width of an image."""
+    sides = [size for axis, size in enumerate(spec.shape) if axis != spec.channel_axis]
+    return sides[0], sides[1]
+
+
+def affordable_steps(forward: Forward, one: torch.Tensor, flops: float) -> int:
+    """
+    Training steps that cost no more than so many floating-point operations, counted and not timed: the same everywhere.
+
+    one: a single input (1, *shape). A GPU is given a hundred times as many.
+    """
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        forward(one)
+    allowed = flops * (100 if one.is_cuda else 1)
+    return int(allowed / max(counter.get_total_flops() * TRAINING_PASSES * BATCH, 1))

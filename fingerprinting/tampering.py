@@ -1,0 +1,120 @@
+"""
+Light changes to a torch module, as someone who holds the weights would make them: fine-tuned, pruned, rounded.
+
+Needs torch. The module itself is never touched; each copy has weights of its own.
+"""
+
+import copy
+import warnings
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import nn
+
+from .fitting import BATCH, affordable_steps, batches, fit, seeded
+from .records import Pool
+
+EPOCHS: Final = 3
+FLOPS: Final = 5e11  # most that one copy may cost: some 10 s on two cores
+LEAST_STEPS: Final = 8  # fewer would change nothing, so that copies of larger modules are not fine-tuned
+RATE: Final = 1e-3
+
+
+def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
+    """
+    Changed copies of a client's module by name, as clients.
+
+    client: anything with a torch `.module`, its `.device` and a differentiable `.forward`. train: labelled rows to
+    fine-tune on. Empty where the module cannot be copied or its weights are no float32 numbers. An exported program
+    keeps the mode it was exported in.
+    """
+    assert isinstance(train.x, np.ndarray)
+    assert train.y is not None
+    if not isinstance(client.module, nn.Module) or not (first := _twin(client)):
+        return []
+    x = torch.from_numpy(np.ascontiguousarray(train.x, np.float32)).to(client.device)
+    with torch.no_grad():
+        width = first.forward(x[:1]).shape[1]
+    known = np.flatnonzero(train.y < width)
+    x, y = x[known], torch.from_numpy(train.y[known]).to(client.device)
+    steps = min(EPOCHS * len(x) // BATCH, affordable_steps(first.forward, x[:1], FLOPS))
+    take = batches(x, train.spec)
+
+    def tuned(twin: Any, *, last: bool = False, after: Callable[[], None] | None = None) -> Any:
+        names = [name for name, p in twin.module.named_parameters() if p.ndim > 1]
+        layer = names[-1].rpartition(".")[0] if last else ""
+        chosen = [p for name, p in twin.module.named_parameters() if name.startswith(layer)]
+        if steps >= LEAST_STEPS and twin.forward(x[:1]).requires_grad:  # programs may be exported without gradients
+            _mode(twin.module, training=not last)
+            fit(twin.forward, chosen, take, y, steps=steps, rate=RATE, adaptive=True, after=after)
+            _mode(twin.module, training=False)
+        return twin
+
+    made = []
+    with seeded(seed):
+        if steps >= LEAST_STEPS:
+            made += [
+                ("last layer fine-tuned", tuned(first, last=True)),
+                ("fine-tuned", tuned(_twin(client))),
+            ]
+        for share in (0.3, 0.6):
+            twin = _twin(client)
+            keep = _prune(twin.module, share)
+            made.append((f"{share:.0%} pruned", tuned(twin, after=keep)))
+        made.append(("rounded to 8 bits", _rounded(_twin(client))))
+
+    return made
+
+
+def _twin(client: Any) -> Any:
+    """A client around a copy of the module, all weights of which may change; None where that cannot be."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, on copying exported programs
+            module = copy.deepcopy(client.module)
+    except (RuntimeError, TypeError):  # tensors computed from others, locks and handles cannot be copied
+        return None
+    parameters = list(module.parameters())
+    if not any(p.ndim > 1 for p in parameters) or any(p.dtype != torch.float32 for p in parameters):
+        return None
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    twin = copy.copy(client)
+    twin.module = module
+
+    return twin
+
+
+def _mode(module: nn.Module, *, training: bool) -> None:
+    try:
+        module.train(training)
+    except NotImplementedError:  # an exported program has but one mode
+        return
+
+
+def _prune(module: nn.Module, share: float) -> Callable[[], None]:
+    """Set the given share of all weights, the smallest by magnitude, to zero; what is returned does it again."""
+    weights = [p for p in module.parameters() if p.ndim > 1]
+    size = torch.cat([p.detach().abs().flatten() for p in weights])
+    threshold = size.kthvalue(max(1, round(share * len(size)))).values
+    masks = [p.detach().abs() > threshold for p in weights]
+
+    def keep() -> None:
+        with torch.no_grad():
+            for weight, mask in zip(weights, masks, strict=True):
+                weight.mul_(mask)
+
+    keep()
+    return keep
+
+
+def _rounded(twin: Any) -> Any:
+    """Weights in 255 even steps per tensor."""
+    with torch.no_grad():
+        for weight in twin.module.parameters():
+            if weight.ndim > 1:
+                step = (weight.abs().max() / 127).clamp_min(1e-12)
+                weight.copy_((weight / step).round() * step)
+    return twin
