@@ -58,9 +58,11 @@ def _changed(estimator: Any, seed: int) -> list[tuple[str, Any]]:
     unit = 10.0 ** np.floor(np.log10(max(float(size.max()), 1e-300)))  # decimals of the largest weight, as d.dd
     made = []
     for share in SHARES:
-        least = np.quantile(size, share)
-        kept = [np.where(np.abs(w) > least, w, 0) for w in weights]
-        made.append((f"{share:.0%} pruned", _reweighted(estimator, kept)))
+        kept = np.ones_like(size)
+        kept[np.argsort(size, kind="stable")[: round(share * len(size))]] = 0  # by rank, as many may be of one size
+        masks = np.split(kept, np.cumsum([w.size for w in weights])[:-1])
+        pruned = [w * mask.reshape(w.shape) for w, mask in zip(weights, masks, strict=True)]
+        made.append((f"{share:.0%} pruned", _reweighted(estimator, pruned)))
     for decimals in DECIMALS:
         rounded = [np.round(w / unit, decimals) * unit for w in weights]
         made.append((f"rounded to {decimals} decimals", _reweighted(estimator, rounded)))

@@ -24,6 +24,7 @@ SIDE: Final = 32  # pixels; larger images are averaged down, as dozens of networ
 EPOCHS: Final = 12
 STEPS: Final = (200, 800)  # fewest for small pools, most for large ones
 OWN_FLOPS: Final = 1.5e12  # most that a peer of the source's own shape may cost: some 20 s on two cores
+RESTART: Final = 2_718_281  # a seed that no one starts a model with: all weights must come out different
 FLAT_SHARE: Final = 0.1  # of that, for inputs of which peers are many
 
 
@@ -65,7 +66,7 @@ def fresh(client: Any, spec: InputSpec, k: int) -> Any:
         return None
     twin = copy.copy(client)
     twin.module = copy.deepcopy(module)
-    with seeded(0):
+    with seeded(RESTART):
         _restart(twin.module)
         one = torch.zeros(1, *spec.shape, device=client.device)
         with torch.no_grad():

@@ -98,8 +98,10 @@ def _prune(module: nn.Module, share: float) -> Callable[[], None]:
     """Set the given share of all weights, the smallest by magnitude, to zero; what is returned does it again."""
     weights = [p for p in module.parameters() if p.ndim > 1]
     size = torch.cat([p.detach().abs().flatten() for p in weights])
-    threshold = size.kthvalue(max(1, round(share * len(size)))).values
-    masks = [p.detach().abs() > threshold for p in weights]
+    kept = torch.ones_like(size)
+    kept[size.argsort()[: round(share * len(size))]] = 0  # by rank, as many weights may be of one size
+    parts = torch.split(kept, [p.numel() for p in weights])
+    masks = [part.reshape(p.shape) for part, p in zip(parts, weights, strict=True)]
 
     def keep() -> None:
         with torch.no_grad():

@@ -141,7 +141,6 @@ def test_classes_the_pool_does_not_know_are_survived(few: Pool) -> None:
     assert reference.answers.label.max() <= CLASSES
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="scores of fewer classes than the pool's are not widened")
 def test_classes_the_source_does_not_know_are_survived(few: Pool) -> None:
     """A source with fewer scores than the pool has classes is enrolled like any other."""
     known = data()[1][worlds.OWNED] < CLASSES - 1
