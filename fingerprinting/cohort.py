@@ -1,9 +1,9 @@
 """
 References as each other's peers: the score on a public suite, normalised on both sides.
 
-A suspect's evidence for a reference is a log-likelihood ratio that it derives from it rather than from nobody known;
-it is standardised against the same suspect's evidence for the other references and against the other references'
-evidence for this one (the S-norm of speaker verification, Kenny 2010).
+An honest suspect is as near to one reference as to any other, and a reference is as near to another as an honest
+suspect is. So a suspect must stand out twice: among its own agreements with all references, and, with the level of
+those taken off, among the other references' agreements with the one (the S-norm of speaker verification, Kenny 2010).
 """
 
 from typing import Final
@@ -16,8 +16,9 @@ from .errors import NoAnswers
 from .records import UNANSWERED
 from .verdicts import MIN_ANSWERED, Evidence
 
-SPREAD: Final = 0.1  # nats; evidence that differs by less than this among references tells none of them apart
 RETENTION: Final = np.array([0.95, 0.8, 0.6, 0.4, 0.25])  # a derived model repeats that share of the source's labels
+TYPICAL: Final = 0.7  # the one retention that weighs agreement
+SPREAD: Final = 0.1  # nats; agreements that differ by less tell no reference from another
 
 
 def compare(labels: np.ndarray, known: np.ndarray, names: list[str]) -> list[Evidence]:
@@ -31,42 +32,36 @@ def compare(labels: np.ndarray, known: np.ndarray, names: list[str]) -> list[Evi
         raise NoAnswers(f"none of the {len(labels)} public probes was answered; collect again")
     suspect, known = labels[rows], known[:, rows]
     m = len(names)
-    rarity = _rarity(suspect, known)
-    to_suspect = ratio(suspect[None], known, rarity)[0]  # (m,)
-    agreement = (known == suspect).mean(1)
-    # Only the leaders are normalised against the others; the rest keep their place behind them.
-    leaders = np.argsort(-to_suspect, kind="stable")[:20]
-    among = ratio(known, known[leaders], rarity)  # (m, leaders): each reference as an innocent suspect
+    everyone = np.vstack([known, suspect])  # the suspect last: an honest one is a row like the others
+    rarity = _rarity(everyone)
+    llr = ratio(suspect[None], known, rarity)[0]
+    near = agreement(everyone, known, rarity)  # (m + 1, m)
+    above = _above_own_level(near)
     out = []
-    for column, j in enumerate(leaders):
+    for j, name in enumerate(names):
         others = np.delete(np.arange(m), j)
-        score, peers = _both_sides(to_suspect, among[others, column], j, others)
-        enough = len(rows) >= MIN_ANSWERED
-        p = p_values(score, peers) if enough else PValues(1.0, 1.0)
-        nearest = None
-        if len(peers):
-            nearest = (names[others[int(peers.argmax())]], float(peers.max()))
-        beats = bool(len(peers) and (score > peers).all() and to_suspect[j] > np.max(to_suspect[others]))
-        out.append(
-            Evidence(names[j], score, float(to_suspect[j]), p, beats, len(peers), float(agreement[j]), 0.0, nearest)
-        )
-    floor = min((e.score for e in out), default=0.0)
-    out.sort(key=lambda e: -e.score)
-    for j in np.argsort(-to_suspect, kind="stable")[20:]:
-        score = floor - 1e-3 * (1 + float(to_suspect[leaders[-1]] - to_suspect[j]))
+        if len(others) < 2:
+            score, peers, p = 0.0, np.zeros(0), PValues(1.0, 1.0)
+        else:
+            mean, spread = float(above[others, j].mean()), max(float(above[others, j].std(ddof=1)), SPREAD)
+            score, peers = float(above[m, j] - mean) / spread, (above[others, j] - mean) / spread
+            sides = [p_values(above[m, j], above[others, j]), p_values(near[m, j], near[m, others])]
+            p = PValues(max(side.predictive for side in sides), max(side.conformal for side in sides))
+        nearest = (names[others[int(peers.argmax())]], float(peers.max())) if len(peers) else None
         out.append(
             Evidence(
-                names[j],
-                score,
-                float(to_suspect[j]),
-                PValues(1.0, 1.0),
-                False,
-                m - 1,
-                float(agreement[j]),
-                0.0,
-                None,
+                reference=name,
+                score=score,
+                llr=float(llr[j]),
+                p=p if len(rows) >= MIN_ANSWERED else PValues(1.0, 1.0),
+                beats_all=bool(len(peers) and (score > peers).all() and (near[m, j] > near[m, others]).all()),
+                peers=len(peers),
+                agreement=float((known[j] == suspect).mean()),
+                power=0.0,
+                nearest_peer=nearest,
             )
         )
+    out.sort(key=lambda e: (-e.score, -e.llr))
 
     return out
 
@@ -77,30 +72,41 @@ def ratio(suspects: np.ndarray, sources: np.ndarray, rarity: np.ndarray) -> np.n
 
     suspects: int (s, n), sources: int (m, n), rarity: float (n, k), how often each label is given.
     """
-    n = rarity.shape[0]
-    same = suspects[:, None] == sources[None]
-    p0 = rarity[np.arange(n), np.clip(sources, 0, rarity.shape[1] - 1)]  # (m, n)
-    parts = []
-    for retention in RETENTION:
-        p1 = retention + (1 - retention) * p0
-        parts.append(np.where(same, np.log(p1 / p0), np.log(1 - retention)).sum(2))
+    parts = [_agreement(suspects, sources, rarity, retention) for retention in RETENTION]
     return np.asarray(logsumexp(np.stack(parts), axis=0) - np.log(len(RETENTION)))
 
 
-def _rarity(suspect: np.ndarray, known: np.ndarray) -> np.ndarray:
-    k = int(max(suspect.max(), known.max())) + 1
-    counts = np.stack([(known == label).sum(0) for label in range(k)], 1).astype(float)
+def agreement(suspects: np.ndarray, sources: np.ndarray, rarity: np.ndarray) -> np.ndarray:
+    """
+    The ratio at one typical retention: a plain sum over probes, so nearly normal among honest suspects, as the ratio
+    itself is not. Shapes as for `ratio`.
+    """
+    return _agreement(suspects, sources, rarity, TYPICAL)
+
+
+def _agreement(suspects: np.ndarray, sources: np.ndarray, rarity: np.ndarray, retention: float) -> np.ndarray:
+    n = rarity.shape[0]
+    p0 = rarity[np.arange(n), np.maximum(sources, 0)]  # (m, n)
+    same, other = np.log((retention + (1 - retention) * p0) / p0), np.log(1 - retention)
+    total = np.zeros((len(suspects), len(sources)))
+    for i in range(n):  # probe by probe: all at once would take (s, m, n)
+        a, b = suspects[:, i, None], sources[:, i]
+        total += np.where((a == UNANSWERED) | (b == UNANSWERED), 0.0, np.where(a == b, same[:, i], other))
+
+    return total
+
+
+def _rarity(everyone: np.ndarray) -> np.ndarray:
+    k = int(everyone.max()) + 1
+    counts = np.stack([(everyone == label).sum(0) for label in range(k)], 1).astype(float)
     return np.asarray((counts + 2.0 / k) / (counts.sum(1, keepdims=True) + 2.0))
 
 
-def _both_sides(
-    to_suspect: np.ndarray, to_reference: np.ndarray, j: int, others: np.ndarray
-) -> tuple[float, np.ndarray]:
-    """The suspect's score for reference j, and the other references' own scores for it."""
-    if len(others) < 2:
-        return 0.0, np.zeros(0)
-    mean, spread = float(to_reference.mean()), max(float(to_reference.std(ddof=1)), SPREAD)
-    own, own_spread = float(to_suspect[others].mean()), max(float(to_suspect[others].std(ddof=1)), SPREAD)
-    score = 0.5 * ((to_suspect[j] - mean) / spread + (to_suspect[j] - own) / own_spread)
+def _above_own_level(near: np.ndarray) -> np.ndarray:
+    """How much nearer each model is to a reference than, on average, to the other ones; itself counts for nothing."""
+    m = near.shape[1]
+    itself = np.eye(len(near), m, dtype=bool)
+    total = np.where(itself, 0.0, near).sum(1, keepdims=True)
+    count = (~itself).sum(1, keepdims=True)
 
-    return float(score), np.asarray((to_reference - mean) / spread)
+    return np.asarray(near - (total - near) / np.maximum(count - 1, 1))
