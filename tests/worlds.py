@@ -11,7 +11,7 @@ from functools import cache
 from typing import Any, Final
 
 import numpy as np
-from probe_match.clients import function
+from probe_match.clients import function, sklearn
 from probe_match.fingerprinting import registry
 from probe_match.fingerprinting.enrolment import Enrolled, enroll, enroll_answers
 from probe_match.fingerprinting.pools import make_pool
@@ -123,9 +123,9 @@ def public() -> ProbeSuite:
 
 @cache
 def enrolled(seed: int = 1, peers: int = 48, shadows: int = 8) -> Enrolled:
-    """The source of that seed as reference `s<seed>`, by its labels alone, with the log of what thieves asked it."""
+    """The source of that seed as reference `s<seed>`, enrolled by its owner, with the log of what thieves asked it."""
     return enroll(
-        client(source(seed).predict, f"s{seed}"),
+        sklearn.wrap(source(seed)),
         pool(),
         name=f"s{seed}",
         about=About(),
