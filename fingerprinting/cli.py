@@ -5,6 +5,7 @@ Commands are files in `commands/`, imported only when called, so that `--help` i
 line on stderr and exit code 2; a bug keeps its traceback.
 """
 
+import signal
 import sys
 from typing import Final
 
@@ -70,11 +71,17 @@ def cli() -> None:
     """
 
 
+class Interrupted(BaseException):
+    """Ctrl-C. Not KeyboardInterrupt: scikit-learn's networks take that for "stop training early" and go on."""
+
+
 def main() -> None:
     """Entry point of `probe-match`."""
+    former = signal.signal(signal.SIGINT, _interrupt)
     try:
         code = cli.main(prog_name="probe-match", standalone_mode=False)
-    except (click.Abort, KeyboardInterrupt):
+    except (click.Abort, Interrupted):
+        former = signal.SIG_IGN  # what is left is tidying up
         _complain("interrupted; nothing half done was kept")
         code = INTERRUPTED
     except click.ClickException as error:
@@ -87,7 +94,13 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of our output has left; nothing to say and nobody to say it to
         code = 0
+    finally:
+        signal.signal(signal.SIGINT, former)
     sys.exit(code)
+
+
+def _interrupt(number: int, frame: object) -> None:
+    raise Interrupted
 
 
 def _complain(message: str) -> None:
