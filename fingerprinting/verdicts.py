@@ -51,8 +51,16 @@ def deciding_p(evidence: Evidence, searched: int, alpha: float) -> tuple[float, 
 
 
 def is_match(evidence: Evidence, searched: int, alpha: float) -> bool:
-    """Whether a match may be named: the deciding p-value is small enough and no honest peer stands higher."""
-    return deciding_p(evidence, searched, alpha)[0] <= alpha and evidence.beats_all and evidence.llr > 0
+    """
+    Whether a match may be named: the deciding p-value is small enough, and no honest peer stands higher.
+
+    Where a fitted tail decides for want of peers, the likelihoods themselves must favour a copy by 1/sqrt(alpha) to 1:
+    the tail of a dozen peers is easily mistaken.
+    """
+    p, conformal = deciding_p(evidence, searched, alpha)
+    least = 0.0 if p == conformal else -0.5 * np.log(alpha)
+
+    return bool(p <= alpha and evidence.beats_all and evidence.llr > least)
 
 
 def decide(

@@ -67,7 +67,7 @@ def test_a_seed_makes_one_model(learner: str, task: Task) -> None:
 
 
 def test_the_sources_own_class_is_fitted_anew(task: Task) -> None:
-    """A clone under another seed is fitted, the estimator at hand is left as it was; one without a seed will do, too."""
+    """A clone under another seed is fitted, the estimator at hand is left as it was; one without a seed will do."""
     x, y = task
     own = RandomForestClassifier(5, random_state=0)
     first, other = (learners.train(learners.OWN, FLAT, x, y, K, seed, own)(x)[1] for seed in (1, 2))

@@ -84,7 +84,12 @@ def output_options(command: Command) -> Command:
 def enrolment_options(command: Command) -> Command:
     """`--pool`, `--label`, `--drop-duplicates`, `--log`, `--probes`, `--peers`, `--shadows`, `--jobs`."""
     options = [
-        click.option("--pool", required=True, metavar="FILE", help="Inputs with true labels: .npz (x, y) or .csv."),
+        click.option(
+            "--pool",
+            required=True,
+            metavar="FILE",
+            help="Inputs with true labels, your training data among them: .npz (x, y) or .csv.",
+        ),
         click.option(
             "--label", metavar="COLUMN", help="Label column of a .csv pool.  [default: y, label, target or class]"
         ),
