@@ -4,9 +4,11 @@ Training a torch module for a short while: one loop for peers, shadows and fine-
 Needs torch. Nothing outside the module is touched: torch's global generators are put back as they were.
 """
 
+import copy
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import nn
@@ -27,6 +29,17 @@ def seeded(seed: int) -> Iterator[None]:
     with torch.random.fork_rng(list(range(torch.cuda.device_count()))):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def few_threads(most: int = 4) -> Iterator[None]:
+    """Small batches lose more to waiting for each other's threads than they gain from many."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(min(threads, most))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 def fit(
@@ -113,6 +126,32 @@ def image_size(spec: InputSpec) -> tuple[int, int]:
     """Height and width of an image."""
     sides = [size for axis, size in enumerate(spec.shape) if axis != spec.channel_axis]
     return sides[0], sides[1]
+
+
+def twin_of(client: Any) -> Any:
+    """
+    The client of a torch module around a copy of the module, all weights of which may change.
+
+    None where there is no module, it cannot be copied, or its weights are no float32 numbers. client: anything with
+    `.module`, its `.device`, and a differentiable `.forward`.
+    """
+    if not isinstance(getattr(client, "module", None), nn.Module):
+        return None
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # torch's own, on copying exported programs
+            module = copy.deepcopy(client.module)
+    except (RuntimeError, TypeError):  # tensors computed from others, locks and handles cannot be copied
+        return None
+    parameters = list(module.parameters())
+    if not any(p.ndim > 1 for p in parameters) or any(p.dtype != torch.float32 for p in parameters):
+        return None
+    for parameter in parameters:
+        parameter.requires_grad_(True)
+    twin = copy.copy(client)
+    twin.module = module
+
+    return twin
 
 
 def affordable_steps(forward: Forward, one: torch.Tensor, flops: float) -> int:

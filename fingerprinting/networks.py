@@ -6,7 +6,6 @@ own shape, started afresh. Needs torch, so `learners` imports it only where torc
 enough.
 """
 
-import copy
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -15,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .fitting import BATCH, affordable_steps, as_logits, batches, fit, image_size, seeded, shifted
+from .fitting import BATCH, affordable_steps, as_logits, batches, few_threads, fit, image_size, seeded, shifted, twin_of
 from .learners import image_networks
 from .records import InputSpec
 
@@ -40,7 +39,7 @@ def train(
     """
     goal = torch.from_numpy(target.astype(np.float32 if target.ndim == 2 else np.int64))
     steps = int(np.clip(EPOCHS * len(x) // BATCH, *STEPS))
-    with seeded(seed):
+    with seeded(seed), few_threads():
         forward = _own(own, spec, x, goal, steps) if learner not in SHAPES else _small(learner, spec, x, goal, k, steps)
 
     def answer(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -59,13 +58,11 @@ def fresh(client: Any, spec: InputSpec, k: int) -> Any:
     None where the module is an exported program or has weights of its own making, which nothing re-initialises, where
     it has not k classes, and where training it would take too long. client: anything with `.module` and `.forward`.
     """
-    module = getattr(client, "module", None)
-    if not isinstance(module, nn.Module) or any(p.dtype != torch.float32 for p in module.parameters()):
+    twin = twin_of(client)
+    if twin is None:
         return None
-    if not all(_resets(part) for part in module.modules() if list(part.parameters(recurse=False))):
+    if not all(_resets(part) for part in twin.module.modules() if list(part.parameters(recurse=False))):
         return None
-    twin = copy.copy(client)
-    twin.module = copy.deepcopy(module)
     with seeded(RESTART):
         _restart(twin.module)
         one = torch.zeros(1, *spec.shape, device=client.device)
@@ -73,7 +70,7 @@ def fresh(client: Any, spec: InputSpec, k: int) -> Any:
             width = twin.forward(one).shape[1]
         changed = all(
             not torch.equal(new, old)
-            for new, old in zip(twin.module.parameters(), module.parameters(), strict=True)
+            for new, old in zip(twin.module.parameters(), client.module.parameters(), strict=True)
             if new.ndim > 1
         )
     flops = OWN_FLOPS * (1.0 if image_networks(spec) else FLAT_SHARE)
@@ -103,13 +100,11 @@ def _small(
 def _own(
     own: Any, spec: InputSpec, x: np.ndarray, goal: torch.Tensor, steps: int
 ) -> Callable[[np.ndarray], torch.Tensor]:
-    twin = copy.copy(own)
-    twin.module = copy.deepcopy(own.module)
+    twin = twin_of(own)
     _restart(twin.module)
-    parameters = [p.requires_grad_(True) for p in twin.module.parameters()]
     take = batches(torch.from_numpy(x).to(own.device), spec)
     twin.module.train()
-    fit(twin.forward, parameters, take, goal.to(own.device), steps=steps, rate=2e-3, adaptive=True)
+    fit(twin.forward, list(twin.module.parameters()), take, goal.to(own.device), steps=steps, rate=2e-3, adaptive=True)
     twin.module.eval()
 
     return lambda inputs: as_logits(twin.forward(torch.from_numpy(np.ascontiguousarray(inputs)).to(own.device)))

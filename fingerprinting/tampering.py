@@ -4,8 +4,6 @@ Light changes to a torch module, as someone who holds the weights would make the
 Needs torch. The module itself is never touched; each copy has weights of its own.
 """
 
-import copy
-import warnings
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -13,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .fitting import BATCH, affordable_steps, batches, fit, seeded
+from .fitting import BATCH, affordable_steps, batches, fit, seeded, twin_of
 from .records import Pool
 
 EPOCHS: Final = 3
@@ -32,21 +30,22 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
     """
     assert isinstance(train.x, np.ndarray)
     assert train.y is not None
-    if not isinstance(client.module, nn.Module) or not (first := _twin(client)):
+    if (first := twin_of(client)) is None:
         return []
     x = torch.from_numpy(np.ascontiguousarray(train.x, np.float32)).to(client.device)
+    one = x[:1]
     with torch.no_grad():
-        width = first.forward(x[:1]).shape[1]
+        width = first.forward(one).shape[1]
     known = np.flatnonzero(train.y < width)
     x, y = x[known], torch.from_numpy(train.y[known]).to(client.device)
-    steps = min(EPOCHS * len(x) // BATCH, affordable_steps(first.forward, x[:1], FLOPS))
+    steps = min(EPOCHS * len(x) // BATCH, affordable_steps(first.forward, one, FLOPS))
     take = batches(x, train.spec)
 
     def tuned(twin: Any, *, last: bool = False, after: Callable[[], None] | None = None) -> Any:
         names = [name for name, p in twin.module.named_parameters() if p.ndim > 1]
         layer = names[-1].rpartition(".")[0] if last else ""
         chosen = [p for name, p in twin.module.named_parameters() if name.startswith(layer)]
-        if steps >= LEAST_STEPS and twin.forward(x[:1]).requires_grad:  # programs may be exported without gradients
+        if steps >= LEAST_STEPS and twin.forward(one).requires_grad:  # programs may be exported without gradients
             _mode(twin.module, training=not last)
             fit(twin.forward, chosen, take, y, steps=steps, rate=RATE, adaptive=True, after=after)
             _mode(twin.module, training=False)
@@ -57,34 +56,15 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
         if steps >= LEAST_STEPS:
             made += [
                 ("last layer fine-tuned", tuned(first, last=True)),
-                ("fine-tuned", tuned(_twin(client))),
+                ("fine-tuned", tuned(twin_of(client))),
             ]
         for share in (0.3, 0.6):
-            twin = _twin(client)
+            twin = twin_of(client)
             keep = _prune(twin.module, share)
             made.append((f"{share:.0%} pruned", tuned(twin, after=keep)))
-        made.append(("rounded to 8 bits", _rounded(_twin(client))))
+        made.append(("rounded to 8 bits", _rounded(twin_of(client))))
 
     return made
-
-
-def _twin(client: Any) -> Any:
-    """A client around a copy of the module, all weights of which may change; None where that cannot be."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # torch's own, on copying exported programs
-            module = copy.deepcopy(client.module)
-    except (RuntimeError, TypeError):  # tensors computed from others, locks and handles cannot be copied
-        return None
-    parameters = list(module.parameters())
-    if not any(p.ndim > 1 for p in parameters) or any(p.dtype != torch.float32 for p in parameters):
-        return None
-    for parameter in parameters:
-        parameter.requires_grad_(True)
-    twin = copy.copy(client)
-    twin.module = module
-
-    return twin
 
 
 def _mode(module: nn.Module, *, training: bool) -> None:

@@ -1,235 +1,752 @@
-"""The command line as a user meets it: exit codes, one line for what can be mended, and nothing half written."""
+"""
+The command line as a user meets it: exit codes, JSON, and one clear line for every bad input.
+
+Most commands run within this process, through the same `main` as the installed one; some run as real processes.
+"""
 
 import json
+import os
+import pickle
+import shutil
 import signal
+import socket
+import sqlite3
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
-import skops.io
-from probe_match.fingerprinting import oip_server, storage
-from probe_match.fingerprinting.cli import main
+from probe_match.fingerprinting import cli, storage
 from probe_match.fingerprinting.database import open_db
-from probe_match.fingerprinting.records import ProbeSuite
-from sklearn.datasets import make_classification
-from sklearn.ensemble import RandomForestClassifier
-from sqlalchemy import create_engine, text
+from probe_match.fingerprinting.oip_server import serve
+from probe_match.fingerprinting.records import InputSpec
+from samples import make_suite
 
-PROGRAM = [sys.executable, "-c", "from probe_match.fingerprinting.cli import main; main()"]
+MODELS = '''
+"""Models that the tests open as function:cli_models:name."""
+import numpy as np
+
+W = np.random.default_rng(5).normal(size=(5, 4)).astype(np.float32)
+V = np.random.default_rng(6).normal(size=(5, 4)).astype(np.float32)
+NAMES = np.array(["ant", "bee", "cat", "dog"])
+
+def mine(x): return (np.tanh(2 * x) @ W).argmax(1)
+def stranger(x): return (np.tanh(2 * x) @ V).argmax(1)
+def dull(x): return np.zeros(len(x), int)
+def fewer(x): return mine(x)[:-1]
+def nan(x): return np.full((len(x), 4), np.nan)
+def sums(x): return np.full((len(x), 4), 0.3)
+def names(x): return NAMES[mine(x)]
+def broken(x): raise RuntimeError("out of memory")
+def slow(x):
+    import time; time.sleep(0.01 * len(x)); return mine(x)
+'''
+SMALL = ("--peers", "8", "--shadows", "2", "--jobs", "1")
+MAIN = "from probe_match.fingerprinting.cli import main; main()"
+
+
+class Result(NamedTuple):
+    """What a command left: its exit code and both streams."""
+
+    code: int
+    out: str
+    err: str
+
+
+Run = Callable[..., Result]
+
+
+def labelled(n: int = 120, features: int = 5) -> dict[str, np.ndarray]:
+    """A pool's arrays; labels are a noisy version of what `mine` says."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(n, features)).astype(np.float32)
+    weights = np.random.default_rng(5).normal(size=(5, 4))[:features]
+    return {"x": x, "y": (np.tanh(2 * x) @ weights + rng.normal(0, 0.6, (n, 4))).argmax(1)}
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a pool, a model of ours, a copy of it, an honest model, and a database that knows ours."""
-    folder = tmp_path_factory.mktemp("world")
-    x, y = make_classification(1500, 12, n_informative=8, n_classes=4, flip_y=0.05, random_state=0)
-    x = x.astype(np.float32)
-    ours = RandomForestClassifier(20, random_state=0).fit(x[:500], y[:500])
-    honest = RandomForestClassifier(20, random_state=1).fit(x[1000:], y[1000:])
-    narrow = RandomForestClassifier(5, random_state=0).fit(x[:500, :5], y[:500])
-    for name, model in {"ours": ours, "honest": honest, "narrow": narrow}.items():
-        skops.io.dump(model, folder / f"{name}.skops")
-    np.savez(folder / "pool.npz", x=x[500:1000], y=y[500:1000])
-    code = run(folder, "enroll", "ours.skops", "--name", "ours", "--pool", "pool.npz", "--db", "known.db", *FEW)[0]
-    assert code == 0
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with models, a pool and a database of one reference, `mine`, enrolled by the command itself."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "cli_models.py").write_text(MODELS)
+    np.savez(folder / "pool.npz", **labelled())
+    words = ["enroll", "function:cli_models:mine", "--name", "mine", "--pool", "pool.npz", "--db", "refs.db", *SMALL]
+    done = process(folder, *words)
+    assert done.code == 0, done.err
+    assert done.out.startswith("enrolled 'mine' in ")
+    assert done.err == ""
     return folder
 
 
-FEW = ("--peers", "24", "--shadows", "6", "--jobs", "1")
+@pytest.fixture
+def here(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that folder, to work in and to break."""
+    for file in home.iterdir():
+        if file.is_file():
+            shutil.copy(file, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    sys.modules.pop("cli_models", None)
+    return tmp_path
 
 
-def run(folder: Path, *arguments: str) -> tuple[int, str, str]:
-    """Exit code, standard output and standard error of the program in a folder, in this process."""
-    import contextlib
-    import io
-    import os
+@pytest.fixture
+def run(here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """`probe-match` with these words, in that folder and in this process."""
 
-    out, err, here, argv = io.StringIO(), io.StringIO(), Path.cwd(), sys.argv
-    os.chdir(folder)
-    sys.argv = ["probe-match", *arguments]
-    code: object = 0
-    try:
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            main()
-    except SystemExit as end:
-        code = end.code
-    finally:
-        os.chdir(here)
-        sys.argv = argv
-    assert code is None or isinstance(code, int)
-    return code or 0, out.getvalue(), err.getvalue()
+    def call(*words: str | Path) -> Result:
+        monkeypatch.setattr(sys, "argv", ["probe-match", *map(str, words)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            cli.main()
+        said = capsys.readouterr()
+        return Result(int(stopped.value.code or 0), said.out, said.err)
+
+    return call
 
 
-def refused(folder: Path, *arguments: str) -> str:
-    """The one line with which the program refuses; nothing is printed, stored or written besides."""
-    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file() and path.suffix != ".db-wal"}
-    code, out, err = run(folder, *arguments)
+@pytest.fixture
+def refused(run: Run, here: Path) -> Callable[..., str]:
+    """The one line with which a command is refused, once it is sure that nothing was changed or left behind."""
 
-    assert (code, out) == (2, ""), (code, out, err)
-    assert err.startswith("probe-match: ")
-    assert err.count("\n") == 1
-    assert "Traceback" not in err
-    after = {p: p.read_bytes() for p in folder.iterdir() if p.is_file() and not p.name.endswith(("-wal", "-shm"))}
-    assert after.keys() - before.keys() == set()
-    assert all(after.get(path) == data for path, data in before.items() if not path.name.endswith(("-wal", "-shm")))
-    return err
+    def call(*words: str | Path) -> str:
+        before = contents(here)
+        result = run(*words)
 
+        assert result.code == 2, result
+        assert result.out == ""
+        assert result.err.startswith("probe-match: ")
+        assert result.err.endswith("\n")
+        assert len(result.err.splitlines()) == 1
+        assert len(result.err) > len("probe-match: ") + 20
+        assert contents(here) == before
+        return result.err
 
-def test_exit_codes_tell_match_and_no_match(world: Path) -> None:
-    """0 for the model itself, 1 for an honest one; `match` may be left out; quiet is quiet."""
-    assert run(world, "ours.skops", "--db", "known.db")[0] == 0
-    assert run(world, "match", "ours.skops", "--db", "known.db", "-q") == (0, "", "")
-    assert run(world, "honest.skops", "--db", "known.db")[0] == 1
+    return call
 
 
-def test_json_on_standard_output_is_only_json(world: Path) -> None:
-    """The verdict has the promised keys, and files get the same."""
-    keys = {"schema", "target", "decision", "reference", "relation", "alpha", "method", "suite", "access", "matches",
-            "queries", "coverage", "cohort", "nearest_peer", "why"}  # fmt: skip
-    code, out, _ = run(world, "ours.skops", "--db", "known.db", "--json")
-    verdict = json.loads(out)
+def contents(folder: Path) -> dict[str, Any]:
+    """Every file's bytes; of a database, its references; an empty database is nothing."""
+    found: dict[str, Any] = {}
+    for file in folder.rglob("*"):
+        if not file.is_file() or file.suffix in (".pyc", ".db-wal", ".db-shm"):
+            continue
+        if file.read_bytes()[:15] == b"SQLite format 3":
+            with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as db:
+                try:
+                    rows = db.execute("select name, sha256 from bodies").fetchall()
+                except sqlite3.Error:
+                    rows = [("unreadable", file.read_bytes())]
+            if rows:
+                found[str(file)] = rows
+        else:
+            found[str(file)] = file.read_bytes()
+    return found
 
-    assert code == 0
-    assert verdict.keys() == keys
+
+def process(folder: Path, *words: str | Path, **more: Any) -> Result:
+    """The command as a process of its own."""
+    done = subprocess.run(
+        [sys.executable, "-c", MAIN, *map(str, words)], cwd=folder, capture_output=True, text=True, timeout=120, **more
+    )
+    return Result(done.returncode, done.stdout, done.stderr)
+
+
+# --- verdicts ---------------------------------------------------------------------------------------------------------
+
+
+def test_exit_codes_of_match(run: Run) -> None:
+    """0 match, 1 no match, 3 where a person must look; the first line says which."""
+    found = run("match", "function:cli_models:mine", "--db", "refs.db")
+    clear = run("match", "function:cli_models:stranger", "--db", "refs.db")
+    dodge = run("match", "function:cli_models:dull", "--db", "refs.db")
+    short = run("match", "function:cli_models:mine", "--db", "refs.db", "--budget", "5")
+
+    assert (found.code, clear.code, dodge.code, short.code) == (0, 1, 3, 3)
+    assert found.out.startswith("MATCH  mine")
+    assert clear.out.startswith("NO MATCH")
+    assert dodge.out.startswith("EVASION SUSPECTED")
+    assert short.out.startswith("INCONCLUSIVE")
+    assert {r.err for r in (found, clear, dodge, short)} == {""}
+
+
+def test_match_is_the_default_command(run: Run) -> None:
+    """`probe-match TARGET` is `probe-match match TARGET`, options before or after."""
+    words = ("function:cli_models:mine", "--db", "refs.db")
+
+    assert run(*words) == run("match", *words)
+    assert run("--db", "refs.db", words[0]) == run("match", *words)
+    assert run(*words).code == 0
+
+
+def test_json_alone_on_standard_output(run: Run) -> None:
+    """`--json` prints the verdict and nothing else; with a file, the text stays and the file has the same."""
+    alone = run("match", "function:cli_models:mine", "--db", "refs.db", "--json")
+    verdict = json.loads(alone.out)
+    both = run("match", "function:cli_models:mine", "--db", "refs.db", "--json", "verdict.json")
+
+    assert (alone.code, alone.err) == (0, "")
     assert verdict["schema"] == "probe-match/verdict/1"
-    assert verdict["matches"][0].keys() == {"reference", "score", "llr", "p_value", "p_conformal"}
-    assert verdict["queries"]["sent"] <= 50
+    assert (verdict["decision"], verdict["reference"]) == ("match", "mine")
+    assert json.loads(Path("verdict.json").read_text()) == verdict
+    assert both.out.startswith("MATCH")
 
 
-POOLS = {
-    "nan": ({"x": np.full((30, 12), np.nan, np.float32), "y": np.arange(30) % 2}, "finite"),
-    "one class": ({"x": np.random.default_rng(0).random((30, 12)), "y": np.zeros(30, int)}, "class"),
-    "duplicates": ({"x": np.ones((30, 12)), "y": np.arange(30) % 2}, "--drop-duplicates"),
-    "no labels": ({"x": np.random.default_rng(0).random((60, 12))}, "--no-train"),
-    "another shape": ({"x": np.random.default_rng(0).random((60, 7)), "y": np.arange(60) % 2}, "shape"),
-    "objects": ({"x": np.array([["a"] * 12] * 30, object), "y": np.arange(30) % 2}, "pickle"),
-    "no x": ({"z": np.ones(3)}, "x"),
-}
-
-
-@pytest.mark.parametrize("name", POOLS)
-def test_an_unusable_pool_is_refused(world: Path, tmp_path: Path, name: str) -> None:
-    """Each flaw of a pool is one line that names it, and no reference is added."""
-    arrays, word = POOLS[name]
-    np.savez(tmp_path / "bad.npz", allow_pickle=True, **arrays)
-
-    line = refused(
-        world, "enroll", "ours.skops", "--name", "new", "--pool", str(tmp_path / "bad.npz"), "--db", "known.db", *FEW
+def test_quiet_says_nothing(run: Run) -> None:
+    """With -q the exit code tells, and files are written all the same."""
+    result = run(
+        "match", "function:cli_models:mine", "--db", "refs.db", "-q", "--html", "page.html", "--json", "v.json"
     )
-    assert word in line
-    with open_db(world / "known.db") as db:
-        assert db.names() == ["ours"]
+
+    assert result == (0, "", "")
+    assert Path("page.html").read_text().startswith("<!doctype html>")
+    assert json.loads(Path("v.json").read_text())["decision"] == "match"
 
 
-def test_missing_broken_and_pickled_files_are_refused(world: Path, tmp_path: Path) -> None:
-    """Files that are not there, not what they say, or could run code."""
-    (tmp_path / "broken.skops").write_bytes(b"PK\x03\x04 not a model")
-    (tmp_path / "model.pkl").write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    (tmp_path / "broken.npz").write_bytes(b"hello")
-    enroll = ("enroll", "ours.skops", "--name", "new", "--db", "known.db", *FEW, "--pool")
+def test_compare_needs_no_database(run: Run) -> None:
+    """Two targets and a pool: a model derives from itself, a stranger does not, and nothing is stored."""
+    words = ("--pool", "pool.npz", *SMALL, "--json")
+    same = run("compare", "function:cli_models:mine", "function:cli_models:mine", *words)
+    other = run("compare", "function:cli_models:mine", "function:cli_models:stranger", *words)
 
-    assert "nosuch.onnx" in refused(world, "nosuch.onnx", "--db", "known.db")
-    assert "broken.skops" in refused(world, str(tmp_path / "broken.skops"), "--db", "known.db")
-    assert "--allow-pickle" in refused(world, str(tmp_path / "model.pkl"), "--db", "known.db")
-    assert "broken.npz" in refused(world, *enroll, str(tmp_path / "broken.npz"))
-    assert "nosuch.npz" in refused(world, *enroll, "nosuch.npz")
+    assert json.loads(same.out)["decision"] == "match"
+    assert same.code == 0
+    assert json.loads(other.out)["decision"] == "no match"
+    assert other.code == 1
 
 
-def test_databases_that_cannot_be_used_are_refused(world: Path, tmp_path: Path) -> None:
-    """Missing, truncated, of a newer schema; and a name that is taken."""
-    whole = (world / "known.db").read_bytes()
-    (tmp_path / "short.db").write_bytes(whole[: len(whole) // 2])
-    (tmp_path / "newer.db").write_bytes(whole)
-    engine = create_engine(f"sqlite:///{tmp_path / 'newer.db'}")
-    with engine.begin() as connection:
-        connection.execute(text("UPDATE meta SET value = '99' WHERE key = 'schema'"))
-    engine.dispose()
+def test_an_endpoint_is_asked_by_its_url(run: Run, here: Path) -> None:
+    """A bare URL is asked what it speaks; the verdict counts what the server counted."""
+    module = __import__("cli_models")
+    with serve({"a": module.mine}, (5,)) as url:
+        result = run(f"{url}/v2/models/a", "--db", "refs.db", "--json")
+        verdict = json.loads(result.out)
 
-    assert "none.db" in refused(world, "ours.skops", "--db", "none.db")
-    assert "short.db" in refused(world, "ours.skops", "--db", str(tmp_path / "short.db"))
-    assert "upgrade" in refused(world, "ours.skops", "--db", str(tmp_path / "newer.db"))
-    taken = ("enroll", "ours.skops", "--name", "ours", "--pool", "pool.npz", "--db", "known.db", *FEW)
-    assert "--replace" in refused(world, *taken)
+        assert result.code == 0
+        assert verdict["queries"]["sent"] == url.rows["a"]
+        assert verdict["target"].endswith("/v2/models/a")
 
 
-def test_wrong_arguments_are_refused(world: Path) -> None:
-    """Budgets, alphas, names and options that make no sense."""
-    ours = ("ours.skops", "--db", "known.db")
-
-    assert "at least 1" in refused(world, *ours, "--budget", "0")
-    assert "at most" in refused(world, *ours, "--budget", "65")
-    assert "alpha" in refused(world, *ours, "--alpha", "2")
-    assert "'nobody'" in refused(world, *ours, "--reference", "nobody")
-    assert "--nope" in refused(world, *ours, "--nope")
-    assert "client" in refused(world, "nonsense", "--db", "known.db")
-    assert "midpoints" in refused(
-        world, "suite", "build", "nope", "--source", "ours.skops", "--pool", "pool.npz", "-o", "x"
+def test_enrolling_again_needs_replace(run: Run, refused: Callable[..., str]) -> None:
+    """Two references cannot have one name; --replace forgets the first."""
+    words = (
+        "enroll",
+        "function:cli_models:stranger",
+        "--name",
+        "mine",
+        "--pool",
+        "pool.npz",
+        "--db",
+        "refs.db",
+        *SMALL,
     )
-    assert "cannot write" in refused(world, *ours, "--html", "no/such/folder.html")
+
+    assert "'mine'" in refused(*words)
+    assert "--replace" in refused(*words, "--no-train")
+    assert run(*words, "--replace").code == 0
+    assert run("match", "function:cli_models:stranger", "--db", "refs.db").code == 0
 
 
-def test_inputs_and_suites_of_another_shape_are_refused(world: Path, tmp_path: Path) -> None:
-    """A model of five features, and a suite built for it, do not fit references and pools of twelve."""
-    x = np.random.default_rng(0).random((60, 5))
-    np.savez(tmp_path / "narrow.npz", x=x, y=np.arange(60) % 4)
-    suite = tmp_path / "suite.npz"
-    built = ("suite", "build", "uniform", "--source", "narrow.skops", "--pool", str(tmp_path / "narrow.npz"))
-    assert run(world, *built, "-o", str(suite))[0] == 0
-    assert storage.from_bytes(ProbeSuite, suite.read_bytes()).spec.shape == (5,)
+def test_suites_are_built_shown_and_enrolled_from(run: Run) -> None:
+    """What `suite build` writes, `suite show` reads and `enroll --suite` chooses from."""
+    built = run("suite", "build", "midpoints", "--source", "function:cli_models:mine", "--pool", "pool.npz",
+                "-n", "40", "-o", "mid.npz")  # fmt: skip
+    shown = json.loads(run("suite", "show", "mid.npz", "--json").out)
+    enrolled = run("enroll", "function:cli_models:mine", "--name", "other", "--pool", "pool.npz", "--db", "refs.db",
+                   "--suite", "mid.npz", "--probes", "12", *SMALL, "-q")  # fmt: skip
+    with open_db("refs.db") as db:
+        suite = db.get("other").suite
 
-    assert "(5,)" in refused(world, "narrow.skops", "--db", "known.db")
-    enroll = ("enroll", "ours.skops", "--name", "new", "--pool", "pool.npz", "--db", "known.db", *FEW)
-    assert "(5,)" in refused(world, *enroll, "--suite", str(suite))
+    assert built.code == enrolled.code == 0
+    assert shown["digest"] in built.out
+    assert (shown["generator"], shown["probes"], shown["input"]["shape"]) == ("midpoints", 40, [5])
+    assert set(suite.kinds) == {"midpoints"}
+    assert len(suite) == 12
 
 
-ANSWERS = {
-    "another number of rows": (lambda x: np.zeros(len(x) + 1, int), ""),
-    "nan": (lambda x: np.full((len(x), 4), np.nan), ""),
-    "no probabilities": (lambda x: np.full((len(x), 4), 0.9), "sum to 1"),
-    "text": (lambda x: np.array(["cat"] * len(x)), "cat"),
-    "an exception": (lambda x: np.zeros(len(x), int) if not x.any() else 1 / 0, "500"),
+def test_help_is_for_every_command(run: Run) -> None:
+    """Every command and subcommand explains itself, with an example, under both names of the option."""
+    commands = [[], *[[name] for name in cli.COMMANDS]]
+    commands += [["db", name] for name in ("list", "show", "remove", "verify")]
+    commands += [["suite", name] for name in ("build", "list", "show")]
+    for words in commands:
+        result = run(*words, "--help")
+
+        assert (result.code, result.err) == (0, "")
+        assert "probe-match" in result.out.partition("Example")[2]
+        assert run(*words, "-h") == result
+
+
+# --- bad files --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name", ["missing.onnx", "missing.skops", "missing.pkl", "missing.npz", "missing", "a/b/c.onnx"]
+)
+def test_missing_models(name: str, refused: Callable[..., str]) -> None:
+    """A file that is not there is named."""
+    assert name in refused("match", name, "--db", "refs.db")
+
+
+@pytest.mark.parametrize("suffix", ["onnx", "skops", "jsonl", "npz"])
+@pytest.mark.parametrize("data", [b"", b"not a model at all", b"PK\x03\x04" + bytes(200), os.urandom(500)])
+def test_corrupt_models(suffix: str, data: bytes, refused: Callable[..., str]) -> None:
+    """Whatever stands in a model's file, it is one line."""
+    Path(f"bad.{suffix}").write_bytes(data)
+
+    assert f"bad.{suffix}" in refused("match", f"bad.{suffix}", "--db", "refs.db")
+
+
+@pytest.mark.parametrize("suffix", ["pkl", "pickle", "joblib", "pt"])
+def test_pickles_are_never_opened_unasked(suffix: str, refused: Callable[..., str]) -> None:
+    """A pickle that would write a file when loaded does not get to, and the message says how to allow it."""
+
+    class Trap:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.write_text, (Path("trapped"), "it ran"))
+
+    Path(f"model.{suffix}").write_bytes(pickle.dumps(Trap()))
+
+    assert "--allow-pickle" in refused("match", f"model.{suffix}", "--db", "refs.db")
+    assert not Path("trapped").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"x": np.full((120, 5), np.nan)}, "NaN"),
+        ({"x": np.full((120, 5), 1e39)}, "infinite"),
+        ({"x": np.zeros((120, 5, 1, 1, 1))}, "reshape"),
+        ({"x": np.array(["a"] * 120)}, "numbers"),
+        ({"x": np.ones((120, 5))}, "duplicates"),
+        ({"y": np.zeros(120, int)}, "two classes"),
+        ({"y": np.linspace(0, 1, 120)}, "integer"),
+        ({"y": np.zeros(119, int)}, "one label per row"),
+        ({"y": None}, "--no-train"),
+        ({"x": None}, "'x'"),
+        ({"x": np.array([object()] * 120)}, "pickle"),
+        ({"x": labelled(7)["x"], "y": labelled(7)["y"]}, "at least 20"),
+    ],
+)
+def test_bad_pools(change: dict[str, Any], said: str, refused: Callable[..., str]) -> None:
+    """NaN, wrong shape or type, one class, duplicates, no labels, too few rows: one line that says which."""
+    np.savez("bad.npz", **{key: value for key, value in (labelled() | change).items() if value is not None})
+
+    assert said in refused("enroll", "function:cli_models:mine", "--name", "new", "--pool", "bad.npz", "--db", "new.db")
+    if change.get("y", 0) is not None:  # without labels two models cannot be compared either
+        words = ("function:cli_models:mine", "function:cli_models:mine", "--pool", "bad.npz", "--html", "out.html")
+        assert said in refused("compare", *words)
+
+
+@pytest.mark.parametrize("option", ["--pool", "--log", "--suite"])
+@pytest.mark.parametrize("data", [None, b"", b"no archive", pickle.dumps({"x": 1})])
+def test_missing_and_corrupt_archives(option: str, data: bytes | None, refused: Callable[..., str]) -> None:
+    """Every file that enroll reads is named when it cannot be read."""
+    if data is not None:
+        Path("bad.npz").write_bytes(data)
+    pool = () if option == "--pool" else ("--pool", "pool.npz")
+
+    assert "bad.npz" in refused(
+        "enroll", "function:cli_models:mine", "--name", "new", "--db", "new.db", *pool, option, "bad.npz", *SMALL
+    )
+
+
+def test_archives_of_another_kind(refused: Callable[..., str]) -> None:
+    """A pool is no suite, and a suite is no pool."""
+    Path("suite.npz").write_bytes(storage.to_bytes(make_suite(spec=InputSpec("tabular", (5,)))))
+    words = ("enroll", "function:cli_models:mine", "--name", "new", "--db", "new.db")
+
+    refused(*words, "--pool", "suite.npz")
+    refused(*words, "--pool", "pool.npz", "--suite", "pool.npz", *SMALL)
+    refused("suite", "show", "pool.npz")
+
+
+def test_a_suite_for_another_input(refused: Callable[..., str]) -> None:
+    """Probes of three features cannot be put to a model of five, and both shapes are said."""
+    Path("other.npz").write_bytes(storage.to_bytes(make_suite(spec=InputSpec("tabular", (3,)))))
+    said = refused("enroll", "function:cli_models:mine", "--name", "new", "--pool", "pool.npz", "--db", "refs.db",
+                   "--suite", "other.npz", *SMALL)  # fmt: skip
+
+    assert "(3,)" in said
+    assert "(5,)" in said
+
+
+def test_a_log_of_another_input(refused: Callable[..., str]) -> None:
+    """So it is with a log."""
+    np.savez("log.npz", x=labelled(60, 3)["x"])
+
+    assert "(3,)" in refused("enroll", "function:cli_models:mine", "--name", "new", "--pool", "pool.npz",
+                             "--db", "refs.db", "--log", "log.npz", *SMALL)  # fmt: skip
+
+
+# --- bad targets ------------------------------------------------------------------------------------------------------
+
+
+class Server(ThreadingHTTPServer):
+    """An endpoint of the Open Inference Protocol that takes five features and answers as it is told."""
+
+    daemon_threads = True
+    status = 200
+    outputs: Callable[[int], Any]
+    asked = 0
+
+    @property
+    def url(self) -> str:
+        """Of its only model."""
+        return f"oip:http://127.0.0.1:{self.server_address[1]}/v2/models/m"
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Metadata as promised, then whatever the server is told."""
+
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        """What the model takes."""
+        inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, 5]}]
+        outputs = [{"name": "y", "datatype": "INT64", "shape": [-1, 1]}]
+        self._send(200, {"name": "m", "inputs": inputs, "outputs": outputs} if "models" in self.path else {})
+
+    def do_POST(self) -> None:
+        """What it answers."""
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        rows = body["inputs"][0]["shape"][0]
+        self.server.asked += rows
+        self._send(self.server.status, {"model_name": "m", "outputs": [self.server.outputs(rows)]})
+
+    def _send(self, status: int, value: Any) -> None:
+        data = json.dumps(value).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """A server on loopback that answers label 0 until it is told otherwise."""
+    made = Server(("127.0.0.1", 0), Handler)
+    made.outputs = lambda n: {"name": "y", "datatype": "INT64", "shape": [n], "data": [0] * n}
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield made
+    made.shutdown()
+    thread.join()
+    made.server_close()
+
+
+def scores(row: list[float]) -> Callable[[int], Any]:
+    """The same four scores for every row asked."""
+    return lambda n: {"name": "p", "datatype": "FP32", "shape": [n, 4], "data": row * n}
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (lambda n: {"name": "y", "datatype": "INT64", "shape": [n - 1], "data": [0] * (n - 1)}, "9"),
+        (lambda n: {"name": "y", "datatype": "INT64", "shape": [n + 1], "data": [0] * (n + 1)}, "11"),
+        (scores([float("nan"), 0.2, 0.3, 0.5]), "NaN"),
+        (scores([float("inf"), 0.2, 0.3, 0.5]), "infinit"),
+        (scores([0.9, 0.9, 0.1, 0.1]), "sum to"),
+        (lambda n: {"name": "y", "datatype": "BYTES", "shape": [n], "data": ["tabby\x1b[2J\ncat"] * n}, "tabby"),
+        (lambda n: {"name": "y", "datatype": "INT64", "shape": [n], "data": [-3] * n}, "-3"),
+        (lambda n: {"name": "y"}, "y"),
+    ],
+)  # fmt: skip
+def test_bad_answers(outputs: Callable[[int], Any], said: str, server: Server, refused: Callable[..., str]) -> None:
+    """Another number of rows, NaN, no probabilities, names nobody knows: one line that names the target."""
+    server.outputs = outputs
+    line = refused("match", server.url, "--db", "refs.db", "--json", "out.json", "--html", "out.html")
+
+    assert said in line
+    assert "127.0.0.1" in line
+    assert server.asked > 0
+    refused("enroll", server.url, "--name", "new", "--pool", "pool.npz", "--db", "refs.db", *SMALL)
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 500])
+def test_refusals(status: int, server: Server, refused: Callable[..., str]) -> None:
+    """A server that says no is quoted with its status."""
+    server.status = status
+    line = refused("match", server.url, "--db", "refs.db", "--timeout", "2", "--json", "out.json")
+
+    assert str(status) in line
+    refused("enroll", server.url, "--name", "new", "--pool", "pool.npz", "--db", "refs.db", "--timeout", "2", *SMALL)
+
+
+def test_a_target_that_is_down(refused: Callable[..., str]) -> None:
+    """A port where nothing listens, under a known protocol and by a bare URL."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    for target in (f"oip:http://127.0.0.1:{port}/v2/models/m", f"http://127.0.0.1:{port}/v2/models/m"):
+        assert "127.0.0.1" in refused("match", target, "--db", "refs.db", "--timeout", "0.5")
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("fewer", "expected 10"), ("nan", "NaN"), ("sums", "sum to 1"), ("names", "text"), ("broken", "out of memory")],
+)
+def test_bad_functions(name: str, said: str, refused: Callable[..., str]) -> None:
+    """A model in Python that breaks its promise is refused as an endpoint is."""
+    assert said in refused("match", f"function:cli_models:{name}", "--db", "refs.db")
+    refused("enroll", f"function:cli_models:{name}", "--name", "new", "--pool", "pool.npz", "--db", "refs.db", *SMALL)
+
+
+def test_classes_that_do_not_fit(server: Server, refused: Callable[..., str]) -> None:
+    """A pool that names three classes, a model that scores four."""
+    named = labelled()
+    named["y"] = np.array(["ant", "bee", "cat", "ant"])[named["y"]]
+    np.savez("named.npz", **named)
+    server.outputs = scores([0.4, 0.3, 0.2, 0.1])
+    line = refused("enroll", server.url, "--name", "new", "--pool", "named.npz", "--db", "refs.db", *SMALL)
+
+    assert "3 classes" in line
+    assert "got 4" in line
+
+
+def test_inputs_that_do_not_fit(server: Server, refused: Callable[..., str]) -> None:
+    """A pool of three features for a model of five is refused without a question; so is a database without its input."""
+    np.savez("narrow.npz", **labelled(60, 3))
+    line = refused("enroll", server.url, "--name", "new", "--pool", "narrow.npz", "--db", "refs.db", *SMALL)
+
+    assert "(5,)" in line
+    assert "(3,)" in line
+    assert server.asked == 0
+    open_db("empty.db", create=True).close()
+    assert "enroll" in refused("match", server.url, "--db", "empty.db")
+
+
+def test_one_answer_is_no_classifier(refused: Callable[..., str]) -> None:
+    """An endpoint that says one thing to everything cannot be enrolled."""
+    assert "one and the same label" in refused(
+        "enroll", "function:cli_models:dull", "--name", "new", "--pool", "pool.npz", "--db", "refs.db", *SMALL
+    )
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("", "nothing"),
+        ("onnx:", "after it"),
+        ("nosuchclient:x", "nosuchclient"),
+        ("function:cli_models", "package.module:name"),
+        ("function:cli_models:nobody", "nobody"),
+        ("function:no_such_module:f", "no_such_module"),
+        ("ftp://host/model", "ftp"),
+    ],
+)
+def test_impossible_targets(target: str, said: str, refused: Callable[..., str]) -> None:
+    """A target that means nothing says what was expected."""
+    assert said in refused("match", target, "--db", "refs.db")
+
+
+# --- bad databases ----------------------------------------------------------------------------------------------------
+
+COMMANDS = {
+    "match": ("match", "function:cli_models:mine"),
+    "enroll": ("enroll", "function:cli_models:mine", "--name", "new", "--pool", "pool.npz", *SMALL),
+    "list": ("db", "list"),
+    "remove": ("db", "remove", "mine"),
 }
+every_command = pytest.mark.parametrize("command", COMMANDS)
 
 
-@pytest.mark.parametrize("name", ANSWERS)
-def test_a_server_that_answers_nonsense_is_an_error(world: Path, name: str) -> None:
-    """What does not fit the question is refused in one line, never judged."""
-    answer, word = ANSWERS[name]
+@every_command
+def test_a_database_of_a_newer_schema(command: str, refused: Callable[..., str]) -> None:
+    """Asks for an upgrade, and is not touched."""
+    with closing(sqlite3.connect("refs.db")) as db:
+        db.execute("update meta set value = '999' where key = 'schema'")
+        db.commit()
+
+    assert "upgrade" in refused(*COMMANDS[command], "--db", "refs.db")
+
+
+@every_command
+@pytest.mark.parametrize("data", [b"hello, I am a diary\n" * 99, None])
+def test_a_database_that_is_none(command: str, data: bytes | None, refused: Callable[..., str]) -> None:
+    """Another file and a truncated one."""
+    whole = Path("refs.db").read_bytes()
+    Path("refs.db").write_bytes(whole[: len(whole) // 3] if data is None else data)
+
+    assert "refs.db" in refused(*COMMANDS[command], "--db", "refs.db")
+
+
+@pytest.mark.parametrize("command", ["match", "list", "remove"])
+def test_a_missing_database(command: str, refused: Callable[..., str]) -> None:
+    """Is not made by asking it."""
+    assert "enroll" in refused(*COMMANDS[command], "--db", "missing.db")
+    assert not Path("missing.db").exists()
+
+
+@pytest.mark.parametrize("command", ["enroll", "remove"])
+def test_a_read_only_database(command: str, refused: Callable[..., str], unprivileged: Path, here: Path) -> None:
+    """What may not be written is not, and says so."""
+    locked = unprivileged / "refs.db"
+    os.seteuid(0) if os.getuid() == 0 else None
+    shutil.copy(here / "refs.db", locked)
+    locked.chmod(0o444)
+    unprivileged.chmod(0o555)
+    if os.getuid() == 0:
+        here.chmod(0o777)
+        for folder in here.parents:
+            if folder.stat().st_mode & 0o005 != 0o005 and str(folder).startswith("/tmp/"):
+                folder.chmod(folder.stat().st_mode | 0o055)
+        os.seteuid(65534)
+
+    assert "read-only" in refused(*COMMANDS[command], "--db", locked)
+
+
+def test_an_unknown_reference(refused: Callable[..., str]) -> None:
+    """A name with a slip gets a suggestion."""
+    assert "did you mean mine" in refused("match", "function:cli_models:mine", "--db", "refs.db", "--reference", "mime")
+
+
+# --- bad options ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--budget", "0"), "at least 1"),
+        (("--budget", "-3"), "at least 1"),
+        (("--budget", "65"), "at most the suite's"),
+        (("--budget", "many"), "many"),
+        (("--alpha", "0"), "alpha"),
+        (("--alpha", "0.7"), "alpha"),
+        (("--alpha", "nan"), "alpha"),
+        (("--access", "everything"), "access"),
+        (("--timeout", "0"), "timeout"),
+        (("--nonsense",), "--nonsense"),
+        (("--html", "no/such/folder/page.html"), "page.html"),
+        (("--html", "."), "cannot write ."),
+        (("--json", "no/such/folder/v.json"), "v.json"),
+        (("--json", "v.json", "--html", "no/such/folder/page.html"), "page.html"),
+    ],
+)
+def test_bad_options(words: tuple[str, ...], said: str, refused: Callable[..., str]) -> None:
+    """Out of range, unknown, or a place that cannot be written: before a question is asked."""
+    assert said in refused("match", "function:cli_models:mine", "--db", "refs.db", *words)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--peers", "3"), "8 peers"),
+        (("--shadows", "0"), "2 shadows"),
+        (("--probes", "2"), "probes"),
+        (("--seed", "-1"), "seed"),
+        (("--name", ""), "name"),
+        (("--name", "two\nlines"), "name"),
+        (("--name", "x" * 300), "name"),
+    ],
+)
+def test_bad_enrolments(words: tuple[str, ...], said: str, refused: Callable[..., str]) -> None:
+    """Nothing is stored under an impossible name, nor with too few models."""
+    base = ("enroll", "function:cli_models:mine", "--name", "new", "--pool", "pool.npz", "--db", "refs.db", *SMALL)
+
+    assert said in refused(*base, *words)
+
+
+@pytest.mark.parametrize("words", [("enroll",), ("match",), ("compare", "a"), ("db", "show"), ("suite", "build", "x"),
+                                   ("db", "nonsense"), ("enroll", "function:cli_models:mine", "--name", "n")])  # fmt: skip
+def test_missing_words(words: tuple[str, ...], refused: Callable[..., str]) -> None:
+    """What is missing is said, and where the help is."""
+    assert "--help" in refused(*words)
+
+
+def test_an_unwritable_page(refused: Callable[..., str], unprivileged: Path) -> None:
+    """A folder without permission is refused before anything is trained."""
+    unprivileged.chmod(0o555)
+
+    assert "page.html" in refused("demo", "--html", unprivileged / "page.html")
+
+
+# --- as processes -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("missing.onnx", "--db", "refs.db"), "missing.onnx"),
+        (("function:cli_models:mine", "--db", "refs.db", "--budget", "0"), "at least 1"),
+        (("function:cli_models:nan", "--db", "refs.db"), "NaN"),
+    ],
+)
+def test_a_real_process_is_refused_in_one_line(words: tuple[str, ...], said: str, here: Path) -> None:
+    """Without a traceback, a warning or a word on standard output."""
+    before = contents(here)
+    result = process(here, *words)
+
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith("probe-match: ")
+    assert said in result.err
+    assert len(result.err.splitlines()) == 1
+    assert contents(here) == before
+
+
+def test_a_bug_keeps_its_traceback(here: Path) -> None:
+    """What no user can mend is not dressed up as one line."""
+    (here / "cli_models.py").write_text("def mine(x): raise NotImplementedError('a bug') from None\nclass E(BaseException): pass\n"
+                                        "def worse(x): raise E('really')\n")  # fmt: skip
+    result = process(here, "match", "function:cli_models:worse", "--db", "refs.db")
+
+    assert result.code not in (0, 2)
+    assert "Traceback" in result.err
+
+
+def interrupted(folder: Path, words: tuple[str, ...], ready: Callable[[], bool]) -> Result:
+    """The command, stopped by Ctrl-C as a terminal sends it, to all its processes, once it is ready."""
+    running = subprocess.Popen(
+        [sys.executable, "-c", MAIN, *words], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        start_new_session=True,
+    )  # fmt: skip
     try:
-        with oip_server.serve({"odd": answer}, (12,)) as url:
-            line = refused(world, f"oip:{url}/v2/models/odd", "--db", "known.db")
-    except (ValueError, TypeError) as error:  # our own server may refuse to serve what no server should
-        pytest.skip(f"the test server does not serve this: {error}")
-
-    assert word in line
-
-
-def test_a_server_that_is_down_or_lacks_the_model_is_an_error(world: Path) -> None:
-    """Connection refused and 404."""
-    with oip_server.serve({"there": lambda x: np.zeros(len(x), int)}, (12,)) as url:
-        assert "no model at" in refused(world, f"oip:{url}/v2/models/elsewhere", "--db", "known.db")
-    assert "is the server running?" in refused(world, f"oip:{url}/v2/models/there", "--db", "known.db")
+        deadline = time.monotonic() + 60
+        while not ready() and running.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.02)
+        time.sleep(0.5)
+        os.killpg(running.pid, signal.SIGINT)
+        out, err = running.communicate(timeout=30)
+    finally:
+        if running.poll() is None:
+            os.killpg(running.pid, signal.SIGKILL)
+            running.communicate()
+    return Result(running.returncode, out, err)
 
 
-def test_an_interrupt_ends_with_130_and_stores_nothing(world: Path, tmp_path: Path) -> None:
-    """Ctrl-C in the middle of training."""
-    command = ["enroll", str(world / "ours.skops"), "--name", "late", "--pool", str(world / "pool.npz"), "--jobs", "1"]
-    process = subprocess.Popen(
-        [*PROGRAM, *command, "--peers", "2000", "--db", str(tmp_path / "new.db")],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "new.db").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(2)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+def test_ctrl_c_stops_an_enrolment_and_stores_nothing(here: Path) -> None:
+    """While networks train, which would rather go on: exit 130, one line, and the database as before."""
+    before = contents(here)
+    (here / "cli_models.py").write_text(MODELS + "\ndef watched(x):\n    open('asked', 'a').close(); return mine(x)\n")
+    words = ("enroll", "function:cli_models:watched", "--name", "new", "--pool", "pool.npz", "--db", "refs.db",
+             "--peers", "400", "--jobs", "2")  # fmt: skip
+    result = interrupted(here, words, (here / "asked").exists)
+    (here / "asked").unlink()
+    (here / "cli_models.py").write_text(MODELS)
 
-    assert process.returncode == 130
-    assert err.splitlines()[-1].startswith("probe-match: interrupted")
-    with open_db(tmp_path / "new.db") as db:
-        assert db.names() == []
+    assert (result.code, result.out) == (130, "")
+    assert result.err == "probe-match: interrupted; nothing half done was kept\n"
+    assert contents(here) == before
+
+
+def test_ctrl_c_stops_the_demo(tmp_path: Path) -> None:
+    """In the midst of its training, in which scikit-learn takes Ctrl-C for itself."""
+    started = time.monotonic()
+    words = ("demo", "--json", "out.json", "--html", "out.html", "--jobs", "1")
+    result = interrupted(tmp_path, words, lambda: time.monotonic() > started + 3.5)
+
+    assert (result.code, result.out) == (130, "")
+    assert result.err == "probe-match: interrupted; nothing half done was kept\n"
+    assert list(tmp_path.iterdir()) == []

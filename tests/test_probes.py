@@ -9,7 +9,7 @@ import pytest
 import torch
 from probe_match.clients import function
 from probe_match.fingerprinting import registry
-from probe_match.fingerprinting.collect import Answers
+from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.errors import BadData, UsageError
 from probe_match.fingerprinting.records import InputSpec, Pool, ProbeSuite
 from probe_match.probes import (
