@@ -6,7 +6,10 @@ to the source's labels or scores on inputs that are no candidates for probes, or
 input, its answers flipped or its scores rounded. Each model is trained, asked and forgotten; only answers are kept.
 """
 
-from collections.abc import Callable
+import contextlib
+import signal
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -146,7 +149,9 @@ def train_panel(
         jobs = 1
     work = (delayed(_answer)(plan, material, candidates) for plan in plans)
     answers = []
-    for answer in Parallel(n_jobs=jobs, return_as="generator")(work):
+    with _deaf_to_interrupts():  # Ctrl-C ends this process, which ends its workers; each would add a traceback
+        running = Parallel(n_jobs=jobs, return_as="generator")(work)
+    for answer in running:
         answers.append(answer)
         if progress is not None:
             progress(1)
@@ -158,6 +163,19 @@ def train_panel(
         labels=np.stack([labels for labels, _ in answers]),
         scores=np.stack([scores for _, scores in answers]) if keep_scores else None,
     )
+
+
+@contextlib.contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start while the block runs ignore Ctrl-C; so, for that moment, does this one."""
+    if threading.current_thread() is not threading.main_thread():  # from others, handlers cannot be set
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def vote(train: Pool, held: Pool, inputs: Inputs, k: int, seed: int) -> np.ndarray:
