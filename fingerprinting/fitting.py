@@ -1,16 +1,20 @@
 """
 Training a torch module for a short while: one loop for peers, shadows and fine-tuned copies.
 
-Needs torch. Nothing outside the module is touched: torch's global generators are put back as they were.
+Needs torch. Nothing outside the module is touched: torch's global generators are put back as they were. Several
+networks may be trained at once, each in a Python thread with one thread of torch: batches this small lose more to
+waiting for each other's threads than they gain, and one thread computes the same on any machine of a kind.
 """
 
 import copy
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final
 
 import torch
+from threadpoolctl import threadpool_limits
 from torch import nn
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
@@ -18,28 +22,26 @@ from torch.utils.flop_counter import FlopCounterMode
 from .records import InputSpec
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
-Take = Callable[[torch.Tensor], torch.Tensor]  # row numbers to a batch of inputs
+Take = Callable[[torch.Tensor, torch.Generator], torch.Tensor]  # row numbers to a batch of inputs
 BATCH: Final = 32
 TRAINING_PASSES: Final = 3  # one forward and about two backward
+_global_generators = threading.Lock()
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Torch's generators start from a seed inside, and are as before outside."""
-    with torch.random.fork_rng(list(range(torch.cuda.device_count()))):
+    """Torch's generators start from a seed inside, and are as before outside; one thread at a time."""
+    with _global_generators, torch.random.fork_rng(list(range(torch.cuda.device_count()))):
         torch.manual_seed(seed)
         yield
 
 
 @contextmanager
-def few_threads(most: int = 4) -> Iterator[None]:
-    """Small batches lose more to waiting for each other's threads than they gain from many."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(min(threads, most))
-    try:
+def one_thread() -> Iterator[None]:
+    """Torch computes in the calling thread alone; other threads are not affected."""
+    torch.get_num_threads()  # a new thread takes torch's setting when first used, which must not undo the limit
+    with threadpool_limits(1):
         yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def fit(
@@ -50,6 +52,7 @@ def fit(
     *,
     steps: int,
     rate: float,
+    generator: torch.Generator,
     adaptive: bool = False,
     after: Callable[[], None] | None = None,
 ) -> None:
@@ -57,7 +60,8 @@ def fit(
     Cross-entropy against labels (int64 (m,)) or score rows (float32 (m, k)), one batch of 32 a step.
 
     forward: inputs to logits or probabilities. rate: the highest of the one-cycle schedule (Smith and Topin 2019).
-    adaptive: Adam, for modules of unknown make; else SGD with momentum. after: called after each step.
+    generator: orders and moves the inputs. adaptive: Adam, for modules of unknown make; else SGD with momentum.
+    after: called after each step.
     """
     kind = torch.optim.Adam if adaptive else torch.optim.SGD
     options = {} if adaptive else {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
@@ -67,10 +71,10 @@ def fit(
     order = torch.empty(0, dtype=torch.long)
     for _ in range(steps):
         if len(order) < batch:
-            order = torch.randperm(len(target))
+            order = torch.randperm(len(target), generator=generator)
         rows, order = order[:batch], order[batch:]
         optimiser.zero_grad()
-        loss = functional.cross_entropy(as_logits(forward(take(rows))), target[rows.to(target.device)])
+        loss = functional.cross_entropy(as_logits(forward(take(rows, generator))), target[rows.to(target.device)])
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()
@@ -101,10 +105,10 @@ def shifted(images: torch.Tensor, channel_axis: int | None) -> Take:
     wide = functional.pad(planes, (margin,) * 4, mode="reflect").permute(0, 2, 3, 1).contiguous()
     rows, columns = torch.arange(height), torch.arange(width)
 
-    def take(which: torch.Tensor) -> torch.Tensor:
+    def take(which: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         m = len(which)
-        down, right = torch.randint(0, 2 * margin + 1, (2, m, 1))
-        mirrored = (torch.rand(m, 1) < 0.5) & (planes.shape[1] >= 3)
+        down, right = torch.randint(0, 2 * margin + 1, (2, m, 1), generator=generator)
+        mirrored = (torch.rand(m, 1, generator=generator) < 0.5) & (planes.shape[1] >= 3)
         across = torch.where(mirrored, width - 1 - columns, columns) + right
         at = (which[:, None, None], (rows + down)[:, :, None], across[:, None, :])
         cut = wide[tuple(index.to(wide.device) for index in at)]
@@ -119,7 +123,7 @@ def batches(inputs: torch.Tensor, spec: InputSpec) -> Take:
     """Batches of inputs float32 (m, *spec.shape): images moved at random, anything else as it is."""
     if spec.kind == "image" and min(image_size(spec)) >= 8:
         return shifted(inputs, spec.channel_axis)
-    return lambda rows: inputs[rows.to(inputs.device)]
+    return lambda rows, generator: inputs[rows.to(inputs.device)]
 
 
 def image_size(spec: InputSpec) -> tuple[int, int]:

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .fitting import BATCH, affordable_steps, as_logits, batches, few_threads, fit, image_size, seeded, shifted, twin_of
+from .fitting import BATCH, affordable_steps, as_logits, batches, fit, image_size, one_thread, seeded, shifted, twin_of
 from .learners import image_networks
 from .records import InputSpec
 
@@ -34,16 +34,18 @@ def train(
     Fit a network to labels (int (m,)) or score rows (float (m, k)).
 
     learner: a name in SHAPES, or any other for `own`, a client as `fresh` makes it. x: float32 (m, *spec.shape).
-    Returns a function from inputs to labels int16 (n,) and scores float16 (n, k). On CPU, one seed gives one network,
-    as long as the number of threads is the same.
+    Returns a function from inputs to labels int16 (n,) and scores float16 (n, k). On CPU, one seed gives one network.
     """
     goal = torch.from_numpy(target.astype(np.float32 if target.ndim == 2 else np.int64))
     steps = int(np.clip(EPOCHS * len(x) // BATCH, *STEPS))
-    with seeded(seed), few_threads():
-        forward = _own(own, spec, x, goal, steps) if learner not in SHAPES else _small(learner, spec, x, goal, k, steps)
+    with one_thread():
+        if learner in SHAPES:
+            forward = _small(learner, spec, x, goal, k, steps, seed)
+        else:
+            forward = _own(own, spec, x, goal, steps, seed)
 
     def answer(inputs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        with torch.no_grad():
+        with torch.no_grad(), one_thread():
             parts = [forward(inputs[i : i + 256]) for i in range(0, len(inputs), 256)]
             scores = functional.softmax(torch.cat(parts), 1).cpu().numpy()
         return scores.argmax(1).astype(np.int16), scores.astype(np.float16)
@@ -80,14 +82,16 @@ def fresh(client: Any, spec: InputSpec, k: int) -> Any:
 
 
 def _small(
-    learner: str, spec: InputSpec, x: np.ndarray, goal: torch.Tensor, k: int, steps: int
+    learner: str, spec: InputSpec, x: np.ndarray, goal: torch.Tensor, k: int, steps: int, seed: int
 ) -> Callable[[np.ndarray], torch.Tensor]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     images = _channels_first(x, spec)
     mean, spread = images.mean((0, 2, 3), keepdim=True), images.std((0, 2, 3), keepdim=True).clamp_min(1e-6)
-    net = SHAPES[learner](images.shape[1], k).to(device)
+    with seeded(seed):
+        net = SHAPES[learner](images.shape[1], k).to(device)
     take = shifted(((images - mean) / spread).to(device), 0)
-    fit(net, list(net.parameters()), take, goal.to(device), steps=steps, rate=0.03)
+    generator = torch.Generator().manual_seed(seed)
+    fit(net, list(net.parameters()), take, goal.to(device), steps=steps, rate=0.03, generator=generator)
     net.eval()
 
     def forward(inputs: np.ndarray) -> torch.Tensor:
@@ -98,13 +102,15 @@ def _small(
 
 
 def _own(
-    own: Any, spec: InputSpec, x: np.ndarray, goal: torch.Tensor, steps: int
+    own: Any, spec: InputSpec, x: np.ndarray, goal: torch.Tensor, steps: int, seed: int
 ) -> Callable[[np.ndarray], torch.Tensor]:
     twin = twin_of(own)
-    _restart(twin.module)
-    take = batches(torch.from_numpy(x).to(own.device), spec)
-    twin.module.train()
-    fit(twin.forward, list(twin.module.parameters()), take, goal.to(own.device), steps=steps, rate=2e-3, adaptive=True)
+    take, goal = batches(torch.from_numpy(x).to(own.device), spec), goal.to(own.device)
+    parameters, generator = list(twin.module.parameters()), torch.Generator().manual_seed(seed)
+    with seeded(seed):  # to the end, as its dropout reads the global generator
+        _restart(twin.module)
+        twin.module.train()
+        fit(twin.forward, parameters, take, goal, steps=steps, rate=2e-3, generator=generator, adaptive=True)
     twin.module.eval()
 
     return lambda inputs: as_logits(twin.forward(torch.from_numpy(np.ascontiguousarray(inputs)).to(own.device)))

@@ -10,11 +10,11 @@ import contextlib
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from joblib import Parallel, delayed
+from joblib import Parallel, cpu_count, delayed
 
 from . import learners
 from .collect import Asked, Client, Progress, ask
@@ -26,6 +26,7 @@ Target = Literal["truth", "label", "scores", "flipped"]
 USES = ("select", "estimate", "calibrate", "calibrate", "calibrate", "calibrate", "calibrate")
 FEW_USES = ("select", "estimate", "calibrate", "calibrate")  # so few that those that choose and fit would be too few
 FEW = 64
+THREADS = 8  # networks at once; with more, they wait for the interpreter
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,18 +144,24 @@ def train_panel(
     """
     Train every planned model and keep its answers to the candidates.
 
-    jobs: processes, through joblib; torch networks are trained in this one, as they use all its threads.
+    jobs: processes, through joblib. Torch networks are trained in threads of this process, one a core.
     """
-    if any(learners.needs_torch(plan.learner, material.own) for plan in plans):
-        jobs = 1
-    work = (delayed(_answer)(plan, material, candidates) for plan in plans)
-    answers = []
-    with _deaf_to_interrupts():  # Ctrl-C ends this process, which ends its workers; each would add a traceback
-        running = Parallel(n_jobs=jobs, return_as="generator")(work)
-    for answer in running:
-        answers.append(answer)
-        if progress is not None:
-            progress(1)
+    torch = np.array([learners.needs_torch(plan.learner, material.own) for plan in plans])
+    # A torch module stays in this process: what the others need is the rest of the material.
+    flat = replace(material, own=None) if learners.needs_torch(learners.OWN, material.own) else material
+    answers: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.zeros(0))] * len(plans)
+    threads = min(cpu_count(), THREADS)
+    for rows, given, run in (
+        (np.flatnonzero(~torch), flat, Parallel(jobs, return_as="generator")),
+        (np.flatnonzero(torch), material, Parallel(threads, backend="threading", return_as="generator")),
+    ):
+        work = [delayed(_answer)(plans[row], given, candidates) for row in rows]
+        with _deaf_to_interrupts():  # Ctrl-C ends this process, which ends its workers; each would add a traceback
+            running = run(work)
+        for row, answer in zip(rows, running, strict=True):
+            answers[row] = answer
+            if progress is not None:
+                progress(1)
     keep_scores = material.k <= 100  # scores of a thousand classes would fill the database
     return Panel(
         names=tuple(plan.name for plan in plans),

