@@ -686,13 +686,6 @@ def test_missing_words(words: tuple[str, ...], refused: Callable[..., str]) -> N
     assert "--help" in refused(*words)
 
 
-def test_an_unwritable_page(refused: Callable[..., str], unprivileged: Path) -> None:
-    """A folder without permission is refused before anything is trained."""
-    unprivileged.chmod(0o555)
-
-    assert "page.html" in refused("demo", "--html", unprivileged / "page.html")
-
-
 # --- as processes -----------------------------------------------------------------------------------------------------
 
 
