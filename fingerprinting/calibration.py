@@ -27,16 +27,29 @@ def p_values(score: float, peers: np.ndarray) -> PValues:
 
     peers: float (m,), scores of honest models that chose and fitted nothing. With fewer than two, both are 1.
     """
+    scores = np.array([score])
+    return PValues(float(tails(scores, peers)[0]), float(ranks(scores, peers)[0]))
+
+
+def ranks(scores: np.ndarray, peers: np.ndarray) -> np.ndarray:
+    """Conformal p-values (Vovk 2005) of many scores among the peers'; float64, as many, 1 with fewer than two peers."""
     m = len(peers)
     if m < 2:
-        return PValues(1.0, 1.0)
-    conformal = (1 + int((peers >= score).sum())) / (m + 1)
-    spread = float(peers.std(ddof=1))
-    if spread < 1e-9:
-        return PValues(conformal, conformal)
-    distance = (score - float(peers.mean())) / (spread * np.sqrt(1 + 1 / m))
+        return np.ones(len(scores))
+    at_least = m - np.searchsorted(np.sort(peers), scores, side="left")
 
-    return PValues(float(max(stdtr(m - 1, -distance), 1e-300)), conformal)
+    return np.asarray((1 + at_least) / (m + 1))
+
+
+def tails(scores: np.ndarray, peers: np.ndarray) -> np.ndarray:
+    """Student-t predictive tails of many scores beyond the peers'; float64, as many. Peers all alike go by rank."""
+    m = len(peers)
+    spread = float(peers.std(ddof=1)) if m > 1 else 0.0
+    if spread < 1e-9:
+        return ranks(scores, peers)
+    distance = (scores - float(peers.mean())) / (spread * np.sqrt(1 + 1 / m))
+
+    return np.asarray(np.maximum(stdtr(m - 1, -distance), 1e-300))
 
 
 def corrected(p: float, searched: int) -> float:

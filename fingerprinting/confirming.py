@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from .calibration import p_values
+from .calibration import PValues, p_values
 from .collect import Client, Progress, collect, merge
 from .errors import UsageError
 from .methods import relative
@@ -109,20 +109,21 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
         return Evidence(reference.name, 0.0, 0.0, p_values(0.0, np.zeros(0)), False, 0, 0.0, 0.0, None)
     scale = relative.scale(reference, labels, asked.score)
     given = labels[scale.rows]
-    llr = scale.llr(given)
-    score = scale.score(llr)
+    scores = asked.score[scale.rows] if scale.soft and asked.score is not None else None
+    seen = scale.weigh(given[None], None if scores is None else scores[None])
+    score = float(seen.score[0])
     evidence = Evidence(
         reference=reference.name,
         score=score,
-        llr=llr,
-        p=scale.p_values(given, llr, score),
+        llr=float(seen.llr[0]),
+        p=PValues(float(seen.predictive[0]), float(seen.conformal[0])),
         beats_all=bool((score > scale.peer_scores).all()),
-        peers=len(scale.peers),
+        peers=len(scale.peer_scores),
         agreement=float((given == scale.source).mean()),
         power=0.0,
-        nearest_peer=scale.nearest_peer() if len(scale.peers) else None,
+        nearest_peer=scale.nearest_peer(),
         honest=tuple(scale.peer_scores.tolist()),
-        derived=tuple(scale.shadow_scores.tolist()),
+        derived=tuple(scale.shadows.score.tolist()),
     )
 
     return evidence._replace(power=_power(scale, evidence, searched, alpha))
@@ -131,11 +132,10 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
 def _power(scale: relative.Scale, evidence: Evidence, searched: int, alpha: float) -> float:
     """Share of the shadows that the same probes would find as a suspect is found."""
     highest = scale.peer_scores.max(initial=-np.inf)
-    shadows = zip(scale.shadow_labels, scale.shadows.tolist(), scale.shadow_scores.tolist(), strict=True)
     found = [
         is_match(
-            evidence._replace(llr=llr, p=scale.p_values(labels, llr, score), beats_all=score > highest), searched, alpha
+            evidence._replace(llr=llr, p=PValues(predictive, conformal), beats_all=score > highest), searched, alpha
         )
-        for labels, llr, score in shadows
+        for llr, score, predictive, conformal in zip(*(values.tolist() for values in scale.shadows), strict=True)
     ]
     return float(np.mean(found)) if found else 0.0

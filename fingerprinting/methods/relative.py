@@ -11,10 +11,10 @@ how sure of itself a model class is does not drown what it says; other uses of s
 """
 
 from functools import cached_property
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting.calibration import PValues, p_values, standardise
+from probe_match.fingerprinting.calibration import ranks, standardise, tails
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
@@ -31,23 +31,34 @@ def represent(responses: Responses, suite: ProbeSuite) -> Signature:
     return Signature("relative", suite.digest, responses.label, responses.answered)
 
 
+class Weighed(NamedTuple):
+    """
+    What the answers of m models show, float64 (m,) each. llr: nats. score: standard deviations above honest peers.
+
+    predictive, conformal: how often an honest model would look as derived, see `Scale.weigh`.
+    """
+
+    llr: np.ndarray
+    score: np.ndarray
+    predictive: np.ndarray
+    conformal: np.ndarray
+
+
 class Scale:
     """
-    One reference's measure of how derived a suspect looks, on the probes the suspect has answered so far.
+    One reference's measure of how derived suspects look, on the probes they have answered.
 
-    reference: one with a panel. rows: int (t,), the suite's probes in the order in which they were answered.
-    scores: float (t, k), the suspect's, or None to go by labels alone.
+    reference: one with a panel. rows: int (t,), the probes that count. soft: whether scores count beside labels.
     """
 
-    def __init__(self, reference: Reference, rows: np.ndarray, scores: np.ndarray | None = None) -> None:
+    def __init__(self, reference: Reference, rows: np.ndarray, soft: bool) -> None:
         if reference.panel is None:
             raise NoAnswers(f"reference '{reference.name}' has no peers; enroll it with --pool to train some")
         self.panel: Panel = reference.panel
         self.rows = rows
         self.source = reference.answers.label[rows]
         self.k = _classes(reference)
-        known = None if self.panel.scores is None else self.panel.scores.shape[2]
-        self.scores = scores if scores is not None and scores.shape[1] == known else None
+        self.soft = soft and self.panel.scores is not None
 
     @cached_property
     def mixtures(self) -> Mixtures:
@@ -58,52 +69,59 @@ class Scale:
             shadows = self.panel.rows("shadow")
         return fit_mixtures(self.source, self._labels(peers), self._labels(shadows), self.k)
 
-    @cached_property
-    def peers(self) -> np.ndarray:
-        """float64 (m,): log-likelihood ratios of the honest peers set aside for calibration."""
-        return log_ratio(self._labels(self._calibration), self.source, self.mixtures)[:, -1]
+    def weigh(self, labels: np.ndarray, scores: np.ndarray | None = None) -> Weighed:
+        """
+        How derived m models look. labels: int (m, t) over the rows, UNANSWERED says nothing. scores: float (m, t, k).
 
-    @cached_property
-    def shadows(self) -> np.ndarray:
-        """float64 (s,): log-likelihood ratios of the shadows, for the share of copies these probes find."""
-        return log_ratio(self.shadow_labels, self.source, self.mixtures)[:, -1]
+        conformal: by rank of the score among the calibration peers. predictive: the Student-t tail of the weighted
+        agreement, a plain sum over probes and so nearly normal among peers, for the worse of two kinds of peers: an
+        honest suspect may have seen the data the probes come from, or not. Far below what p peers can show by rank,
+        from 1/(p + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
+        """
+        llr = self._llr(labels)
+        score = self._score(llr, scores)
+        agreement = self._agreement(labels)
+        tail = np.max([tails(agreement, group) for group in self._honest_agreement], axis=0)
+        bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
 
-    @cached_property
-    def shadow_labels(self) -> np.ndarray:
-        """int64 (s, t): what the shadows answered to the rows."""
-        return self._labels(self.panel.rows("shadow"))
-
-    @property
-    def _calibration(self) -> np.ndarray:
-        return self.panel.rows("peer", "calibrate")
-
-    def llr(self, labels: np.ndarray) -> float:
-        """Log-likelihood ratio of a suspect's labels to the rows; int (t,), UNANSWERED says nothing. Nats."""
-        return float(log_ratio(labels[None], self.source, self.mixtures)[0, -1])
-
-    def score(self, llr: float) -> float:
-        """The suspect's score, from its log-likelihood ratio and its scores, in standard deviations above the peers."""
-        preference = None if self.scores is None else self._preference(self.scores[None])
-        return float(self._standardised(np.array([llr]), preference)[0])
+        return Weighed(llr, score, np.maximum(tail, bound), ranks(score, self.peer_scores))
 
     @cached_property
     def peer_scores(self) -> np.ndarray:
-        """float64 (m,): scores of the calibration peers."""
-        return self._standardised(self.peers, self._peer_preference)
+        """float64 (p,): scores of the honest peers set aside for calibration."""
+        return self._score(self._peer_llr, self._scores(self._calibration))
 
     @cached_property
-    def shadow_scores(self) -> np.ndarray:
-        """float64 (s,): scores of the shadows."""
-        return self._standardised(self.shadows, self._panel_preference(self.panel.rows("shadow")))
+    def shadows(self) -> Weighed:
+        """How derived the shadows look: what these probes show of copies that were made on purpose."""
+        rows = self.panel.rows("shadow")
+        return self.weigh(self._labels(rows), self._scores(rows))
 
-    @cached_property
-    def _peer_preference(self) -> np.ndarray | None:
-        return self._panel_preference(self._calibration)
-
-    def _panel_preference(self, models: np.ndarray) -> np.ndarray | None:
-        if self.scores is None or self.panel.scores is None:
+    def nearest_peer(self) -> tuple[str, float] | None:
+        """Name and score of the calibration peer that looks most derived."""
+        if len(self.peer_scores) == 0:
             return None
-        return self._preference(self.panel.scores[models][:, self.rows].astype(float))
+        best = int(self.peer_scores.argmax())
+        return self.panel.names[self._calibration[best]], float(self.peer_scores[best])
+
+    def _llr(self, labels: np.ndarray) -> np.ndarray:
+        return log_ratio(labels, self.source, self.mixtures)[:, -1]
+
+    @cached_property
+    def _peer_llr(self) -> np.ndarray:
+        return self._llr(self._labels(self._calibration))
+
+    def _score(self, llr: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
+        score = standardise(llr, self._peer_llr)
+        if self.soft and scores is not None:
+            score = score + PREFERENCE_WEIGHT * standardise(self._preference(scores), self._peer_preference)
+        return score
+
+    @cached_property
+    def _peer_preference(self) -> np.ndarray:
+        scores = self._scores(self._calibration)
+        assert scores is not None
+        return self._preference(scores)
 
     def _preference(self, scores: np.ndarray) -> np.ndarray:
         """How far models (m, t, k) prefer the source's label to the peers' favourite; float64 (m,) in [-1, 1]."""
@@ -111,28 +129,7 @@ class Scale:
         log = np.log(np.clip(scores, LOWEST, 1.0))
         favourite = self.mixtures.rates.frequency.argmax(1)
 
-        return np.tanh(log[:, at, self.source] - log[:, at, favourite]).mean(1)
-
-    def _standardised(self, llr: np.ndarray, preference: np.ndarray | None) -> np.ndarray:
-        score = standardise(llr, self.peers)
-        if preference is not None and self._peer_preference is not None:
-            score = score + PREFERENCE_WEIGHT * standardise(preference, self._peer_preference)
-        return score
-
-    def p_values(self, labels: np.ndarray, llr: float, score: float) -> PValues:
-        """
-        How often an honest model would look as derived; labels: int (t,), with their ratio and score.
-
-        conformal: by rank of the score among the peers. predictive: the Student-t tail of the weighted
-        agreement, a plain sum over probes and so nearly normal among peers, for the worse of two kinds of peers: an
-        honest suspect may have seen the data the probes come from, or not. Far below what m peers can show by rank,
-        from 1/(m + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
-        """
-        agreement = self._agreement(labels[None])[0]
-        tail = max(p_values(agreement, group).predictive for group in self._honest_agreement)
-        bound = min(float(np.exp(-max(llr, 0.0))), 1 / (len(self.peers) + 1) ** 2)
-
-        return PValues(max(tail, bound), p_values(score, self.peer_scores).conformal)
+        return np.asarray(np.tanh(log[:, at, self.source] - log[:, at, favourite]).mean(1))
 
     @cached_property
     def _honest_agreement(self) -> list[np.ndarray]:
@@ -149,15 +146,21 @@ class Scale:
         p1 = rates.retention + (1 - rates.retention) * p0
         same = np.where(labels == self.source, np.log(p1 / p0), np.log((1 - p1) / (1 - p0)))
 
-        return np.where(labels == UNANSWERED, 0.0, same).sum(1)
+        return np.asarray(np.where(labels == UNANSWERED, 0.0, same).sum(1))
 
-    def nearest_peer(self) -> tuple[str, float]:
-        """Name and score of the calibration peer that looks most derived."""
-        best = int(self.peer_scores.argmax())
-        return self.panel.names[self._calibration[best]], float(self.peer_scores[best])
+    @cached_property
+    def _calibration(self) -> np.ndarray:
+        return self.panel.rows("peer", "calibrate")
 
     def _labels(self, models: np.ndarray) -> np.ndarray:
         return self.panel.labels[models][:, self.rows].astype(np.int64)
+
+    def _scores(self, models: np.ndarray) -> np.ndarray | None:
+        return (
+            self.panel.scores[models][:, self.rows].astype(float)
+            if self.soft and self.panel.scores is not None
+            else None
+        )
 
 
 def scale(reference: Reference, labels: np.ndarray, scores: np.ndarray | None = None) -> Scale:
@@ -169,7 +172,9 @@ def scale(reference: Reference, labels: np.ndarray, scores: np.ndarray | None = 
     rows = np.flatnonzero(labels != UNANSWERED)
     if len(rows) == 0:
         raise NoAnswers(f"none of the {len(labels)} probes was answered; collect again")
-    return Scale(reference, rows, None if scores is None else scores[rows])
+    known = None if reference.panel is None or reference.panel.scores is None else reference.panel.scores.shape[2]
+
+    return Scale(reference, rows, scores is not None and scores.shape[1] == known)
 
 
 def _classes(reference: Reference) -> int:
