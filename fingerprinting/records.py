@@ -289,6 +289,11 @@ class Panel:
         ]
         return np.array(picked, int)
 
+    def columns(self, rows: np.ndarray) -> "Panel":
+        """The same models' answers to the given probes; int (m,)."""
+        scores = None if self.scores is None else self.scores[:, rows]
+        return Panel(self.names, self.roles, self.uses, self.labels[:, rows], scores)
+
 
 @dataclass(frozen=True, eq=False)
 class Reference:

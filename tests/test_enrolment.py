@@ -82,7 +82,7 @@ def test_candidates_of_the_pool_are_rows_no_shadow_saw(few: Pool, monkeypatch: p
     seen: list[panels.Material] = []
     real = panels.plan_shadows
     monkeypatch.setattr(
-        "probe_match.fingerprinting.enrolment.plan_shadows",
+        "probe_match.fingerprinting.exploring.plan_shadows",
         lambda material, *rest: seen.append(material) or real(material, *rest),
     )
     made = small(client(source().predict), few)

@@ -1,0 +1,216 @@
+"""
+Exploring a source: candidate probes, and what the source, honest peers and copies made on purpose answer to them.
+
+    pool ─► train half ─► peers, shadows ─┐
+         └► held half ──► candidates ─────┴► answers ─► probes that tell copies from peers ─► Reference
+
+Rows that shadows were trained on are never candidates, so that a shadow's agreement on a probe is what a thief's would
+be. Inputs from the owner's own log are the exception on purpose: a thief's questions are in that log.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from . import derivatives, learners
+from .collect import Asked, Client, Progress, ask, require_fit
+from .errors import BadData, SuiteMismatch, UsageError
+from .panels import Inputs, Material, disturbed_source, join, plan_peers, plan_shadows, together, train_panel, vote
+from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
+from .selection import choose, spread
+
+PEERS: Final = 140
+SHADOWS: Final = 16
+NETWORK_PEERS: Final = 24  # networks for images cost seconds each
+NETWORK_SHADOWS: Final = 10
+MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
+MADE: Final = 400  # candidates each generator makes
+Generate = Callable[..., ProbeSuite]
+
+
+@dataclass(frozen=True, eq=False)
+class Explored:
+    """
+    A source, its peers and its shadows on every candidate, from which probes are chosen.
+
+    candidates: float32 (c, *shape) or c texts. kinds: str (c,), the generator of each. answers: the source's.
+    panel: answers of peers and shadows, (models, c). k: classes. first: the first candidate that may be chosen.
+    """
+
+    spec: InputSpec
+    classes: tuple[str, ...]
+    candidates: Inputs
+    kinds: np.ndarray
+    answers: Asked
+    panel: Panel
+    k: int
+    first: int
+    seed: int
+
+    def chosen(self, probes: int) -> np.ndarray:
+        """Indices of the candidates that best tell copies from peers, most telling first; int (probes,)."""
+        panel, eligible = self.panel, np.arange(self.first, len(self.candidates))
+        picked = choose(
+            self.answers.labels[eligible],
+            panel.labels[panel.rows("peer", "select", "estimate")][:, eligible].astype(int),
+            panel.labels[panel.rows("shadow")][:, eligible].astype(int),
+            self.k,
+            probes,
+        )
+        return np.asarray(eligible[picked])
+
+    def reference(self, name: str, about: About, target: str, probes: int, public: Responses) -> Reference:
+        """The source, known as `target`, as a reference with that many probes; public: its answers to that suite."""
+        chosen = self.chosen(probes)
+        suite = self._suite(name, chosen, self.answers.labels)
+        scores = None if self.answers.scores is None else self.answers.scores[chosen][:, None]
+        answers = Responses(
+            suite=suite.digest,
+            target=target,
+            access="label" if scores is None else "scores",
+            labels=self.answers.labels[chosen][:, None],
+            scores=scores,
+            latency=np.full(len(chosen), np.nan, np.float32),
+            sent=len(self.answers.labels),
+        )
+        return Reference(name, about, suite, answers, self.panel.columns(chosen), public)
+
+    def public_suite(self, probes: int) -> ProbeSuite:
+        """A suite that references of this input can share: pool rows on which all the models differ most."""
+        natural = np.flatnonzero(self.kinds == "uniform")
+        picked = natural[spread(self.panel.labels[:, natural].astype(int), probes)]
+        return self._suite("public", picked, None)
+
+    def _suite(self, name: str, rows: np.ndarray, expected: np.ndarray | None) -> ProbeSuite:
+        return suite_from(name, self.spec, self.classes, self.candidates, self.kinds, rows, expected, self.seed)
+
+
+def explore(
+    source: Client,
+    pool: Pool,
+    *,
+    generators: Mapping[str, Generate],
+    log: Inputs | None = None,
+    given: ProbeSuite | None = None,
+    peers: int | None = None,
+    shadows: int | None = None,
+    seed: int = 0,
+    jobs: int = 1,
+    progress: Progress | None = None,
+) -> Explored:
+    """Make the candidates, train peers and shadows, and have all of them and the source answer; as for `enroll`."""
+    if pool.y is None:
+        raise BadData("peers are trained on true labels and the pool has none; add y to the pool or pass --no-train")
+    peers, shadows = panel_size(pool.spec, peers, shadows)
+    if peers < 8 or shadows < 2:
+        raise UsageError(f"expected at least 8 peers and 2 shadows, got {peers} and {shadows}; or pass --no-train")
+    require_fit(source, pool.spec)
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(pool))
+    held_size = min(len(pool) // 2, MAX_CANDIDATES)
+    held, train = pool.take(order[:held_size]), pool.take(order[held_size:])
+
+    material = _material(source, train, held, log, seed)
+    candidates, kinds = _candidates(source, held, log, given, generators, seed)
+    answers = ask(source, candidates, pool.spec, classes=pool.classes)
+    k = max(material.k, int(answers.labels.max()) + 1)
+    panels = [disturbed_source(source, material, candidates, answers, seed)]
+    changed = derivatives.derive(source, train, candidates, seed)
+    panels += [changed] if changed is not None else []
+    plans = plan_shadows(material, shadows, seed) + plan_peers(material, peers, seed)
+    panel = join([*panels, train_panel(material, plans, candidates, jobs=jobs, progress=progress)])
+    first = len(held) if given is not None else 0
+
+    return Explored(pool.spec, pool.classes, candidates, kinds, answers, panel, k, first, seed)
+
+
+def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = None) -> tuple[int, int]:
+    """Peers and shadows to train for inputs of this kind, unless told otherwise."""
+    usual = (NETWORK_PEERS, NETWORK_SHADOWS) if learners.image_networks(spec) else (PEERS, SHADOWS)
+
+    return usual[0] if peers is None else peers, usual[1] if shadows is None else shadows
+
+
+def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed: int) -> Material:
+    assert train.y is not None
+    assert held.y is not None
+    answers = ask(source, train.x, train.spec, classes=train.classes)
+    logged = None if log is None else ask(source, log, train.spec, classes=train.classes)
+    seen = [answers.labels, train.y, held.y] + ([] if logged is None else [logged.labels])
+    k = max(int(labels.max()) for labels in seen) + 1
+    if answers.scores is not None:
+        k = max(k, answers.scores.shape[1])
+    if len(np.unique(answers.labels)) < 2:
+        raise BadData(
+            f"expected a classifier of this pool, got one and the same label from {source.target} for all "
+            f"{len(train)} rows; use a pool of the inputs it was made for"
+        )
+    truth = None if log is None else vote(train, held, log, k, seed)
+    return Material(train, held, answers, log, logged, truth, k, _own(source, train.spec, k))
+
+
+def _own(source: Client, spec: InputSpec, k: int) -> Any:
+    """The source's own class, to be started afresh with other seeds: an estimator, a torch client, or None."""
+    if hasattr(source, "module") and hasattr(source, "forward"):
+        from . import networks  # needs torch, which is there if the client is
+
+        return networks.fresh(source, spec, k)
+    return getattr(source, "estimator", None)
+
+
+def _candidates(
+    source: Client,
+    held: Pool,
+    log: Inputs | None,
+    given: ProbeSuite | None,
+    generators: Mapping[str, Generate],
+    seed: int,
+) -> tuple[Inputs, np.ndarray]:
+    """The held rows, then a given suite, or else the log and what the generators make, with the origin of each."""
+    parts: list[Inputs] = [held.x]
+    kinds = ["uniform"] * len(held)
+    if given is not None:
+        if not held.spec.accepts(given.spec) or held.spec.categories != given.spec.categories:
+            raise SuiteMismatch(
+                f"suite '{given.name}' is for {given.spec.kind} inputs of shape {given.spec.shape}, the pool holds "
+                f"{held.spec.kind} inputs of shape {held.spec.shape}; build a suite from this pool"
+            )
+        return together([held.x, given.inputs]), np.array([*kinds, *given.kinds])
+    if log is not None:
+        parts.append(log)
+        kinds += ["log"] * len(log)
+    for i, (kind, generate) in enumerate(generators.items()):
+        try:
+            made = generate(source, held, n=min(MADE, len(held)), seed=seed + i).inputs
+        except BadData:  # a generator may find nothing in a small pool; the others go on
+            continue
+        parts.append(made)
+        kinds += [kind] * len(made)
+    return together(parts), np.array(kinds)
+
+
+def suite_from(
+    name: str,
+    spec: InputSpec,
+    classes: tuple[str, ...],
+    candidates: Inputs,
+    kinds: np.ndarray,
+    rows: np.ndarray,
+    expected: np.ndarray | None,
+    seed: int,
+) -> ProbeSuite:
+    """The suite of some candidates; expected: what the source answers, None for a public suite."""
+    inputs = candidates[rows] if isinstance(candidates, np.ndarray) else tuple(candidates[i] for i in rows)
+    return ProbeSuite(
+        name=name,
+        generator="public" if expected is None else "relative",
+        seed=seed,
+        spec=spec,
+        inputs=inputs,
+        kinds=tuple(str(kind) for kind in kinds[rows]),
+        weights=np.ones(len(rows)),
+        expected=None if expected is None else expected[rows],
+        classes=classes,
+    )
