@@ -21,7 +21,7 @@ demo: .venv/.demo-stamp ## set up what the program needs, then find a stolen mod
 	@$(BIN)/probe-match demo --html demo-report.html
 
 test: dev ## set up everything, then run the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 dev: .venv/.dev-stamp .links/probe_match ## set up everything to work on the project
 
