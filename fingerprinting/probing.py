@@ -3,6 +3,7 @@ What all probe generators share: the pool as numbers, the source's labels, and a
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -44,6 +45,22 @@ def suite_of(
     )
 
 
+def with_notes(suite: ProbeSuite, notes: Sequence[str]) -> ProbeSuite:
+    """
+    The suite with a note on each probe, for the method that will read the answers: kind `masks` becomes `masks/3/21`.
+
+    In the kind, because that goes where the probe goes when suites are cut, reordered or joined.
+    """
+    return replace(suite, kinds=tuple(f"{kind}/{note}" for kind, note in zip(suite.kinds, notes, strict=True)))
+
+
+def notes_of(suite: ProbeSuite, generator: str) -> tuple[str, ...]:
+    """The notes that a generator left on its probes, or () where not every probe of the suite bears one."""
+    notes = tuple(kind.partition("/")[2] for kind in suite.kinds if kind.startswith(f"{generator}/"))
+
+    return notes if len(notes) == len(suite) else ()
+
+
 def labels_of(source: Client, pool: Pool, inputs: np.ndarray | Sequence[str]) -> np.ndarray:
     """int64 (m,): a model's labels for m inputs, asked in as few calls as it allows; m may be 0."""
     if len(inputs) == 0:
@@ -76,3 +93,16 @@ def distinct(inputs: np.ndarray) -> np.ndarray:
     _, first = np.unique(inputs.reshape(len(inputs), -1), axis=0, return_index=True)
 
     return inputs[np.sort(first)]
+
+
+def pairs_in(n: int) -> int:
+    """How many pairs n questions pay for. Raises UsageError where that is none."""
+    if n < 2:
+        raise UsageError(f"a pair of probes costs two questions, got {n}; ask for at least 2")
+
+    return n // 2
+
+
+def side_by_side(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Rows of both in turn, so that any even number of them is whole pairs; (m, *shape) twice -> (2 m, *shape)."""
+    return np.stack([first, second], 1).reshape(-1, *first.shape[1:])

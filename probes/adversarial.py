@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import UsageError
-from probe_match.fingerprinting.probing import distinct, numbers_of, suite_of
+from probe_match.fingerprinting.probing import distinct, numbers_of, pairs_in, side_by_side, suite_of
 from probe_match.fingerprinting.records import Pool, ProbeSuite
 from torch.nn import functional
 
@@ -20,9 +20,13 @@ KINDS = ("tabular", "image")
 NEEDS = "gradient"
 
 
-def generate(source: Client, pool: Pool, *, n: int, seed: int, eps: float = 0.03, steps: int = 10) -> ProbeSuite:
+def generate(
+    source: Client, pool: Pool, *, n: int, seed: int, eps: float = 0.03, steps: int = 10, paired: bool = False
+) -> ProbeSuite:
     """
     At most n distinct inputs, each within eps of a pool row, those whose label changed first.
+
+    paired: each input preceded by the row it came from, n // 2 pairs of distinct rows (ModelDiff).
 
     eps: largest move of any feature, in widths of its bounds. steps: of PGD, from a random start, each 2.5
     eps / steps long; 1 is FGSM. Categorical columns stay as they are. Asks n questions besides the gradients.
@@ -33,7 +37,8 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, eps: float = 0.03
     model = differentiable("adversarial", source)
     rng = np.random.default_rng(seed)
     x = numbers_of("adversarial", pool, KINDS)
-    start = x[np.resize(rng.permutation(len(x)), n)]
+    order = rng.permutation(len(x))
+    start = x[order[: pairs_in(n)] if paired else np.resize(order, n)]
     offset = rng.uniform(-1, 1, start.shape).astype(np.float32) * (steps > 1)
     low, high = bounds(pool.spec, model.device)
     radius = reach(pool.spec, eps, model.device)
@@ -46,9 +51,12 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, eps: float = 0.03
         moved.append(points.cpu().numpy())
         fooled.append(changed.cpu().numpy())
     changed_first = np.argsort(~np.concatenate(fooled), kind="stable")
-    inputs = distinct(np.concatenate(moved)[changed_first])
+    inputs = np.concatenate(moved)[changed_first]
+    if paired:
+        inputs = side_by_side(start[changed_first], inputs)
+        return suite_of("adversarial", source, pool, inputs, seed=seed, eps=eps, steps=steps, pairs="neighbours")
 
-    return suite_of("adversarial", source, pool, inputs, seed=seed, eps=eps, steps=steps)
+    return suite_of("adversarial", source, pool, distinct(inputs), seed=seed, eps=eps, steps=steps)
 
 
 def _ascend(

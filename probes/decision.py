@@ -9,7 +9,7 @@ From a boundary point found by bisection, small random moves tell which way the 
 
 import numpy as np
 from probe_match.fingerprinting.collect import Client
-from probe_match.fingerprinting.probing import distinct, labels_of, numbers_of, suite_of
+from probe_match.fingerprinting.probing import distinct, labels_of, numbers_of, pairs_in, side_by_side, suite_of
 from probe_match.fingerprinting.records import Pool, ProbeSuite
 
 from ._search import bisect, partners
@@ -21,11 +21,14 @@ FIRST, NEXT, HALVINGS = 10, 7, 4  # steps of the first and later bisections; siz
 RADIUS = 0.1  # of the random moves, as a share of the distance
 
 
-def generate(source: Client, pool: Pool, *, n: int, seed: int, iterations: int = 2, samples: int = 10) -> ProbeSuite:
+def generate(
+    source: Client, pool: Pool, *, n: int, seed: int, iterations: int = 2, samples: int = 10, paired: bool = False
+) -> ProbeSuite:
     """
     At most n distinct points just outside the region of a pool row's label, moved towards that row.
 
-    iterations: moves; samples: random directions per move. Asks at most min(len(pool), max(4 n, 256)) +
+    iterations: moves; samples: random directions per move. paired: each point preceded by its row, n // 2 pairs of
+    distinct rows (for `methods.decision_distance`). Asks at most min(len(pool), max(4 n, 256)) +
     n (FIRST + iterations (samples + HALVINGS + NEXT) + 1) questions, 53 n by default.
     Raises BadData where the source gives one label only.
     """
@@ -34,7 +37,8 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, iterations: int =
     scale = scale_of(pool, x)
     x = x[rng.permutation(len(x))[: max(4 * n, 256)]]
     labels = labels_of(source, pool, x)
-    first = np.resize(rng.permutation(len(x)), n)
+    order = rng.permutation(len(x))
+    first = order[: pairs_in(n)] if paired else np.resize(order, n)
     second = partners(labels, first, rng)
     for _ in range(PARTNERS - 1):
         other = partners(labels, first, rng)
@@ -46,6 +50,11 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, iterations: int =
             source, pool, x[first], labels[first], points, scale,
             samples=samples, shrink=1 / np.sqrt(t + 1), rng=rng,
         )  # fmt: skip
+    if paired:
+        inputs = side_by_side(x[first], points)
+        return suite_of(
+            "decision", source, pool, inputs, seed=seed, iterations=iterations, samples=samples, pairs="neighbours"
+        )
 
     return suite_of("decision", source, pool, distinct(points), seed=seed, iterations=iterations, samples=samples)
 

@@ -55,6 +55,24 @@ def distance(a: Signature, b: Signature) -> float:
     return float(cosine_distances(a.values[both], b.values[both]))
 
 
+def shifts(responses: Responses, suite: ProbeSuite) -> Signature:
+    """
+    Label of the second input minus label of the first, modulo the number of classes, int64 (n // 2,).
+
+    The form for hard labels of Godinot et al. (AAAI 2025); unlike `represent` it needs the two models to share
+    classes. Compare by `agreement.distance`. The number of classes is that of the suite's class names, or its parameter
+    `classes`; where neither is known the difference stays as it is. Raises UsageError for a suite that holds no pair.
+    """
+    left, right = _pairs(suite)
+    labels, answered = label_answers(responses, suite)
+    classes = len(suite.classes) or int(suite.params.get("classes", 0))
+    step = labels[right] - labels[left]
+
+    return Signature(
+        "decision_distance", suite.digest, step % classes if classes else step, answered[left] & answered[right]
+    )
+
+
 def _pairs(suite: ProbeSuite) -> tuple[np.ndarray, np.ndarray]:
     m = len(suite) // 2
     if m == 0:
