@@ -21,6 +21,7 @@ COMMANDS: Final = {
     "compare": "Compare two targets without a database.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
+    "bench": "Measure error rates on models whose descent is known.",
     "db": "List, show, remove and check references.",
 }
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it

@@ -82,9 +82,6 @@ def confirm(
 ) -> Confirmed:
     """
     Ask a reference's own suite in its order of information, and stop as soon as the answer is clear.
-
-    To stop early for a match, the likelihood ratio must pass the anytime-valid bound (Ville 1939) of a share of alpha,
-    and the calibrated p-value alpha; to stop for no match, the ratio must fall below alpha.
     """
     plan = looks(budget) if stop_early else [budget]
     asked: Responses | None = None
@@ -94,12 +91,22 @@ def confirm(
         asked = new if asked is None else merge(asked, new)
         done = n
         evidence = weigh(reference, asked, searched, alpha)
-        clear = evidence.llr >= np.log(searched / (EARLY_SHARE * alpha)) and is_match(evidence, searched, alpha)
-        if n < budget and (clear or evidence.llr <= np.log(alpha)):
+        if n < budget and is_clear(evidence, searched, alpha):
             return Confirmed(reference, asked, evidence, True)
     assert asked is not None
 
     return Confirmed(reference, asked, evidence, False)
+
+
+def is_clear(evidence: Evidence, searched: int, alpha: float) -> bool:
+    """
+    Whether asking may stop before the budget is spent.
+
+    For a match the likelihood ratio must pass the anytime-valid bound (Ville 1939) of a share of alpha, and the
+    calibrated p-value alpha; for no match the ratio must fall below alpha.
+    """
+    sure = evidence.llr >= np.log(searched / (EARLY_SHARE * alpha)) and is_match(evidence, searched, alpha)
+    return bool(sure or evidence.llr <= np.log(alpha))
 
 
 def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: float = 0.01) -> Evidence:
@@ -131,11 +138,14 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
 
 def _power(scale: relative.Scale, evidence: Evidence, searched: int, alpha: float) -> float:
     """Share of the shadows that the same probes would find as a suspect is found."""
-    highest = scale.peer_scores.max(initial=-np.inf)
-    found = [
-        is_match(
-            evidence._replace(llr=llr, p=PValues(predictive, conformal), beats_all=score > highest), searched, alpha
-        )
-        for llr, score, predictive, conformal in zip(*(values.tolist() for values in scale.shadows), strict=True)
-    ]
+    found = [is_match(shadow, searched, alpha) for shadow in evidences(scale, scale.shadows, evidence)]
     return float(np.mean(found)) if found else 0.0
+
+
+def evidences(scale: relative.Scale, seen: relative.Weighed, like: Evidence) -> list[Evidence]:
+    """What is known of each model of `seen`, all else as in `like`."""
+    highest = scale.peer_scores.max(initial=-np.inf)
+    return [
+        like._replace(llr=llr, score=score, p=PValues(predictive, conformal), beats_all=score > highest)
+        for llr, score, predictive, conformal in zip(*(values.tolist() for values in seen), strict=True)
+    ]

@@ -2,7 +2,7 @@
 Adding a known model: explore it, keep the probes that tell copies from peers, and store it as one reference.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -47,6 +47,7 @@ def enroll(
     shadows: int | None = None,
     seed: int = 0,
     jobs: int = 1,
+    without: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Enrolled:
     """
@@ -55,6 +56,7 @@ def enroll(
     pool: labelled. log: unlabelled inputs the source was asked in service. given: a suite to choose the probes from,
     instead of the log and the generators. public: the suite that references of this input share, if there is one yet.
     peers, shadows: models to train, as `panel_size` has it unless told; a model at hand adds shadows of its own.
+    without: kinds of shadows not to make, of `panels.SHADOW_KINDS`; for measuring what unforeseen thieves cost.
     Raises BadData for a pool that cannot teach a peer, TargetError where the source does not answer.
     """
     explored = explore(
@@ -67,6 +69,7 @@ def enroll(
         shadows=shadows,
         seed=seed,
         jobs=jobs,
+        without=without,
         progress=progress,
     )
     if public is None:

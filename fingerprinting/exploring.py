@@ -8,7 +8,7 @@ Rows that shadows were trained on are never candidates, so that a shadow's agree
 be. Inputs from the owner's own log are the exception on purpose: a thief's questions are in that log.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -98,6 +98,7 @@ def explore(
     shadows: int | None = None,
     seed: int = 0,
     jobs: int = 1,
+    without: Sequence[str] = (),
     progress: Progress | None = None,
 ) -> Explored:
     """Make the candidates, train peers and shadows, and have all of them and the source answer; as for `enroll`."""
@@ -116,10 +117,12 @@ def explore(
     candidates, kinds = _candidates(source, held, log, given, generators, seed)
     answers = ask(source, candidates, pool.spec, classes=pool.classes)
     k = max(material.k, int(answers.labels.max()) + 1)
-    panels = [disturbed_source(source, material, candidates, answers, seed)]
-    changed = derivatives.derive(source, train, candidates, seed)
+    panels = []
+    if "disturbed" not in without:
+        panels.append(disturbed_source(source, material, candidates, answers, seed))
+    changed = None if "changed" in without else derivatives.derive(source, train, candidates, seed)
     panels += [changed] if changed is not None else []
-    plans = plan_shadows(material, shadows, seed) + plan_peers(material, peers, seed)
+    plans = plan_shadows(material, shadows, seed, without) + plan_peers(material, peers, seed)
     panel = join([*panels, train_panel(material, plans, candidates, jobs=jobs, progress=progress)])
     first = len(held) if given is not None else 0
 

@@ -9,7 +9,7 @@ input, its answers flipped or its scores rounded. Each model is trained, asked a
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -26,6 +26,8 @@ Target = Literal["truth", "label", "scores", "flipped"]
 USES = ("select", "estimate", "calibrate", "calibrate", "calibrate", "calibrate", "calibrate")
 FEW_USES = ("select", "estimate", "calibrate", "calibrate")  # so few that those that choose and fit would be too few
 FEW = 64
+# Kinds of shadows: what a thief learns from, and the source itself in disguise or with its weights changed.
+SHADOW_KINDS = ("label", "scores", "flipped", "disturbed", "changed")
 THREADS = 8  # networks at once; with more, they wait for the interpreter
 
 
@@ -106,14 +108,17 @@ def plan_peers(material: Material, count: int, seed: int) -> list[Plan]:
     return plans
 
 
-def plan_shadows(material: Material, count: int, seed: int) -> list[Plan]:
+def plan_shadows(material: Material, count: int, seed: int, without: Sequence[str] = ()) -> list[Plan]:
     """Stolen copies in turn: label extraction, probability extraction (where scores are given), flipped labels."""
     rng = np.random.default_rng([seed, 2])
     n = len(material.train)
     logged = 0 if material.log is None else len(material.log)
     names = material.learners
     soft = material.answers.scores is not None and material.train.spec.kind not in ("text", "chat")
-    targets: tuple[Target, ...] = ("label", "scores" if soft else "label", "label", "flipped")
+    every: tuple[Target, ...] = ("label", "scores" if soft else "label", "label", "flipped")
+    targets = [target for target in every if target not in without]
+    if not targets:
+        return []
     plans = []
     for i in range(count):
         learner, target = names[i % len(names)], targets[(i + i // len(names)) % len(targets)]

@@ -11,7 +11,7 @@ from typing import Any
 import click
 from probe_match.fingerprinting import registry, report, storage
 from probe_match.fingerprinting.collect import Client
-from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.errors import BadData, MissingPackage
 from probe_match.fingerprinting.pools import load_pool
 from probe_match.fingerprinting.records import Kind, Pool, ProbeSuite, Verdict
 from probe_match.fingerprinting.targets import open_target
@@ -63,6 +63,15 @@ def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
     from probe_match.fingerprinting.enrolment import GENERATORS
 
     return {name: registry.load("probes", name).generate for name in GENERATORS[kind]}
+
+
+def all_generators() -> dict[str, Callable[..., Any]]:
+    """Every probe generator whose packages are installed."""
+    found = {}
+    for name in registry.available("probes"):
+        with contextlib.suppress(MissingPackage):
+            found[name] = registry.load("probes", name).generate
+    return found
 
 
 def require_writable(*files: str | None) -> None:

@@ -1,0 +1,1 @@
+"""Measuring error rates on a zoo: models whose descent is known."""
