@@ -6,12 +6,13 @@ pool are named relative to it.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from probe_match.fingerprinting.errors import BadData
+import numpy as np
+from probe_match.fingerprinting.errors import BadData, UsageError
 from probe_match.fingerprinting.pools import load_pool
 from probe_match.fingerprinting.records import InputSpec, Pool
 from probe_match.fingerprinting.storage import read_file
@@ -50,6 +51,19 @@ class Zoo:
     def of(self, role: str, use: str = "") -> list[ZooModel]:
         """Models of one role, and of one use if it is given."""
         return [model for model in self.models if model.role == role and use in ("", model.use)]
+
+    def only(self, sources: Sequence[str]) -> "Zoo":
+        """The zoo of these sources, their copies and all independents; of all sources if none is named."""
+        for name in sources:
+            if name not in {model.name for model in self.of("source")}:
+                names = ", ".join(model.name for model in self.of("source")[:20])
+                raise UsageError(f"expected a source of the zoo among {names}, got '{name}'")
+        kept = tuple(
+            model
+            for model in self.models
+            if not sources or model.role == "independent" or (model.parent or model.name) in sources
+        )
+        return replace(self, models=kept)
 
 
 def read_zoo(folder: Path) -> Zoo:
@@ -146,7 +160,9 @@ def _spec(described: Mapping[str, Any], spec: InputSpec, path: Path) -> InputSpe
     if bounds is None or kind == "text":
         return spec
     try:
-        low, high = (float(bound) for bound in bounds)
+        low, high = (tuple(np.ravel(np.asarray(bound, float)).tolist()) for bound in bounds)
     except (TypeError, ValueError):
-        raise BadData(f"expected bounds as two numbers in {path}, got {bounds!r}") from None
-    return replace(spec, low=(low,), high=(high,))
+        raise BadData(
+            f"expected bounds as lowest and highest in {path}, numbers or one per feature, got {str(bounds)[:80]}"
+        ) from None
+    return replace(spec, low=low, high=high)

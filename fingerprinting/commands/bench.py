@@ -40,6 +40,7 @@ def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[int,
     help="What of the answers to use.",
 )
 @click.option("--seeds", default="0", show_default=True, callback=_numbers, help="Seeds to enrol every source with.")
+@click.option("--source", "only", multiple=True, metavar="NAME", help="Only this source of the zoo; repeat for more.")
 @click.option(
     "--alpha", default=0.01, show_default=True, type=click.FloatRange(0, 0.5, min_open=True), help="As for match."
 )
@@ -71,6 +72,7 @@ def bench(
     budgets: tuple[int, ...],
     access: str,
     seeds: tuple[int, ...],
+    only: tuple[str, ...],
     alpha: float,
     peers: int | None,
     shadows: int | None,
@@ -112,7 +114,7 @@ def bench(
     _require_shadow_kinds(without)
     _session.require_writable(None if json_file == "-" else json_file, markdown)
     drawing = registry.load("fingerprinting.bench", "plots") if plots else None
-    read = read_zoo(zoo)
+    read = read_zoo(zoo).only(only)
     folder = Path(cache) if cache else read.folder / ".bench"
     kept = _Cache(folder)
     kept.open(fresh)
