@@ -43,7 +43,13 @@ contract = pytest.mark.parametrize(("method", "access"), CASES)
 def suite_of(n: int = N, seed: int = 0, **params: str) -> ProbeSuite:
     inputs = np.random.default_rng(seed).random((n, 3)).astype(np.float32)
     spec = InputSpec("tabular", (3,))
-    return ProbeSuite("test", "uniform", seed, spec, inputs, ("uniform",) * n, np.ones(n), params=params)
+    return ProbeSuite("test", "uniform", seed, spec, inputs, versions(n), np.ones(n), params=params)
+
+
+def versions(n: int) -> tuple[str, ...]:
+    """Kinds that call every six probes versions of one row, with some of six parts shown; only lime reads them."""
+    shown = np.random.default_rng(9).integers(1, 63, n)
+    return tuple(f"masks/{i // 6}/{63 if i % 6 == 0 else shown[i]}" for i in range(n))
 
 
 def responses_of(suite: ProbeSuite, seed: int, access: str = "scores", k: int = K) -> Responses:
@@ -78,7 +84,7 @@ def test_every_published_scheme_is_a_method() -> None:
     """The names on the command line are the file names."""
     names = {method.__name__.rsplit(".", 1)[-1] for method in METHODS}
 
-    assert names >= {"agreement", "correlation", "decision_distance", "mutual_information", "scores"}
+    assert names >= {"agreement", "correlation", "decision_distance", "lime", "mutual_information", "scores"}
 
 
 @contract
@@ -321,6 +327,19 @@ def test_decision_distance_by_hand_with_labels() -> None:
     assert decision_distance.distance(none, none) == 0
 
 
+def test_shifts_by_hand() -> None:
+    """2 to 0 is one step on in three classes, as 0 to 1 is, and two steps back where their number is not known."""
+    labels = [2, 0, 0, 1, 1, 1, UNANSWERED, 1]
+    known, unknown = suite_of(8, classes=3), suite_of(8)
+    a, b = (decision_distance.shifts(given(s, labels), s) for s in (known, unknown))
+    other = decision_distance.shifts(given(known, [0, 1, 0, 2, 2, 2, 1, 1]), known)
+
+    assert a.values[:3].tolist() == [1, 1, 0]
+    assert b.values[:3].tolist() == [-2, 1, 0]
+    assert a.answered.tolist() == [True, True, True, False]
+    assert agreement.distance(a, other) == pytest.approx(1 / 3)
+
+
 def test_decision_distance_needs_a_pair() -> None:
     """A suite of one probe has no pair to take a distance of."""
     suite = suite_of(1)
@@ -338,6 +357,18 @@ def test_mutual_information_agrees_with_scikit_learn() -> None:
     expected = 1 - mutual_info_score(u, v) / min(mutual_info_score(u, u), mutual_info_score(v, v))
 
     assert mutual_information.distance(a, b) == pytest.approx(expected, abs=1e-12)
+
+
+def test_information_is_about_the_rank_of_the_true_label_where_that_is_known() -> None:
+    """Labels say right or wrong, scores which place the truth has, the sixth and later alike."""
+    suite = replace(suite_of(4), kinds=("uncertain/0", "uncertain/1", "uncertain/6", "uncertain/9"))
+    rows = np.tile(np.array([0.3, 0.2, 0.15, 0.14, 0.1, 0.06, 0.05]), (4, 1))
+    hard = mutual_information.represent(given(suite, [0, 0, 0, 9]), suite)
+    soft = mutual_information.represent(given(suite, [0, 0, 0, 0], rows), suite)
+
+    assert hard.values.tolist() == [0, 1, 1, 0]
+    assert soft.values.tolist() == [0, 1, 5, 5]
+    assert mutual_information.distance(soft, soft) == 0
 
 
 def test_constant_answers_tell_nothing() -> None:
@@ -414,7 +445,7 @@ def digit_zoo() -> tuple[ProbeSuite, dict[str, Responses]]:
     inputs = np.stack([x[rest], noisy], 1).reshape(-1, 64).astype(np.float32)
     n = len(inputs)
     spec = InputSpec("tabular", (64,))
-    suite = ProbeSuite("digits", "test", 0, spec, inputs, ("test",) * n, np.ones(n))
+    suite = ProbeSuite("digits", "test", 0, spec, inputs, versions(n), np.ones(n))
     return suite, {name: collect(function.wrap(m, name=name), suite) for name, m in models.items()}
 
 

@@ -11,6 +11,7 @@ from probe_match.clients import function
 from probe_match.fingerprinting import registry
 from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.errors import BadData, UsageError
+from probe_match.fingerprinting.probing import notes_of
 from probe_match.fingerprinting.records import InputSpec, Pool, ProbeSuite
 from probe_match.probes import (
     _search,
@@ -21,10 +22,13 @@ from probe_match.probes import (
     mixed,
     rare,
     straddle,
+    uncertain,
     uniform,
 )
 from scipy.fft import dctn
 from scipy.ndimage import gaussian_filter
+from scipy.special import softmax
+from scipy.stats import entropy
 from sklearn.tree import DecisionTreeClassifier
 
 SPECS = {
@@ -165,7 +169,7 @@ def test_a_small_pool_gives_fewer_probes_not_an_error(name: str, kind: str) -> N
     assert 1 <= len(suite) <= 300
 
 
-@pytest.mark.parametrize("name", ["midpoints", "decision", "mixed", "corrupted", "straddle"])
+@pytest.mark.parametrize("name", ["midpoints", "decision", "masks", "mixed", "corrupted", "straddle"])
 def test_text_is_refused_by_generators_that_compute_with_inputs(name: str) -> None:
     """The error names the generators that do work on text."""
     pool = Pool(InputSpec("text"), ("good", "bad"))
@@ -187,6 +191,46 @@ def test_text_pools_give_text_probes() -> None:
     assert set(uniform.generate(source, pool, n=9, seed=0).inputs) == set(pool.x)
     assert set(misclassified.generate(source, pool, n=9, seed=0).inputs) == {"no", "now!"}
     assert set(rare.generate(source, pool, n=2, seed=0, peers=[peer]).inputs) == {"yes!", "now!"}
+
+
+def test_text_pools_tell_their_truth_to_uncertain() -> None:
+    """A model that gives labels only seems sure of everything: any row will do, with its true label."""
+    pool = Pool(InputSpec("text"), ("yes!", "no", "maybe", "now!"), np.array([1, 1, 0, 0]))
+    suite = uncertain.generate(function.wrap(shout), pool, n=9, seed=0)
+
+    assert dict(zip(suite.inputs, notes_of(suite, "uncertain"), strict=True)) == {
+        "yes!": "1", "no": "1", "maybe": "0", "now!": "0",
+    }  # fmt: skip
+    assert suite.params["scored"] is False
+
+
+def test_uncertain_rows_are_the_fifth_of_largest_entropy() -> None:
+    """Asked for all of them, the generator gives scipy's 40 most entropic of 200 rows; asked for more, the next."""
+    here = world("numbers")
+    logits = here.source.ask(here.pool.x).scores
+    order = np.argsort(-entropy(softmax(logits, 1), axis=1))
+    suite = uncertain.generate(here.source, here.pool, n=40, seed=0)
+    more = uncertain.generate(here.source, here.pool, n=70, seed=0)
+
+    for made, m in ((suite, 40), (more, 70)):
+        assert {row.tobytes() for row in made.inputs} == {row.tobytes() for row in here.pool.x[order[:m]]}
+    truth = {row.tobytes(): str(y) for row, y in zip(here.pool.x, here.pool.y, strict=True)}
+    assert [truth[row.tobytes()] for row in suite.inputs] == list(notes_of(suite, "uncertain"))
+
+
+def test_decision_points_can_stand_beside_their_rows() -> None:
+    """Every second probe is a pool row, the one after it nearer to it than to most rows, and labelled otherwise."""
+    here = world("numbers")
+    suite = decision.generate(here.source, here.pool, n=21, seed=0, paired=True)
+    rows, points = suite.inputs[::2], suite.inputs[1::2]
+    far = np.linalg.norm(rows[:, None] - here.pool.x, axis=2)
+
+    assert len(suite) == 20
+    assert {row.tobytes() for row in rows} <= {row.tobytes() for row in here.pool.x}
+    assert (suite.expected[::2] != suite.expected[1::2]).all()
+    assert (np.linalg.norm(rows - points, axis=1) < np.median(far, axis=1)).mean() > 0.9
+    with pytest.raises(UsageError, match="costs two questions, got 1"):
+        decision.generate(here.source, here.pool, n=1, seed=0, paired=True)
 
 
 def test_misclassified_rows_are_all_wrong() -> None:

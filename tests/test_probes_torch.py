@@ -166,7 +166,7 @@ def test_a_source_without_gradient_is_told_what_works(
     """The error is one line and names the generators that need labels only."""
     source = function.wrap(trained[0].ask)
 
-    with pytest.raises(UsageError, match="decision, midpoints, misclassified") as error:
+    with pytest.raises(UsageError, match="decision, masks, midpoints, misclassified") as error:
         generate(source, trained[1], n=5, seed=0)
     assert "\n" not in str(error.value)
     assert "boundary," not in str(error.value)
@@ -248,3 +248,17 @@ def seconds(work: Callable[[], object]) -> float:
     start = time.process_time()
     work()
     return time.process_time() - start
+
+
+def test_adversarial_points_can_stand_beside_their_rows(trained: tuple[TorchClient, Pool]) -> None:
+    """Every second probe is a pool row, the one after it within eps of it, fooled pairs first."""
+    source, pool = trained
+    suite = adversarial.generate(source, pool, n=41, seed=0, eps=0.1, paired=True)
+    rows, points = suite.inputs[::2], suite.inputs[1::2]
+    fooled = suite.expected[::2] != suite.expected[1::2]
+
+    assert len(suite) == 40
+    assert len({row.tobytes() for row in rows} & {row.tobytes() for row in pool.x}) == 20
+    assert 0.01 < np.abs(rows - points).max() <= 0.1 + 1e-6
+    assert fooled.any()
+    assert (np.diff(fooled.astype(int)) <= 0).all()
