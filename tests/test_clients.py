@@ -28,6 +28,7 @@ from sklearn.ensemble import GradientBoostingClassifier, HistGradientBoostingCla
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.neighbors import KNeighborsClassifier
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.svm import SVC, LinearSVC
@@ -161,6 +162,7 @@ def test_estimators_of_many_kinds_survive_skops(digits: Any, tmp_path: Path) -> 
         HistGradientBoostingClassifier(max_iter=2),
         GradientBoostingClassifier(n_estimators=2),
         make_pipeline(StandardScaler(), SVC()),
+        MLPClassifier((4,), max_iter=400, tol=0.05, random_state=0),
     ):
         skops.io.dump(estimator.fit(x, y), tmp_path / "m.skops")
 
