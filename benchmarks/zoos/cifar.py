@@ -91,7 +91,7 @@ def _require_same(settings: models.Settings, pool: models.Part) -> None:
     if not path.exists():
         return
     before = storage.read_npz(storage.read_file(path, "pool"), f"pool {path}")
-    if not all(np.array_equal(before.get(name), ours) for name, ours in pool._asdict().items()):
+    if any(name not in before or not np.array_equal(before[name], ours) for name, ours in pool._asdict().items()):
         raise BadData(f"{settings.output} holds a zoo of other images or of another seed; choose another --output")
 
 

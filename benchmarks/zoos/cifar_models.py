@@ -23,7 +23,7 @@ SHARES: Final = (0.4, 0.7)  # owner's images up to the first, then the thief's u
 MOST: Final = (10_000, 4_000)  # training and test images that are used
 INDEPENDENTS: Final = 30
 EPOCHS: Final = 8.0
-SMALL_ATTACKS: Final = ("finetune-all", "quantise-4", "extract-label")
+SMALL: Final = ("fta", "mel1", "q4")  # what is made of the small zoo's source
 
 
 @dataclass(frozen=True)
@@ -102,19 +102,17 @@ def plan(settings: Settings) -> list[Model]:
     sources = [
         _model(settings, f"s{i}", "source", shape) for i, shape in enumerate(SOURCES[: 1 if settings.small else None])
     ]
-    copies = []
-    for source in sources:
-        made = cifar_attacks.attacks(source.learner)
-        kept = {suffix: made[suffix] for suffix in made if not settings.small or made[suffix].attack in SMALL_ATTACKS}
-        first = {attack.attack: suffix for suffix, attack in reversed(kept.items())}
-        copies.append([
+    copies = [
+        [
             _model(
-                settings, f"{source.name}-{suffix}", "derived", attack.learner or source.learner,
+                settings, f"{source.name}-{ending}", "derived", attack.learner or source.learner,
                 parent=source.name, attack=attack.attack,
             )
-            for suffix, attack in kept.items()
-            if not settings.small or first[attack.attack] == suffix
-        ])  # fmt: skip
+            for ending, attack in cifar_attacks.attacks(source.learner).items()
+            if ending in SMALL or not settings.small
+        ]
+        for source in sources
+    ]  # fmt: skip
     strangers = [
         _model(
             settings, f"n{i}", "independent", list(networks.SHAPES)[i % 6],
