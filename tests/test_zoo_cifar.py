@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from probe_match.fingerprinting.bench.zoo import read_zoo
 from probe_match.fingerprinting.pools import load_pool
 from probe_match.fingerprinting.targets import open_target
 
@@ -38,34 +39,27 @@ def build(cifar: Any, folder: Path, *more: str) -> int:
     return cifar.main(["--small", "--threads", "1", "--output", str(folder), *more])
 
 
-def entries(folder: Path) -> dict[str, dict[str, Any]]:
-    return {entry["name"]: entry for entry in json.loads((folder / "zoo.json").read_text())["models"]}
-
-
 def labels(folder: Path, name: str) -> np.ndarray:
     """What the pool's images are called by a model, asked as `bench` asks it."""
-    client, _, file = entries(folder)[name]["target"].partition(":")
-    answers = open_target(f"{client}:{folder / file}").ask(load_pool(folder / "pool.npz").x)
+    zoo = read_zoo(folder)
+    (target,) = (model.target for model in zoo.models if model.name == name)
+    answers = open_target(target).ask(zoo.pool.x)
     assert answers.scores.shape == (800, 10)
     return answers.scores.argmax(1)
 
 
 def test_the_index_names_every_model_and_what_it_is(zoo: Path) -> None:
     """One source, three copies of it, two honest networks each of its data and of others'."""
-    models = entries(zoo).values()
-    about = [(m["role"], m.get("parent"), m.get("attack"), m.get("data"), m.get("use")) for m in models]
+    models = read_zoo(zoo).models
 
-    assert sorted(about, key=str) == sorted(
-        [
-            ("source", None, None, None, None),
-            ("derived", "s0", "finetune-all", None, None),
-            ("derived", "s0", "quantise-4", None, None),
-            ("derived", "s0", "extract-label", None, None),
-            *[("independent", None, None, data, "test") for data in ("same", "other")] * 2,
-        ],
-        key=str,
-    )
-    assert len({m["seed"] for m in models}) == 8
+    assert sorted((m.role, m.parent, m.attack, m.data) for m in models) == sorted([
+        ("source", "", "", ""),
+        ("derived", "s0", "finetune-all", ""),
+        ("derived", "s0", "quantise-4", ""),
+        ("derived", "s0", "extract-label", ""),
+        *[("independent", "", "", data) for data in ("same", "other")] * 2,
+    ])  # fmt: skip
+    assert len({entry["seed"] for entry in json.loads((zoo / "zoo.json").read_text())["models"]}) == 8
 
 
 def test_the_pool_is_images_in_range(zoo: Path) -> None:
