@@ -32,8 +32,8 @@ from . import _outputs
 PICKLED: Final = (".joblib", ".pkl", ".pickle")
 # Compiled helpers inside fitted estimators. They hold numbers; none opens a file or calls what it is given.
 HELPERS: Final = re.compile(
-    r"sklearn\.(tree\._tree|neighbors|metrics\._dist_metrics|linear_model\._sgd_fast|_loss|ensemble|calibration"
-    r"|preprocessing|svm|gaussian_process|mixture|utils\._bunch)\b[\w.]*"
+    r"sklearn\.(tree\._tree|neighbors|neural_network\._stochastic_optimizers|metrics\._dist_metrics"
+    r"|linear_model\._sgd_fast|_loss|ensemble|calibration|preprocessing|svm|gaussian_process|mixture|utils\._bunch)\b[\w.]*"
     r"|scipy\.(interpolate|sparse)\b[\w.]*"
 )
 BROKEN: Final = (

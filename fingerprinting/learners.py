@@ -67,11 +67,11 @@ TEXT: Final[dict[str, Callable[[int], Any]]] = {
 # Regressors on score rows; the other learners of texts fall back on the linear one.
 TEXT_REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
     "linear": lambda s: Ridge([0.3, 1.0, 3.0][s % 3], solver="sparse_cg"),
-    "network": lambda s: MLPRegressor((32,), max_iter=60, random_state=s),
+    "network": lambda s: MLPRegressor(hidden_layer_sizes=(32,), max_iter=60, random_state=s),
     "forest": lambda s: RandomForestRegressor(40, max_features="sqrt", random_state=s),
 }
 COUNTED: Final = {"pairs": "pairs", "characters": "characters"}  # what of a text a learner reads, words unless said
-FEATURES: Final = {"network": 4000}  # most that a learner reads: a network's weights cost as many steps as they are
+FEATURES: Final = {"network": 2500}  # most that a learner reads: a network's weights cost as many steps as they are
 
 
 def names(spec: InputSpec, classes: int, rows: int) -> tuple[str, ...]:

@@ -1,7 +1,7 @@
 """
 Pools from files and arrays: inputs an owner has at hand, checked at the door.
 
-A pool is distinct texts, or distinct rows of finite numbers with the bounds in which probes may move; at least MIN_ROWS.
+A pool is distinct texts, or distinct rows of finite numbers within bounds, at least MIN_ROWS of them.
 """
 
 import hashlib
@@ -75,10 +75,11 @@ def make_pool(
     A pool of arrays at hand.
 
     x: numbers (n, features), or images (n, h, w), (n, c, h, w) or (n, h, w, c); uint8 images are scaled to [0, 1]
-    unless bounds are given. Or n texts, for which only y, classes and what follows features mean something. y: integers or names (n,). bounds: lowest and highest value, one number or one per feature;
-    without them 0 and 1 for images within, else what was observed. classes: names that integers in y are indices of;
-    without them 0 to k-1 stay plain and anything else is named after itself, in sorted order. features, categories:
-    as in InputSpec, x holding codes. source: what errors call the pool. Raises BadData.
+    unless bounds are given. Or n texts, which have no bounds, features and categories. y: integers or names (n,).
+    bounds: lowest and highest value, one number or one per feature; without them 0 and 1 for images within, else what
+    was observed. classes: names that integers in y are indices of; without them 0 to k-1 stay plain and anything else
+    is named after itself, in sorted order. features, categories: as in InputSpec, x holding codes. source: what errors
+    call the pool. Raises BadData.
     """
     rows = texts.check_texts(x, source) if texts.are_texts(x) else _rows(x, source, scaled=bounds is None)
     labels = None if y is None else _label_array(y, len(rows), source)

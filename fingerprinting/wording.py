@@ -16,7 +16,7 @@ from sklearn.feature_extraction.text import CountVectorizer, TfidfTransformer
 COUNTED: Final[dict[str, dict[str, Any]]] = {
     "words": {"max_features": 20_000},
     "pairs": {"max_features": 20_000, "ngram_range": (1, 2), "token_pattern": r"(?u)\b\w+\b"},
-    "characters": {"max_features": 10_000, "ngram_range": (2, 4), "analyzer": "char_wb"},
+    "characters": {"max_features": 6000, "ngram_range": (2, 4), "analyzer": "char_wb"},
 }
 Reader = Callable[[Sequence[str]], Any]  # n texts to a sparse float32 matrix (n, features)
 

@@ -4,8 +4,6 @@ import re
 from collections.abc import Sequence
 from typing import Final
 
-import numpy as np
-
 FEW: Final = 3  # fewer words than this are taken apart into characters, as scripts without spaces are
 Pieces = list[str]
 

@@ -22,6 +22,7 @@ KINDS: Final = ("text",)
 NEEDS: Final = "label"
 NATURAL: Final = 0.25  # of the probes; half of these are errors of the source, where true labels are known
 DELETED: Final = 0.5  # of the edits delete a word, the others swap it for one of the other text
+TRIED: Final = 2  # pairs per pair that is wanted: not every edit leads to another label
 UNDOING: Final = 24  # rounds of taking back edits
 
 
@@ -45,13 +46,13 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int) -> ProbeSuite:
     made = [str(pool.x[i]) for i in natural[: n - changed]]
 
     parts = [pieces(str(text)) for text in pool.x]
-    pairs = -(-changed // 2)
-    first = np.resize(rng.permutation(len(parts)), pairs)
+    half = changed // 4  # two probes a pair, splices and edits by halves
+    enough = -(-changed // 2) - half
+    first = np.resize(rng.permutation(len(parts)), half + TRIED * enough)
     second = partners(labels, first, rng)
     sides = [[parts[i] for i in rows] for rows in (first, second)]
-    half = pairs // 2
     made += _spliced(source, pool, sides[0][:half], sides[1][:half], labels[first[:half]])
-    made += _edited(source, pool, sides[0][half:], sides[1][half:], labels[first[half:]], rng)
+    made += _edited(source, pool, sides[0][half:], sides[1][half:], labels[first[half:]], enough, rng)
 
     return suite_of("words", source, pool, tuple(dict.fromkeys(text for text in made if text))[:n], seed=seed)
 
@@ -65,12 +66,18 @@ def _spliced(source: Client, pool: Pool, a: list[Pieces], b: list[Pieces], label
 
 
 def _edited(
-    source: Client, pool: Pool, a: list[Pieces], b: list[Pieces], labels: np.ndarray, rng: np.random.Generator
+    source: Client,
+    pool: Pool,
+    a: list[Pieces],
+    b: list[Pieces],
+    labels: np.ndarray,
+    enough: int,
+    rng: np.random.Generator,
 ) -> list[str]:
-    """Of each a that can be edited to another label: the text with few edits that is, and one near it that is not."""
+    """Of the first a that can be edited to another label: a text near it that is not, and one with few edits."""
     edits = [_edits(*pair, rng) for pair in zip(a, b, strict=True)]
     flips = labels_of(source, pool, [joined(new) for new, _ in edits]) != labels
-    kept = np.flatnonzero(flips)
+    kept = np.flatnonzero(flips)[:enough]
     old, new, order = [a[i] for i in kept], [edits[i][0] for i in kept], [edits[i][1] for i in kept]
     labels = labels[kept]
     low, high = _change(
