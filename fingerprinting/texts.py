@@ -119,6 +119,8 @@ def from_jsonl(data: bytes, source: str, label: str | None, column: str | None) 
             raise BadData(f"{source}: expected a text under '{wanted}' in line {number}, got {held[:100]!r}; add it")
         texts.append(entry[wanted])
         labels.append(entry.get(named))
+    if not texts:
+        raise BadData(f"{source}: expected one JSON object a line, got no line; write the texts into it")
     known = [value is not None for value in labels]
     if not any(known):
         if label is not None:

@@ -30,17 +30,14 @@ class Wording:
         self._counters: dict[str, Any] = {}
         self._counts: dict[str, Any] = {}
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_counters": {}}  # slow to send to each worker, and needed for unknown texts alone
+
     def prepare(self, kinds: Sequence[str]) -> "Wording":
         """Count now what will be wanted: before copies go to other processes, which would each count anew."""
         for kind in kinds:
             if kind not in self._counts:
-                counter = CountVectorizer(dtype=np.float32, **COUNTED[kind])
-                try:
-                    self._counts[kind] = counter.fit_transform(self._texts)
-                except ValueError:  # no text has a single word of two letters
-                    counter = CountVectorizer(dtype=np.float32, analyzer="char")
-                    self._counts[kind] = counter.fit_transform(self._texts)
-                self._counters[kind] = counter
+                self._counter(kind)
         return self
 
     def reader(self, kind: str, texts: Sequence[str], most: int) -> Reader:
@@ -59,8 +56,16 @@ class Wording:
         return lambda some: weigh.transform(self._of(kind, some)[:, known])
 
     def _of(self, kind: str, texts: Sequence[str]) -> Any:
-        self.prepare([kind])
         rows = [self._row.get(text, -1) for text in texts]
-        if -1 in rows:
-            return self._counters[kind].transform(texts)
-        return self._counts[kind][rows]
+        return self._counter(kind).transform(texts) if -1 in rows else self.prepare([kind])._counts[kind][rows]
+
+    def _counter(self, kind: str) -> Any:
+        if kind not in self._counters:
+            counter = CountVectorizer(dtype=np.float32, **COUNTED[kind])
+            try:
+                self._counts[kind] = counter.fit_transform(self._texts)
+            except ValueError:  # no text has a single word of two letters
+                counter = CountVectorizer(dtype=np.float32, analyzer="char")
+                self._counts[kind] = counter.fit_transform(self._texts)
+            self._counters[kind] = counter
+        return self._counters[kind]
