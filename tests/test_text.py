@@ -250,9 +250,9 @@ def test_learners_of_texts_learn_scores(learner: str) -> None:
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an owner's model, a thief's, an honest one, and the owner's labelled texts, enrolled in refs.db."""
     folder = tmp_path_factory.mktemp("texts")
-    written = text_task.made_up(0, 160, 4)
+    written = text_task.made_up(0, 120, 4)
     texts = [[text for texts in written for text in texts[i::4]] for i in range(4)]
-    y = np.repeat(np.arange(4), 40)
+    y = np.repeat(np.arange(4), 30)
     mine = _fit(LogisticRegression(C=10), texts[0], y)
     stolen = _fit(LinearSVC(), texts[1] + texts[2], mine.predict(texts[1] + texts[2]))
     honest = _fit(MultinomialNB(), texts[1] + texts[2], np.concatenate([y, y]))
@@ -263,7 +263,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     (folder / "pool.jsonl").write_text("\n".join(map(json.dumps, owned)))
     (folder / "log.csv").write_text("text\n" + "".join(f"{text}\n" for text in texts[1]))
-    words = ("--pool", "pool.jsonl", "--log", "log.csv", "--peers", "42", "--shadows", "8", "--jobs", "1")
+    words = ("--pool", "pool.jsonl", "--log", "log.csv", "--peers", "24", "--shadows", "6", "--jobs", "1")
     assert run(folder, "enroll", "mine.skops", "--name", "mine", "--db", "refs.db", *words)[0] == 0
 
     return folder
@@ -327,7 +327,7 @@ def test_suites_and_comparisons_of_texts(world: Path) -> None:
     words = ("--source", "mine.skops", "--pool", "pool.jsonl", "-n", "30", "-o", "words.npz")
     built = run(world, "suite", "build", "words", *words)
     shown = run(world, "suite", "show", "words.npz", "--json")
-    few = ("--pool", "pool.jsonl", "--peers", "24", "--shadows", "4", "--jobs", "1", "-q")
+    few = ("--pool", "pool.jsonl", "--peers", "12", "--shadows", "3", "--jobs", "1", "-q")
 
     assert built[0] == 0
     assert json.loads(shown[1])["input"] == {"kind": "text", "shape": []}
