@@ -23,7 +23,9 @@ from probe_match.fingerprinting.answers import Answers, label_name
 from probe_match.fingerprinting.errors import BadData, MissingPackage, TargetError, UsageError
 from probe_match.fingerprinting.records import Access
 from sklearn.base import BaseEstimator, is_regressor
+from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
+from sklearn.pipeline import FeatureUnion
 
 from . import _outputs
 
@@ -155,7 +157,15 @@ def _shape(estimator: Any) -> tuple[int, ...] | None:
     width = getattr(estimator, "n_features_in_", None)
     if width is not None:
         return (int(width),)
-    first = estimator.steps[0][1] if getattr(estimator, "steps", None) else estimator
-    reads_text = isinstance(first, CountVectorizer | HashingVectorizer)  # TfidfVectorizer is a CountVectorizer
+    return () if _reads_texts(estimator) else None
 
-    return () if reads_text else None
+
+def _reads_texts(estimator: Any) -> bool:
+    """Whether the first step of a pipeline, or every part of a union or a vote, turns texts into numbers."""
+    if steps := getattr(estimator, "steps", None):
+        return _reads_texts(steps[0][1])
+    if isinstance(estimator, FeatureUnion):
+        return all(_reads_texts(part) for _, part in estimator.transformer_list)
+    if isinstance(estimator, VotingClassifier):
+        return all(_reads_texts(part) for part in getattr(estimator, "estimators_", [None]))
+    return isinstance(estimator, CountVectorizer | HashingVectorizer)  # TfidfVectorizer is a CountVectorizer

@@ -20,7 +20,7 @@ PROBES: Final = 64  # kept per reference
 GENERATORS: Final[Mapping[str, tuple[str, ...]]] = {
     "tabular": ("midpoints", "straddle", "mixed", "corrupted"),
     "image": ("midpoints", "mixed", "corrupted"),
-    "text": (),
+    "text": ("words", "mixed"),
     "chat": (),
 }
 

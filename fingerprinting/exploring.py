@@ -189,6 +189,9 @@ def _candidates(
             made = generate(source, held, n=min(MADE, len(held)), seed=seed + i).inputs
         except BadData:  # a generator may find nothing in a small pool; the others go on
             continue
+        if isinstance(made, tuple):  # some generators give natural texts too, and a text is asked once
+            seen = {text for part in parts for text in part}
+            made = tuple(text for text in made if text not in seen)
         parts.append(made)
         kinds += [kind] * len(made)
     return together(parts), np.array(kinds)

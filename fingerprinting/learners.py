@@ -19,7 +19,6 @@ from sklearn.ensemble import (
     RandomForestClassifier,
     RandomForestRegressor,
 )
-from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.naive_bayes import MultinomialNB
 from sklearn.neural_network import MLPClassifier, MLPRegressor
@@ -29,6 +28,7 @@ from sklearn.svm import SVC
 from threadpoolctl import threadpool_limits
 
 from .records import InputSpec
+from .wording import Wording
 
 Labels = np.ndarray  # int16 (m,)
 Scores = np.ndarray  # float16 (m, k)
@@ -57,11 +57,21 @@ NETWORKS: Final = ("plain", "residual", "wide", "deep")  # shapes in `networks`,
 NETWORK_SIDE: Final = 16  # pixels a side from which on networks learn more than flat pixels teach
 SCALED: Final = ("network", "linear", "kernel")
 TEXT: Final[dict[str, Callable[[int], Any]]] = {
-    "linear": CLASSIFIERS["linear"],
-    "bayes": lambda s: MultinomialNB(alpha=[0.1, 0.5, 1.0][s % 3]),
+    "linear": lambda s: LogisticRegression(C=[1.0, 5.0, 25.0][s % 3], max_iter=50),
+    "bayes": lambda s: MultinomialNB(alpha=[0.02, 0.1, 0.5][s % 3]),
     "network": CLASSIFIERS["network"],
     "forest": CLASSIFIERS["forest"],
+    "pairs": lambda s: MultinomialNB(alpha=[0.02, 0.1, 0.5][s % 3]),
+    "characters": lambda s: LogisticRegression(C=[2.0, 10.0, 50.0][s % 3], max_iter=50),
 }
+# Regressors on score rows; the other learners of texts fall back on the linear one.
+TEXT_REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
+    "linear": lambda s: Ridge([0.3, 1.0, 3.0][s % 3], solver="sparse_cg"),
+    "network": lambda s: MLPRegressor(hidden_layer_sizes=(32,), max_iter=60, random_state=s),
+    "forest": lambda s: RandomForestRegressor(40, max_features="sqrt", random_state=s),
+}
+COUNTED: Final = {"pairs": "pairs", "characters": "characters"}  # what of a text a learner reads, words unless said
+FEATURES: Final = {"network": 2500}  # most that a learner reads: a network's weights cost as many steps as they are
 
 
 def names(spec: InputSpec, classes: int, rows: int) -> tuple[str, ...]:
@@ -99,12 +109,14 @@ def train(
     k: int,
     seed: int,
     own: Any = None,
+    wording: Wording | None = None,
 ) -> Callable[[np.ndarray | tuple[str, ...]], tuple[Labels, Scores]]:
     """
     Fit one learner to labels (int (m,)) or score rows (float (m, k)); returns its answering function.
 
     own: what the learner "own" stands for, where the source is at hand: an unfitted scikit-learn estimator of its
-    class, or a client of its torch module as `networks.fresh` makes it.
+    class, or a client of its torch module as `networks.fresh` makes it. wording: counts of texts, x and what will be
+    asked among them, which spare counting them for every model.
     Classes that do not occur among the labels get score 0.
     """
     rng = np.random.default_rng(seed)
@@ -120,28 +132,32 @@ def train(
 
         assert isinstance(x, np.ndarray)
         return cast(Any, networks.train(learner, spec, x, target, k, seed, own))
+    read: Callable[[Any], Any] = _flat
     if learner == OWN and not soft:
         model = _reseeded(own, seed)
-    elif soft:
-        estimator = REGRESSORS[learner if learner in REGRESSORS else "forest"](seed)
+    elif isinstance(x, tuple):
+        wording = wording or Wording(x)
+        read = wording.reader(COUNTED.get(learner, "words"), x, FEATURES.get(learner, 20_000))
+        usual = TEXT_REGRESSORS["linear"]
+        model = (TEXT_REGRESSORS.get(learner, usual) if soft else TEXT[learner])(seed)
     else:
-        estimator = (TEXT if spec.kind in ("text", "chat") else CLASSIFIERS)[learner](seed)
-    if learner != OWN or soft:
+        known = REGRESSORS if soft else CLASSIFIERS
+        estimator = known[learner if not soft or learner in REGRESSORS else "forest"](seed)
         model = Pipeline([*_preparation(learner, spec), ("model", estimator)])
     # One thread each: models this small lose more to waiting for each other's threads than they gain.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # an unconverged peer is an honest peer still
-        model.fit(_flat(x), target)
+        model.fit(read(x), target)
 
     def answer(inputs: np.ndarray | tuple[str, ...]) -> tuple[Labels, Scores]:
         with threadpool_limits(1):
             if soft:
-                scores = np.clip(model.predict(_flat(inputs)), 0, None)
+                scores = np.clip(model.predict(read(inputs)), 0, None)
             elif hasattr(model, "predict_proba"):
                 scores = np.zeros((len(inputs), k))
-                scores[:, model.classes_] = model.predict_proba(_flat(inputs))
+                scores[:, model.classes_] = model.predict_proba(read(inputs))
             else:
-                scores = np.eye(k)[model.predict(_flat(inputs))]
+                scores = np.eye(k)[model.predict(read(inputs))]
         scores = scores / np.maximum(scores.sum(1, keepdims=True), 1e-9)
         return scores.argmax(1).astype(np.int16), scores.astype(np.float16)
 
@@ -153,8 +169,6 @@ def _flat(x: np.ndarray | tuple[str, ...]) -> Any:
 
 
 def _preparation(learner: str, spec: InputSpec) -> list[tuple[str, Any]]:
-    if spec.kind in ("text", "chat"):
-        return [("words", TfidfVectorizer(sublinear_tf=True, max_features=20_000))]
     steps: list[tuple[str, Any]] = []
     if any(spec.categories):
         from sklearn.compose import ColumnTransformer

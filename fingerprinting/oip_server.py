@@ -20,7 +20,7 @@ import numpy as np
 
 from .errors import UsageError
 
-Model = Callable[[np.ndarray], Any]  # float32 (m, *shape) -> labels (m,) or scores (m, k)
+Model = Callable[[Any], Any]  # float32 (m, *shape), or a list of m texts -> labels (m,) or scores (m, k)
 MAX_BODY: Final = 64 << 20
 MAX_ROWS: Final = 4096
 IDLE_SECONDS: Final = 30.0
@@ -41,8 +41,8 @@ def serve(
     """
     Serve models by name on 127.0.0.1 while the block runs; yields the base URL, `http://127.0.0.1:PORT`.
 
-    shape: of one input. max_rows: most rows in one request; more are refused with 400. port: 0 takes a free
-    one. Every model is asked once about zeros, to say in its metadata what it answers.
+    shape: of one input, () for texts. max_rows: most rows in one request; more are refused with 400. port: 0 takes a
+    free one. Every model is asked once about zeros, or the text "0", to say in its metadata what it answers.
     """
     server = _Server(models, shape, max_rows, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
@@ -75,8 +75,8 @@ class _Server(ThreadingHTTPServer):
         self.rows = dict.fromkeys(models, 0)
         self.lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        zeros = np.zeros((1, *shape), np.float32)
-        self.outputs = {name: _output(np.asarray(model(zeros)), name) for name, model in models.items()}
+        first: Any = np.zeros((1, *shape), np.float32) if shape else ["0"]
+        self.outputs = {name: _output(np.asarray(model(first)), name) for name, model in models.items()}
         super().__init__(("127.0.0.1", port), _Handler)
 
     def process_request(self, request: Any, client_address: Any) -> None:
@@ -153,7 +153,8 @@ class _Handler(BaseHTTPRequestHandler):
             return None
         if rest:
             raise _Refused(404, f"nothing at {path}")
-        inputs = [{"name": "x", "datatype": "FP32", "shape": [-1, *self.server.shape]}]
+        datatype = "FP32" if self.server.shape else "BYTES"
+        inputs = [{"name": "x", "datatype": datatype, "shape": [-1, *self.server.shape]}]
         outputs = [self.server.outputs[name]]
         return {"name": name, "versions": ["1"], "platform": "python", "inputs": inputs, "outputs": outputs}
 
@@ -197,21 +198,27 @@ def _output(answer: np.ndarray, name: str) -> dict[str, Any]:
     return {"name": "labels", "datatype": kind, "shape": [-1, 1]}
 
 
-def _rows(body: bytes, shape: tuple[int, ...], max_rows: int) -> np.ndarray:
-    """The float32 (m, *shape) rows of an infer request, or _Refused."""
+def _rows(body: bytes, shape: tuple[int, ...], max_rows: int) -> np.ndarray | list[str]:
+    """The float32 (m, *shape) rows, or the m texts, of an infer request, or _Refused."""
     try:
         inputs = json.loads(body)["inputs"]
         given, dims = inputs[0], [int(size) for size in inputs[0]["shape"]]
         with np.errstate(over="ignore"):  # infinity is refused below
-            data = np.asarray(given["data"], np.float32).ravel()
+            data = np.asarray(given["data"], np.float32 if shape else object).ravel()
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
         raise _Refused(400, "expected a JSON body with one input of name, shape, datatype and data") from error
-    if len(inputs) != 1 or given.get("datatype") not in NUMBERS:
-        raise _Refused(400, f"expected one input of datatype FP32, got {len(inputs)} of {given.get('datatype')}")
-    if tuple(dims[1:]) != shape or dims[0] < 1:
+    if len(inputs) != 1 or given.get("datatype") not in (NUMBERS if shape else ("BYTES",)):
+        wanted = "FP32" if shape else "BYTES"
+        raise _Refused(400, f"expected one input of datatype {wanted}, got {len(inputs)} of {given.get('datatype')}")
+    if not (tuple(dims[1:]) == shape or (not shape and dims[1:] == [1])) or not dims or dims[0] < 1:
         raise _Refused(400, f"expected shape {[-1, *shape]}, got {dims}")
     if dims[0] > max_rows:
         raise _Refused(400, f"batch size must be <= {max_rows}, got {dims[0]}")
+    if not shape:
+        texts = [text for text in data.tolist() if isinstance(text, str)]
+        if len(texts) != dims[0] or data.size != dims[0]:
+            raise _Refused(400, f"expected {dims[0]} texts for shape {dims}, got {len(texts)}")
+        return texts
     if math.prod(dims) != data.size or not np.isfinite(data).all():
         raise _Refused(400, f"expected {math.prod(dims)} finite numbers for shape {dims}, got {data.size}")
 

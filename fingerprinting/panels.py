@@ -19,6 +19,7 @@ from joblib import Parallel, cpu_count, delayed
 from . import learners
 from .collect import Asked, Client, Progress, ask
 from .records import Panel, Pool
+from .wording import Wording
 
 Inputs = np.ndarray | tuple[str, ...]
 Target = Literal["truth", "label", "scores", "flipped"]
@@ -114,7 +115,7 @@ def plan_shadows(material: Material, count: int, seed: int, without: Sequence[st
     n = len(material.train)
     logged = 0 if material.log is None else len(material.log)
     names = material.learners
-    soft = material.answers.scores is not None and material.train.spec.kind not in ("text", "chat")
+    soft = material.answers.scores is not None
     every: tuple[Target, ...] = ("label", "scores" if soft else "label", "label", "flipped")
     targets = [target for target in every if target not in without]
     if not targets:
@@ -154,13 +155,14 @@ def train_panel(
     torch = np.array([learners.needs_torch(plan.learner, material.own) for plan in plans])
     # A torch module stays in this process: what the others need is the rest of the material.
     flat = replace(material, own=None) if learners.needs_torch(learners.OWN, material.own) else material
+    wording = _wording(material, candidates)
     answers: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.zeros(0))] * len(plans)
     threads = min(cpu_count(), THREADS)
     for rows, given, run in (
         (np.flatnonzero(~torch), flat, Parallel(jobs, return_as="generator")),
         (np.flatnonzero(torch), material, Parallel(threads, backend="threading", return_as="generator")),
     ):
-        work = [delayed(_answer)(plans[row], given, candidates) for row in rows]
+        work = [delayed(_answer)(plans[row], given, candidates, wording) for row in rows]
         with _deaf_to_interrupts():  # Ctrl-C ends this process, which ends its workers; each would add a traceback
             running = run(work)
         for row, answer in zip(rows, running, strict=True):
@@ -220,6 +222,11 @@ def disturbed_source(source: Client, material: Material, candidates: Inputs, ans
             moved = spec.clip(candidates + rng.normal(0, strength, candidates.shape) * width)
             labels.append(ask(source, moved, spec, classes=material.train.classes).labels)
             names.append(f"shadow (input noise {strength:g})")
+    else:
+        for share in (0.05, 0.15):
+            thinned = _without_words(candidates, share, rng)
+            labels.append(ask(source, thinned, material.train.spec, classes=material.train.classes).labels)
+            names.append(f"shadow ({share:.0%} of the words lost)")
     m = len(labels)
     scores = None
     if answers.scores is not None and k <= 100:
@@ -231,6 +238,18 @@ def disturbed_source(source: Client, material: Material, candidates: Inputs, ans
         np.stack(labels).astype(np.int16),
         scores,
     )
+
+
+def _without_words(texts: tuple[str, ...], share: float, rng: np.random.Generator) -> tuple[str, ...]:
+    """The texts with this share of their words left out, but never all."""
+    made = []
+    for text in texts:
+        words = text.split()
+        kept = rng.random(len(words)) >= share
+        kept[rng.integers(len(words))] = True
+        made.append(" ".join(word for word, keep in zip(words, kept, strict=True) if keep))
+
+    return tuple(made)
 
 
 def join(panels: list[Panel]) -> Panel:
@@ -250,7 +269,19 @@ def _some(rng: np.random.Generator, n: int, share: float) -> np.ndarray:
     return rng.permutation(n)[: round(share * n)]
 
 
-def _answer(plan: Plan, material: Material, candidates: Inputs) -> tuple[np.ndarray, np.ndarray]:
+def _wording(material: Material, candidates: Inputs) -> Wording | None:
+    """The words of all texts that the panel is trained on or asked, or None where inputs are numbers."""
+    if not isinstance(candidates, tuple):
+        return None
+    log = () if material.log is None else material.log
+    texts = together([material.train.x, material.held.x, log, candidates])
+    kinds = {learners.COUNTED.get(name, "words") for name in material.learners}
+    return Wording(tuple(texts)).prepare(sorted(kinds))
+
+
+def _answer(
+    plan: Plan, material: Material, candidates: Inputs, wording: Wording | None
+) -> tuple[np.ndarray, np.ndarray]:
     train, held = material.train, material.held
     parts: list[tuple[Inputs, np.ndarray]] = []
     if plan.target == "truth":
@@ -272,7 +303,7 @@ def _answer(plan: Plan, material: Material, candidates: Inputs) -> tuple[np.ndar
         constant = np.full(len(candidates), y[0] if len(y) else 0, np.int16)
         return constant, np.eye(material.k, dtype=np.float16)[constant]
     answer: Callable[[Inputs], tuple[np.ndarray, np.ndarray]]
-    answer = learners.train(plan.learner, train.spec, x, y, material.k, plan.seed, material.own)
+    answer = learners.train(plan.learner, train.spec, x, y, material.k, plan.seed, material.own, wording)
     return answer(candidates)
 
 

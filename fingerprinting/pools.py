@@ -1,17 +1,17 @@
 """
 Pools from files and arrays: inputs an owner has at hand, checked at the door.
 
-A pool is distinct rows of finite numbers, at least MIN_ROWS of them, with the bounds in which probes may move.
+A pool is distinct texts, or distinct rows of finite numbers within bounds, at least MIN_ROWS of them.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 
-from . import storage
+from . import storage, texts
 from .errors import BadData
 from .records import InputSpec, Pool
 from .tables import read_csv
@@ -20,33 +20,44 @@ MIN_ROWS: Final = 20  # fewer leave nothing to choose probes from
 Bound = float | Sequence[float]
 
 
-def load_pool(path: Path, *, label: str | None = None, drop_duplicates: bool = False) -> Pool:
+def load_pool(path: Path, *, label: str | None = None, text: str | None = None, drop_duplicates: bool = False) -> Pool:
     """
     The pool in a file.
 
-    .npz: `x` (n, *shape) of numbers and, where labels are known, `y` (n,). .csv: see `tables.read_csv`.
-    label: name of the label column or array. drop_duplicates: keep the first of equal rows instead of refusing them.
-    Raises BadData, in one line that names the file, where it is missing, broken or unusable.
+    .npz: `x` (n, *shape) of numbers, or (n,) of texts, and, where labels are known, `y` (n,). .csv: a table, see
+    `tables.read_csv`, or texts, see `texts.from_csv`. .jsonl: texts, see `texts.from_jsonl`.
+    label, text: name of the label and of the text column, key or array. drop_duplicates: keep the first of equal rows
+    instead of refusing them. Raises BadData, in one line that names the file, where it is missing, broken or unusable.
     """
-    source = f"pool {path}"
-    if path.suffix.lower() not in (".npz", ".csv"):
-        raise BadData(f"{source}: expected a file ending in .npz or .csv, got '{path.suffix}'; convert it")
+    source, suffix = f"pool {path}", path.suffix.lower()
+    if suffix not in (".npz", ".csv", ".jsonl"):
+        raise BadData(f"{source}: expected a file ending in .npz, .csv or .jsonl, got '{path.suffix}'; convert it")
     data = storage.read_file(path, "pool")
-    if path.suffix.lower() == ".csv":
-        table = read_csv(data, source, label)
-        return make_pool(
-            table.x, table.y, features=table.features, categories=table.categories,
-            drop_duplicates=drop_duplicates, source=source,
-        )  # fmt: skip
-    arrays = storage.read_npz(data, source)
-    for name in ("x", label):
+    if suffix == ".npz":
+        return _from_arrays(storage.read_npz(data, source), label, text, drop_duplicates, source)
+    read = texts.from_jsonl if suffix == ".jsonl" else texts.from_csv
+    found = read(data, source, label, text)
+    if found is not None:
+        return make_pool(found.x, found.y, drop_duplicates=drop_duplicates, source=source)
+    table = read_csv(data, source, label)
+
+    return make_pool(
+        table.x, table.y, features=table.features, categories=table.categories,
+        drop_duplicates=drop_duplicates, source=source,
+    )  # fmt: skip
+
+
+def _from_arrays(
+    arrays: dict[str, np.ndarray], label: str | None, text: str | None, drop_duplicates: bool, source: str
+) -> Pool:
+    for name in (text or "x", label):
         if name is not None and name not in arrays:
             raise BadData(
                 f"{source}: expected an array '{name}', got {', '.join(sorted(arrays)) or 'none'}; "
                 "save it with numpy.savez(file, x=..., y=...)"
             )
 
-    return make_pool(arrays["x"], arrays.get(label or "y"), drop_duplicates=drop_duplicates, source=source)
+    return make_pool(arrays[text or "x"], arrays.get(label or "y"), drop_duplicates=drop_duplicates, source=source)
 
 
 def make_pool(
@@ -64,18 +75,22 @@ def make_pool(
     A pool of arrays at hand.
 
     x: numbers (n, features), or images (n, h, w), (n, c, h, w) or (n, h, w, c); uint8 images are scaled to [0, 1]
-    unless bounds are given. y: integers or names (n,). bounds: lowest and highest value, one number or one per feature;
-    without them 0 and 1 for images within, else what was observed. classes: names that integers in y are indices of;
-    without them 0 to k-1 stay plain and anything else is named after itself, in sorted order. features, categories:
-    as in InputSpec, x holding codes. source: what errors call the pool. Raises BadData.
+    unless bounds are given. Or n texts, which have no bounds, features and categories. y: integers or names (n,).
+    bounds: lowest and highest value, one number or one per feature; without them 0 and 1 for images within, else what
+    was observed. classes: names that integers in y are indices of; without them 0 to k-1 stay plain and anything else
+    is named after itself, in sorted order. features, categories: as in InputSpec, x holding codes. source: what errors
+    call the pool. Raises BadData.
     """
-    rows = _rows(x, source, scaled=bounds is None)
+    rows = texts.check_texts(x, source) if texts.are_texts(x) else _rows(x, source, scaled=bounds is None)
     labels = None if y is None else _label_array(y, len(rows), source)
-    kept = _distinct(rows, source, drop_duplicates)
-    rows = rows[kept]
-    if len(rows) < MIN_ROWS:
-        raise BadData(f"{source}: expected at least {MIN_ROWS} distinct rows, got {len(rows)}; add some")
-    spec = _spec(rows, bounds, tuple(features), tuple(tuple(c) for c in categories), source)
+    kept = _distinct(rows if isinstance(rows, tuple) else _row_digests(rows), source, drop_duplicates)
+    if len(kept) < MIN_ROWS:
+        raise BadData(f"{source}: expected at least {MIN_ROWS} distinct rows, got {len(kept)}; add some")
+    if isinstance(rows, tuple):
+        rows, spec = tuple(rows[i] for i in kept), InputSpec("text")
+    else:
+        rows = rows[kept]
+        spec = _spec(rows, bounds, tuple(features), tuple(tuple(c) for c in categories), source)
     names = tuple(str(name) for name in classes or ())
     if len(set(names)) < len(names):
         raise BadData(f"{source}: expected distinct class names, got {', '.join(names[:12])}; rename one")
@@ -114,12 +129,16 @@ def _rows(x: Any, source: str, *, scaled: bool) -> np.ndarray:
     return np.asarray(rows)
 
 
-def _distinct(rows: np.ndarray, source: str, drop: bool) -> np.ndarray:
-    """Int (m,): the first of each set of equal rows, in order."""
+def _row_digests(rows: np.ndarray) -> list[bytes]:
     flat = np.ascontiguousarray(rows.reshape(len(rows), -1) + np.float32(0))  # -0.0 is 0.0
-    seen: dict[bytes, int] = {}
-    for i, row in enumerate(flat):  # eight times faster than sorting rows of pixels
-        seen.setdefault(hashlib.sha256(row).digest(), i)
+    return [hashlib.sha256(row).digest() for row in flat]  # eight times faster than sorting rows of pixels
+
+
+def _distinct(rows: Sequence[Hashable], source: str, drop: bool) -> np.ndarray:
+    """Int (m,): the first of each set of equal rows, in order."""
+    seen: dict[Hashable, int] = {}
+    for i, row in enumerate(rows):
+        seen.setdefault(row, i)
     first = np.array(list(seen.values()))
     extra = len(rows) - len(first)
     if extra and not drop:

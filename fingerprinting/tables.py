@@ -33,8 +33,8 @@ def read_csv(data: bytes, source: str, label: str | None = None) -> Table:
     label: the column that holds the labels; by default the one called y, label, target or class, if there is one.
     Raises BadData where a cell is empty, a row is of another length, or the label column is missing or ambiguous.
     """
-    names, rows = _rows(data, source)
-    y_column = _label_column(names, source, label)
+    names, rows = read_rows(data, source)
+    y_column = label_column(names, source, label)
     x, categories = [], []
     y = None
     for column, (name, cells) in enumerate(zip(names, zip(*rows, strict=True), strict=True)):
@@ -43,7 +43,7 @@ def read_csv(data: bytes, source: str, label: str | None = None) -> Table:
                 f"{source}: expected a value in row {cells.index('') + 1}, column '{name}', got an empty cell; "
                 "fill it or remove the row"
             )
-        values = _numbers(cells, name, source)
+        values = numbers(cells, name, source)
         if column == y_column:
             y = np.array(cells) if values is None else values
             continue
@@ -60,8 +60,8 @@ def read_csv(data: bytes, source: str, label: str | None = None) -> Table:
     return Table(np.stack(x, 1).astype(np.float64), y, features, tuple(categories) if any(categories) else ())
 
 
-def _rows(data: bytes, source: str) -> tuple[list[str], list[list[str]]]:
-    """Names of the columns and the stripped cells of every row that is not blank."""
+def read_rows(data: bytes, source: str) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns and the stripped cells of every row that is not blank. Raises BadData."""
     try:
         reader = csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True)
         lines = [[cell.strip() for cell in line] for line in reader if line]
@@ -99,7 +99,8 @@ def _check_header(names: list[str], source: str) -> None:
         raise BadData(f"{source}: expected a header line first, got only numbers; add the names of the columns")
 
 
-def _label_column(names: list[str], source: str, label: str | None) -> int | None:
+def label_column(names: list[str], source: str, label: str | None) -> int | None:
+    """Where the labels are: the column named `label`, else the one in LABEL_COLUMNS, else None. Raises BadData."""
     if label is not None:
         if label not in names:
             raise BadData(
@@ -116,7 +117,7 @@ def _label_column(names: list[str], source: str, label: str | None) -> int | Non
     return found[0] if found else None
 
 
-def _numbers(cells: tuple[str, ...], name: str, source: str) -> np.ndarray | None:
+def numbers(cells: tuple[str, ...], name: str, source: str) -> np.ndarray | None:
     """The cells as float64 (n,), or None where they are words. Raises BadData where a number is plainly missing."""
     values = np.array([_number(cell) for cell in cells])
     bad = np.flatnonzero(~np.isfinite(values))

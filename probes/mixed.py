@@ -1,6 +1,6 @@
 """
-Two rows in one: a box of one image in another (CutMix; SAC-m, Guan, Liang, He, NeurIPS 2022), or a table row
-with some columns of another.
+Two rows in one: a box of one image in another (CutMix; SAC-m, Guan, Liang, He, NeurIPS 2022), a table row
+with some columns of another, or the first words of one text and the last of another.
 
 Inputs for which no right answer exists, so that a model's answer is its own. No labels, no gradients, no
 search.
@@ -13,8 +13,9 @@ from probe_match.fingerprinting.probing import distinct, numbers_of, suite_of
 from probe_match.fingerprinting.records import InputSpec, Pool, ProbeSuite
 
 from ._image import from_planes, to_planes
+from ._pieces import pieces, span, splice
 
-KINDS = ("tabular", "image")
+KINDS = ("tabular", "image", "text")
 NEEDS = "pool"
 
 
@@ -22,18 +23,22 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, share: float = 0.
     """
     At most n distinct mixtures of two pool rows.
 
-    share: of the image's area, or of the columns, that comes from the second row, between 0 and 1. box:
+    share: of the image's area, of the columns or of the words, that comes from the second row, between 0 and 1. box:
     "centre" or "random", where in an image. Half of all images are mirrored before they are mixed. Asks n
     questions.
     """
     if not 0 < share < 1 or box not in ("random", "centre"):
         raise UsageError(f"mixed takes a share between 0 and 1 and a random or centre box, got {share} and '{box}'")
-    x = numbers_of("mixed", pool, KINDS)
-    if len(x) < 2:
-        raise BadData(f"mixed needs a pool of at least 2 rows, got {len(x)}")
+    if len(pool) < 2:
+        raise BadData(f"mixed needs a pool of at least 2 rows, got {len(pool)}")
     rng = np.random.default_rng(seed)
-    first = np.resize(rng.permutation(len(x)), n)
-    second = (first + rng.integers(1, len(x), n)) % len(x)
+    first = np.resize(rng.permutation(len(pool)), n)
+    second = (first + rng.integers(1, len(pool), n)) % len(pool)
+    if isinstance(pool.x, tuple):
+        pairs = [(pieces(pool.x[i]), pieces(pool.x[j])) for i, j in zip(first, second, strict=True)]
+        texts = dict.fromkeys(splice(a, b, round(share * span(a, b))) for a, b in pairs)
+        return suite_of("mixed", source, pool, tuple(texts), seed=seed, share=share)
+    x = numbers_of("mixed", pool, KINDS)
     if pool.spec.kind == "image":
         inputs = _cut_and_paste(pool.spec, x[first], x[second], share, box, rng)
     else:

@@ -313,7 +313,10 @@ def test_other_encodings_are_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "message"),
-    [("none.npz", "cannot read pool .*none.npz: No such file"), ("x.pkl", "ending in .npz or .csv, got '.pkl'")],
+    [
+        ("none.npz", "cannot read pool .*none.npz: No such file"),
+        ("x.pkl", "ending in .npz, .csv or .jsonl, got '.pkl'"),
+    ],
 )
 def test_missing_and_unknown_files(tmp_path: Path, name: str, message: str) -> None:
     """A file that is not there, or of a kind that is not read."""

@@ -82,20 +82,23 @@ def output_options(command: Command) -> Command:
 
 
 def enrolment_options(command: Command) -> Command:
-    """`--pool`, `--label`, `--drop-duplicates`, `--log`, `--probes`, `--peers`, `--shadows`, `--jobs`."""
+    """`--pool`, `--label`, `--text`, `--drop-duplicates`, `--log`, `--probes`, `--peers`, `--shadows`, `--jobs`."""
     options = [
         click.option(
             "--pool",
             required=True,
             metavar="FILE",
-            help="Inputs with true labels, your training data among them: .npz (x, y) or .csv.",
+            help="Inputs with true labels, your training data among them: .npz (x, y), .csv, or .jsonl for texts.",
         ),
         click.option(
             "--label", metavar="COLUMN", help="Label column of a .csv pool.  [default: y, label, target or class]"
         ),
+        click.option("--text", metavar="COLUMN", help="Text column of a pool of texts.  [default: text]"),
         click.option("--drop-duplicates", is_flag=True, help="Remove repeated pool rows instead of refusing them."),
         click.option(
-            "--log", metavar="FILE", help="Inputs your model was asked in service, unlabelled: .npz (x) or .csv."
+            "--log",
+            metavar="FILE",
+            help="Inputs your model was asked in service, unlabelled: .npz (x), .csv or .jsonl.",
         ),
         click.option(
             "--peers", type=int, help="Honest models to train for comparison.  [default: 140; 24 networks for images]"

@@ -40,12 +40,14 @@ def progress(description: str, *, quiet: bool, total: int | None = None) -> Iter
         yield count
 
 
-def pool_and_log(pool: str, label: str | None, drop_duplicates: bool, log: str | None) -> tuple[Pool, Any]:
+def pool_and_log(
+    pool: str, label: str | None, text: str | None, drop_duplicates: bool, log: str | None
+) -> tuple[Pool, Any]:
     """A labelled pool and the inputs of a log, checked to be of one kind."""
-    loaded = load_pool(Path(pool), label=label, drop_duplicates=drop_duplicates)
+    loaded = load_pool(Path(pool), label=label, text=text, drop_duplicates=drop_duplicates)
     if log is None:
         return loaded, None
-    inputs = load_pool(Path(log), label=label, drop_duplicates=True)
+    inputs = load_pool(Path(log), label=label, text=text, drop_duplicates=True)
     if not loaded.spec.accepts(inputs.spec) or inputs.spec.categories != loaded.spec.categories:
         raise BadData(
             f"the log's inputs are {inputs.spec.shape}, the pool's {loaded.spec.shape}; use a log of the same input"

@@ -19,6 +19,7 @@ def compare(
     b: str,
     pool: str,
     label: str | None,
+    text: str | None,
     drop_duplicates: bool,
     log: str | None,
     peers: int | None,
@@ -53,7 +54,7 @@ def compare(
 
     confirming.check_limits(budget, alpha)
     _session.require_writable(json_file, html_file)
-    loaded, logged = _session.pool_and_log(pool, label, drop_duplicates, log)
+    loaded, logged = _session.pool_and_log(pool, label, text, drop_duplicates, log)
     models = sum(enrolment.panel_size(loaded.spec, peers, shadows))
     with (
         _session.target(a, allow_pickle=allow_pickle, timeout=timeout) as known,

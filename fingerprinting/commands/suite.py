@@ -55,8 +55,9 @@ def list_generators(as_json: bool) -> None:
 @suite.command("build")
 @click.argument("generator")
 @click.option("--source", required=True, metavar="TARGET", help="Model whose behaviour the probes explore.")
-@click.option("--pool", required=True, metavar="FILE", help="Inputs to start from: .npz (x, y) or .csv.")
+@click.option("--pool", required=True, metavar="FILE", help="Inputs to start from: .npz (x, y), .csv or .jsonl.")
 @click.option("--label", metavar="COLUMN", help="Label column of a .csv pool.")
+@click.option("--text", metavar="COLUMN", help="Text column of a pool of texts.")
 @click.option("--drop-duplicates", is_flag=True, help="Remove repeated pool rows instead of refusing them.")
 @click.option(
     "--peer", "peers", multiple=True, metavar="TARGET", help="Honest model, for generators that compare; repeat."
@@ -72,6 +73,7 @@ def build(
     source: str,
     pool: str,
     label: str | None,
+    text: str | None,
     drop_duplicates: bool,
     peers: tuple[str, ...],
     probes: int,
@@ -99,7 +101,7 @@ def build(
 
     _session.require_writable(output)
     module = registry.load("probes", generator)
-    loaded = load_pool(Path(pool), label=label, drop_duplicates=drop_duplicates)
+    loaded = load_pool(Path(pool), label=label, text=text, drop_duplicates=drop_duplicates)
     if loaded.spec.kind not in module.KINDS:
         raise UsageError(f"{generator} works on {', '.join(module.KINDS)} inputs, the pool's are {loaded.spec.kind}")
     with ExitStack() as stack:
