@@ -1,5 +1,5 @@
 """
-The text model zoo: which of eight writers wrote a short text, told by 6 sources, 138 derived and 204 honest models.
+The text model zoo: which of eight writers wrote a short text, told by 6 sources, 132 derived and 204 honest models.
 
     python benchmarks/zoos/text.py [--data FILE] [--output DIR] [--seed 0] [--figures] [--small]
 
