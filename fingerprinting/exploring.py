@@ -17,6 +17,7 @@ import numpy as np
 from . import derivatives, learners
 from .collect import Asked, Client, Progress, ask, require_fit
 from .errors import BadData, SuiteMismatch, UsageError
+from .kin import find_kin
 from .panels import Inputs, Material, disturbed_source, join, plan_peers, plan_shadows, together, train_panel, vote
 from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
 from .selection import choose, spread
@@ -122,11 +123,16 @@ def explore(
         panels.append(disturbed_source(source, material, candidates, answers, seed))
     changed = None if "changed" in without else derivatives.derive(source, train, candidates, seed)
     panels += [changed] if changed is not None else []
-    plans = plan_shadows(material, shadows, seed, without) + plan_peers(material, peers, seed)
-    panel = join([*panels, train_panel(material, plans, candidates, jobs=jobs, progress=progress)])
-    first = len(held) if given is not None else 0
+    first, rest = plan_peers(material, peers, seed)
+    shadow_plans = plan_shadows(material, shadows, seed, without)
+    early = train_panel(material, shadow_plans + first, candidates, jobs=jobs, progress=progress)
+    theirs = early.labels[len(shadow_plans) :, : len(held)]
+    kin = find_kin(material, first, theirs, answers.labels[: len(held)])
+    late = train_panel(material, rest(kin), candidates, jobs=jobs, progress=progress)
+    panel = join([*panels, early, late])
+    eligible = len(held) if given is not None else 0
 
-    return Explored(pool.spec, pool.classes, candidates, kinds, answers, panel, k, first, seed)
+    return Explored(pool.spec, pool.classes, candidates, kinds, answers, panel, k, eligible, seed)
 
 
 def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = None) -> tuple[int, int]:
@@ -151,7 +157,8 @@ def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed:
             f"{len(train)} rows; use a pool of the inputs it was made for"
         )
     truth = None if log is None else vote(train, held, log, k, seed)
-    return Material(train, held, answers, log, logged, truth, k, _own(source, train.spec, k))
+    known = None if train.trained is None or held.trained is None else np.concatenate([train.trained, held.trained])
+    return Material(train, held, answers, log, logged, truth, k, _own(source, train.spec, k), known)
 
 
 def _own(source: Client, spec: InputSpec, k: int) -> Any:

@@ -11,7 +11,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
@@ -23,10 +23,11 @@ from .wording import Wording
 
 Inputs = np.ndarray | tuple[str, ...]
 Target = Literal["truth", "label", "scores", "flipped"]
-# Most peers calibrate: from 99 of them on, the p-value that decides assumes nothing.
-USES = ("select", "estimate", "calibrate", "calibrate", "calibrate", "calibrate", "calibrate")
-FEW_USES = ("select", "estimate", "calibrate", "calibrate")  # so few that those that choose and fit would be too few
+CALIBRATING = 5 / 7  # share of the peers: from 99 of them on, the p-value that decides assumes nothing
 FEW = 64
+FEW_CALIBRATING = 1 / 2  # with few peers those that choose and fit would else be too few
+KIN = 0.3  # share of the others that are of the source's class; of those that calibrate, half are
+USES = ("select", "estimate")
 # Kinds of shadows: what a thief learns from, and the source itself in disguise or with its weights changed.
 SHADOW_KINDS = ("label", "scores", "flipped", "disturbed", "changed")
 THREADS = 8  # networks at once; with more, they wait for the interpreter
@@ -42,6 +43,7 @@ class Material:
     honest models gives them; None without a log. k: classes.
     own: the source's own class, to be started afresh: a scikit-learn estimator, or a client of a torch module as
     `networks.fresh` makes it; None where the source is not at hand.
+    trained: bool over the rows of train and then of held, which of them the source was trained on, or None if unknown.
     """
 
     train: Pool
@@ -52,6 +54,7 @@ class Material:
     log_truth: np.ndarray | None
     k: int
     own: Any = None
+    trained: np.ndarray | None = None
 
     @property
     def learners(self) -> tuple[str, ...]:
@@ -75,34 +78,73 @@ class Plan:
     log: np.ndarray
 
 
-def plan_peers(material: Material, count: int, seed: int) -> list[Plan]:
-    """
-    Honest models in turn: on rows of train, of held ("same-data": the rows probes come from), of both, and of the log
-    under the labels that other honest models vote for: an honest model may know the very inputs a thief asked about.
+class Kin(NamedTuple):
+    """The source's model class, known or the nearest, and the rows it was trained on as in Material, or None."""
 
-    Model classes rotate within each use (select, estimate, calibrate), so that no use lacks one.
+    learner: str
+    trained: np.ndarray | None
+
+
+def plan_peers(material: Material, count: int, seed: int) -> tuple[list[Plan], Callable[[Kin], list[Plan]]]:
     """
-    rng = np.random.default_rng([seed, 1])
+    Honest models: the first ones of all classes, then, once those show which class is the source's, the rest.
+
+    The rest are half kin: of the source's class, on its training data as far as it is known. All others take turns: on
+    rows of train, of held ("same-data": the rows probes come from), of both, of the source's training data, and of the
+    log under the labels that other honest models vote for: an honest model may know the very inputs a thief asked.
+    """
+    calibrating = round((CALIBRATING if count > FEW else FEW_CALIBRATING) * count)
+    kin = round(KIN * (count - calibrating))
+    first = count - calibrating - kin
+
+    def rest(of: Kin) -> list[Plan]:
+        uses = [USES[i % 2] for i in range(kin)] + ["calibrate"] * calibrating
+        related = [i < kin or i % 2 == 0 for i in range(len(uses))]
+        return _peers(material, uses, related, of, seed, first)
+
+    return _peers(material, [USES[i % 2] for i in range(first)], [False] * first, None, seed, 0), rest
+
+
+def _peers(
+    material: Material, uses: list[str], related: list[bool], kin: Kin | None, seed: int, start: int
+) -> list[Plan]:
+    rng = np.random.default_rng([seed, 1, start])
     n, h = len(material.train), len(material.held)
     names = material.learners
     logged = 0 if material.log_truth is None else len(material.log_truth)
-    kinds = ("other half", "same half", "both halves", "both halves and log")[: 4 if logged else 3]
-    uses = USES if count > FEW else FEW_USES
-    turn = len(names) % len(uses) == 0  # else the uses run through every class by themselves
+    kinds = ["other half", "same half", "both halves"]
+    trained = None if kin is None else kin.trained
+    if trained is not None:
+        kinds.append("the source's rows")
+    if logged:
+        kinds.append("both halves and log")
     plans = []
-    for i in range(count):
-        learner, kind = names[i % len(names)], kinds[(i // len(names)) % len(kinds)]
+    turn = 0
+    for i, (use, of_its_class) in enumerate(zip(uses, related, strict=True)):
+        # Uses alternate by two among the first: a step of two keeps every class in both.
+        at = turn // 2 if kin is None else turn
+        learner, kind = names[at % len(names)], kinds[(at + at // len(names)) % len(kinds)]
         share = rng.uniform(0.5, 1.0)
+        role = "peer" if kind == "other half" else "same-data peer"
+        if kin is not None and of_its_class:
+            learner, role, share = kin.learner, "kin peer", rng.uniform(0.6, 1.0)
+            kind = "both halves" if trained is None else "the source's rows"
+        else:
+            turn += 1
+        train = _some(rng, n, 0.0 if kind == "same half" else share)
+        held = _some(rng, h, 0.0 if kind == "other half" else share)
+        if kind == "the source's rows" and trained is not None:
+            train, held = train[trained[:n][train]], held[trained[n:][held]]
         plans.append(
             Plan(
-                name=f"peer {i + 1} ({learner}, {kind})",
-                role="peer" if kind == "other half" else "same-data peer",
-                use=uses[(i + turn * (i // len(uses))) % len(uses)],
+                name=f"peer {start + i + 1} ({learner}, {kind})",
+                role=role,
+                use=use,
                 learner=learner,
                 target="truth",
                 seed=int(rng.integers(1 << 31)),
-                train=_some(rng, n, 0.0 if kind == "same half" else share),
-                held=_some(rng, h, 0.0 if kind == "other half" else share),
+                train=train,
+                held=held,
                 log=_some(rng, logged, share if kind.endswith("log") else 0.0),
             )
         )

@@ -57,7 +57,10 @@ def _from_arrays(
                 "save it with numpy.savez(file, x=..., y=...)"
             )
 
-    return make_pool(arrays[text or "x"], arrays.get(label or "y"), drop_duplicates=drop_duplicates, source=source)
+    return make_pool(
+        arrays[text or "x"], arrays.get(label or "y"), trained=arrays.get("trained"),
+        drop_duplicates=drop_duplicates, source=source,
+    )  # fmt: skip
 
 
 def make_pool(
@@ -68,6 +71,7 @@ def make_pool(
     classes: Sequence[str] | None = None,
     features: Sequence[str] = (),
     categories: Sequence[Sequence[str]] = (),
+    trained: Any = None,
     drop_duplicates: bool = False,
     source: str = "pool",
 ) -> Pool:
@@ -78,8 +82,8 @@ def make_pool(
     unless bounds are given. Or n texts, which have no bounds, features and categories. y: integers or names (n,).
     bounds: lowest and highest value, one number or one per feature; without them 0 and 1 for images within, else what
     was observed. classes: names that integers in y are indices of; without them 0 to k-1 stay plain and anything else
-    is named after itself, in sorted order. features, categories: as in InputSpec, x holding codes. source: what errors
-    call the pool. Raises BadData.
+    is named after itself, in sorted order. features, categories: as in InputSpec, x holding codes. trained: bool (n,),
+    the rows that the source was trained on, where that is known. source: what errors call the pool. Raises BadData.
     """
     rows = texts.check_texts(x, source) if texts.are_texts(x) else _rows(x, source, scaled=bounds is None)
     labels = None if y is None else _label_array(y, len(rows), source)
@@ -98,7 +102,16 @@ def make_pool(
         return Pool(spec, rows, None, names)
     codes, names = _codes(labels[kept], names, source)
 
-    return Pool(spec, rows, codes, names)
+    return Pool(spec, rows, codes, names, None if trained is None else _mask(trained, len(x), source)[kept])
+
+
+def _mask(trained: Any, n: int, source: str) -> np.ndarray:
+    mask = np.asarray(trained)
+    if mask.dtype != bool or mask.shape != (n,) or not mask.any():
+        raise BadData(
+            f"{source}: expected one true or false per row as trained, some true, got {mask.dtype} {mask.shape}"
+        )
+    return mask
 
 
 def _rows(x: Any, source: str, *, scaled: bool) -> np.ndarray:

@@ -99,13 +99,14 @@ class Pool:
     Inputs an owner or auditor has at hand, with the true labels where they are known.
 
     x: float32 (n, *shape), or a tuple of n texts. y: int64 (n,) or None. classes: names of the labels, or () where
-    labels are plain 0 to k-1.
+    labels are plain 0 to k-1. trained: bool (n,), the rows that the source was trained on, or None where nobody says.
     """
 
     spec: InputSpec
     x: np.ndarray | tuple[str, ...]
     y: np.ndarray | None = None
     classes: tuple[str, ...] = ()
+    trained: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.x)
@@ -113,7 +114,8 @@ class Pool:
     def take(self, rows: np.ndarray) -> "Pool":
         """The pool of the given rows; int (m,) indices or a bool (n,) mask."""
         x = self.x[rows] if isinstance(self.x, np.ndarray) else tuple(np.array(self.x, object)[rows])
-        return Pool(self.spec, x, None if self.y is None else self.y[rows], self.classes)
+        trained = None if self.trained is None else self.trained[rows]
+        return Pool(self.spec, x, None if self.y is None else self.y[rows], self.classes, trained)
 
 
 @dataclass(frozen=True, eq=False)

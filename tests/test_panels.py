@@ -9,7 +9,7 @@ import pytest
 import worlds
 from probe_match.fingerprinting import learners, panels
 from probe_match.fingerprinting.collect import Asked, ask
-from probe_match.fingerprinting.panels import Material, plan_peers, plan_shadows, train_panel
+from probe_match.fingerprinting.panels import Kin, Material, Plan, plan_peers, plan_shadows, train_panel
 from probe_match.fingerprinting.records import Panel
 
 
@@ -71,9 +71,16 @@ def test_shadows_learn_the_sources_answers(material: Material, seen: list[tuple[
             assert 0.01 < changed[plan.name] < 0.2
 
 
+def all_peers(material: Material, count: int, seed: int) -> list[Plan]:
+    """The first peers and the rest, kin of a class that is as good as any."""
+    first, rest = plan_peers(material, count, seed)
+    kin = learners.OWN if material.own is not None else material.learners[0]
+    return first + rest(Kin(kin, material.trained))
+
+
 def test_peers_learn_the_truth(material: Material, seen: list[tuple[np.ndarray, np.ndarray]]) -> None:
     """Peers see true labels of pool rows and the voted labels of log rows, and never an answer of the source."""
-    plans = plan_peers(material, 28, seed=0)
+    plans = all_peers(material, 28, seed=0)
     train_panel(material, plans, material.held.x)
     truth = {row.tobytes(): int(label) for part in (material.train, material.held)
              for row, label in zip(np.asarray(part.x), part.y, strict=True)}  # fmt: skip
@@ -90,8 +97,8 @@ def test_peers_learn_the_truth(material: Material, seen: list[tuple[np.ndarray, 
 
 def test_roles_say_which_half_a_peer_saw(material: Material) -> None:
     """A peer is "same-data" exactly if it was trained on rows that probes are made from."""
-    for plan in plan_peers(material, 40, seed=0):
-        assert (plan.role == "same-data peer") == (len(plan.held) > 0)
+    for plan in all_peers(material, 40, seed=0):
+        assert (plan.role in ("same-data peer", "kin peer")) == (len(plan.held) > 0)
         assert len(plan.train) + len(plan.held) > 0
 
 
@@ -99,15 +106,16 @@ def test_roles_say_which_half_a_peer_saw(material: Material) -> None:
 def test_uses_are_balanced_over_learners(names: int, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many model classes there are, each is in every use, and none fills one."""
     monkeypatch.setattr(learners, "names", lambda *_: tuple("abcdefg"[:names]))
-    plans = plan_peers(material, 140, seed=0)
+    plans = all_peers(material, 140, seed=0)
+    assert Counter(plan.use for plan in plans)["calibrate"] >= 99  # what the p-value that decides needs
+    plans = [plan for plan in plans if plan.role != "kin peer"]
     count = Counter((plan.learner, plan.use) for plan in plans)
     uses = Counter(plan.use for plan in plans)
 
     assert set(uses) == {"select", "estimate", "calibrate"}
-    assert uses["calibrate"] >= 99  # what the p-value that decides needs
     for use, total in uses.items():
         for learner in "abcdefg"[:names]:
-            assert 0.4 * total / names <= count[learner, use] <= 1.8 * total / names
+            assert 1 <= count[learner, use] <= 2 * total / names
     for use, total in Counter(plan.use for plan in plans if plan.role == "peer").items():
         assert total >= 3, use
 
@@ -116,9 +124,12 @@ def test_the_sources_own_class_is_among_the_peers(material: Material) -> None:
     """Where the source's estimator is at hand, honest models and copies of its own class are made as well."""
     own = replace(material, own=worlds.forest(0))
 
-    for plans in (plan_peers(own, 12, seed=0), plan_shadows(own, 8, seed=0)):
+    for plans in (all_peers(own, 12, seed=0), plan_shadows(own, 8, seed=0)):
         assert learners.OWN in {plan.learner for plan in plans}
-    assert learners.OWN not in {plan.learner for plan in plan_peers(material, 12, seed=0)}
+    kin = [plan for plan in all_peers(own, 140, seed=0) if plan.role == "kin peer"]
+    assert {plan.learner for plan in kin} == {learners.OWN}
+    assert Counter(plan.use for plan in kin)["calibrate"] == 50
+    assert learners.OWN not in {plan.learner for plan in all_peers(material, 12, seed=0)}
 
 
 def test_scores_are_extracted_where_there_are_any(material: Material) -> None:
@@ -136,7 +147,7 @@ def test_scores_are_extracted_where_there_are_any(material: Material) -> None:
 def test_a_seed_makes_one_panel(material: Material) -> None:
     """Same seed, same answers; another seed, others. Progress counts every model."""
     counted: list[int] = []
-    plans = [plan_peers(material, 4, seed) for seed in (5, 5, 6)]
+    plans = [all_peers(material, 4, seed) for seed in (5, 5, 6)]
     first, again, other = (train_panel(material, plan, material.held.x, progress=counted.append) for plan in plans)
 
     assert np.array_equal(first.labels, again.labels)
@@ -151,7 +162,7 @@ def test_one_class_is_nothing_to_learn(material: Material) -> None:
     few = material.train.take(np.flatnonzero(material.train.y == 2))
     alone = replace(material, train=few, held=few, answers=Asked(np.full(len(few), 2), None), log=None,
                     log_answers=None, log_truth=None)  # fmt: skip
-    panel = train_panel(alone, plan_peers(alone, 3, seed=0), material.held.x)
+    panel = train_panel(alone, all_peers(alone, 3, seed=0), material.held.x)
 
     assert (panel.labels == 2).all()
 
@@ -174,7 +185,7 @@ def test_the_disguised_source_stays_close_to_itself(material: Material) -> None:
 
 def test_panels_join_row_by_row(material: Material) -> None:
     """Names, uses and answers stay together; scores go where one panel has none."""
-    one = train_panel(material, plan_peers(material, 2, seed=0), material.held.x)
+    one = train_panel(material, all_peers(material, 2, seed=0), material.held.x)
     bare = Panel(("x",), ("shadow",), ("select",), np.zeros((1, 80), np.int16))
 
     both = panels.join([one, bare])
@@ -192,3 +203,17 @@ def test_honest_models_vote_for_the_truth(material: Material) -> None:
 
     assert np.mean(voted == y[500:]) > 0.5
     assert voted.dtype == np.int64
+
+
+def test_kin_learn_what_the_source_learnt(material: Material) -> None:
+    """Where the pool names the rows the source was trained on, its kin are trained on those alone."""
+    n = len(material.train)
+    trained = np.arange(n + len(material.held)) % 3 == 0
+    told = replace(material, own=worlds.forest(0), trained=trained)
+    kin = [plan for plan in all_peers(told, 40, seed=0) if plan.role == "kin peer"]
+
+    assert kin
+    for plan in kin:
+        assert trained[plan.train].all()
+        assert trained[n + plan.held].all()
+        assert len(plan.train) + len(plan.held) > 0.5 * trained.sum()

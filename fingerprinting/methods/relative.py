@@ -73,18 +73,25 @@ class Scale:
         """
         How derived m models look. labels: int (m, t) over the rows, UNANSWERED says nothing. scores: float (m, t, k).
 
-        conformal: by rank of the score among the calibration peers. predictive: the Student-t tail of the weighted
-        agreement, a plain sum over probes and so nearly normal among peers, for the worse of two kinds of peers: an
-        honest suspect may have seen the data the probes come from, or not. Far below what p peers can show by rank,
-        from 1/(p + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
+        conformal: by rank of the score among the calibration peers, and among the kin by themselves, who are of the
+        source's class and know its data; a suspect above all of those goes by the tail of their agreement.
+        predictive: the Student-t tail of the weighted agreement, a plain sum over probes and so nearly normal among
+        peers, for the worst kind of peers, whatever data they know. Far below what p peers can show by rank, from
+        1/(p + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
         """
         llr = self._llr(labels)
         score = self._score(llr, scores)
         agreement = self._agreement(labels)
         tail = np.max([tails(agreement, group) for group in self._honest_agreement], axis=0)
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
+        conformal = ranks(score, self.peer_scores)
+        for kin in np.flatnonzero(self._roles == "kin peer")[None]:
+            if len(kin) >= FEW_PEERS:
+                own = ranks(score, self.peer_scores[kin])
+                beyond = np.minimum(own, tails(agreement, self._peer_agreement[kin]))
+                conformal = np.maximum(conformal, np.where(own > 1 / (len(kin) + 1), own, beyond))
 
-        return Weighed(llr, score, np.maximum(tail, bound), ranks(score, self.peer_scores))
+        return Weighed(llr, score, np.maximum(tail, bound), conformal)
 
     @cached_property
     def peer_scores(self) -> np.ndarray:
@@ -134,10 +141,17 @@ class Scale:
     @cached_property
     def _honest_agreement(self) -> list[np.ndarray]:
         """Weighted agreement of all calibration peers, and of each kind of which there are enough."""
-        honest = self._agreement(self._labels(self._calibration))
-        roles = np.array([self.panel.roles[i] for i in self._calibration])
-        kinds = [honest[roles == role] for role in np.unique(roles)]
+        honest = self._peer_agreement
+        kinds = [honest[self._roles == role] for role in np.unique(self._roles)]
         return [honest, *(kind for kind in kinds if len(kind) >= FEW_PEERS)]
+
+    @cached_property
+    def _peer_agreement(self) -> np.ndarray:
+        return self._agreement(self._labels(self._calibration))
+
+    @cached_property
+    def _roles(self) -> np.ndarray:
+        return np.array([self.panel.roles[i] for i in self._calibration])
 
     def _agreement(self, labels: np.ndarray) -> np.ndarray:
         """Agreement with the source, each probe by its log-likelihood ratio at full retention; float64 (m,), nats."""

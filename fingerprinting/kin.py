@@ -1,0 +1,48 @@
+"""
+Who stands nearest to a source without owing it anything: models of its class, trained on its data.
+
+Such models share what the source got wrong, so they are the honest ones most easily accused. Where the owner does not
+say which model class and which rows those are, the first peers show it.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from . import learners
+from .panels import Kin, Material, Plan
+
+LEARNT_BY_HEART: Final = 0.05  # a source this much better on the pool than peers on unseen rows remembers some of it
+
+
+def find_kin(material: Material, plans: list[Plan], answers: np.ndarray, labels: np.ndarray) -> Kin:
+    """
+    The source's class and rows, from the first peers.
+
+    plans: theirs; answers: int (peers, h), what they say to the rows of held; labels: int (h,), what the source says.
+    The class is the source's own where it is at hand, else that of the peers who agree with it most on held rows. The
+    rows are those the pool names as trained on, else those the source gets right, if it gets so many right that it must
+    remember them, else unknown.
+    """
+    assert material.held.y is not None
+    assert material.train.y is not None
+    unseen = [i for i, plan in enumerate(plans) if len(plan.held) == 0]  # who never saw a row of held
+    nearest = learners.OWN if material.own is not None else _nearest(plans, unseen, answers, labels)
+    if material.trained is not None:
+        return Kin(nearest, material.trained)
+    of_class = [i for i in unseen if plans[i].learner == nearest] or unseen
+    if not of_class:
+        return Kin(nearest, None)
+    accuracy = max(float((answers[i] == material.held.y).mean()) for i in of_class)
+    right = np.concatenate([material.answers.labels == material.train.y, labels == material.held.y])
+
+    return Kin(nearest, right if float(right.mean()) > accuracy + LEARNT_BY_HEART else None)
+
+
+def _nearest(plans: list[Plan], unseen: list[int], answers: np.ndarray, labels: np.ndarray) -> str:
+    """The model class of the peers who agree with the source most."""
+    agreement: dict[str, list[float]] = {}
+    for i in unseen or range(len(plans)):
+        agreement.setdefault(plans[i].learner, []).append(float((answers[i] == labels).mean()))
+
+    return max(agreement, key=lambda name: float(np.mean(agreement[name])))
