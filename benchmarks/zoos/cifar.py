@@ -37,7 +37,7 @@ def build(settings: models.Settings, threads: int) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     _require_same(settings, given.pool)
     buffer = BytesIO()
-    np.savez(buffer, x=given.pool.x, y=given.pool.y)
+    np.savez(buffer, x=given.pool.x, y=given.pool.y, trained=given.trained)
     storage.write_file(folder / "pool.npz", buffer.getvalue())
     wanted = models.plan(settings)
     _write_zoo(settings, wanted)

@@ -67,12 +67,16 @@ class Part(NamedTuple):
 
 
 class Images(NamedTuple):
-    """The owner's, the thief's and strangers' training images; the owner's pool; test images of nobody's."""
+    """
+    The owner's, the thief's and strangers' training images; the owner's pool, and which of it is trained on, bool (m,);
+    test images of nobody's.
+    """
 
     a: Part
     b: Part
     c: Part
     pool: Part
+    trained: np.ndarray
     rest: Part
 
 
@@ -94,7 +98,9 @@ def images(settings: Settings) -> Images:
     )  # fmt: skip
     pool = _distinct(Part(np.concatenate([a.x, seen.x]), np.concatenate([a.y, seen.y])), rng)
 
-    return Images(a, b, c, pool, rest)
+    owned = {image.tobytes() for image in a.x}
+
+    return Images(a, b, c, pool, np.array([image.tobytes() in owned for image in pool.x]), rest)
 
 
 def plan(settings: Settings) -> list[Model]:

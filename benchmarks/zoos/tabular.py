@@ -64,8 +64,9 @@ def build(task: Task, folder: Path, seed: int, *, jobs: int, small: bool, progre
     pool = [np.concatenate(parts) for parts in zip(task.owner, task.spare, strict=True)]
     order = np.random.default_rng(seed_of(task.name, "pool", seed)).permutation(len(pool[0]))
     x, y = (part[order] for part in pool)
+    trained = order < len(task.owner[0])  # an owner knows which rows the sources were trained on
     if not (folder / "pool.npz").exists():
-        save_npz(folder / "pool.npz", x=x, y=y)
+        save_npz(folder / "pool.npz", x=x, y=y, trained=trained)
     elif not np.array_equal(np.load(folder / "pool.npz")["x"], x):
         raise SystemExit(f"expected {folder} to be empty or of seed {seed}, got another zoo; name another --output")
     sources = [(learner, i) for learner in (("forest", "network") if small else LEARNERS) for i in SEEDS]

@@ -168,6 +168,7 @@ def build(output: Path, data: Path | None, *, seed: int = 0, small: bool = False
                 made = make(zlib.crc32(f"{seed} {model.name}".encode()))
                 storage.write_file(file, skops.io.dumps(made, compression=zipfile.ZIP_DEFLATED))
     held = {"x": np.array(parts["A"].x + parts["R"].x), "y": np.concatenate([parts["A"].y, parts["R"].y])}
+    held["trained"] = np.arange(len(held["y"])) < len(parts["A"].y)
     np.savez_compressed(output / "pool.npz", **held)
     np.savez_compressed(output / "unseen.npz", x=np.array(parts["R"].x), y=parts["R"].y)
     lines = [{key: value for key, value in asdict(model).items() if value is not None} for model, _ in planned]
