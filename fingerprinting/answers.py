@@ -158,7 +158,7 @@ def _reordered(scores: np.ndarray, classes: Sequence[str], client: Client) -> np
 def _as_probabilities(scores: np.ndarray, client: Client) -> np.ndarray:
     total = scores.sum(1)
     within = (scores >= -1e-3).all() and (scores <= 1 + 1e-3).all()
-    rounding = max(0.02, 0.005 * scores.shape[1] + 1e-3)  # what k probabilities of two decimals can be off
+    rounding = max(0.02, _step(scores) / 2 * scores.shape[1] + 1e-3)
     if within and (np.abs(total - 1) <= rounding).all():
         return np.clip(scores, 0, 1)
     if within:
@@ -170,3 +170,10 @@ def _as_probabilities(scores: np.ndarray, client: Client) -> np.ndarray:
     expd = np.exp(shifted)
 
     return np.asarray(expd / expd.sum(1, keepdims=True), np.float32)
+
+
+def _step(scores: np.ndarray) -> float:
+    """What scores are multiples of: .1 or .01 where an endpoint rounds to one or two decimals, else .01 at most."""
+    tenths = np.abs(scores * 10 - np.round(scores * 10)).max(initial=0.0)
+
+    return 0.1 if tenths < 1e-3 else 0.01

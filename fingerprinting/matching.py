@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from .collect import Client, Progress
-from .confirming import BUDGET, FIRST_LOOK, Confirmed, check_limits, confirm, within
+from .confirming import BUDGET, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
 from .ranking import Ranking, References, rank
 from .records import Access, InputSpec, Match, Reference, Verdict
@@ -61,7 +61,7 @@ def match(
     limit = BUDGET if budget is None else within(budget, _askable(references, groups, budget))
     rng = np.random.default_rng(seed)
 
-    share = min(limit, max(FIRST_LOOK, round(PUBLIC_SHARE * limit))) // len(groups)
+    share = min(limit, max(MIN_ANSWERED, round(PUBLIC_SHARE * limit))) // len(groups)
     if share == 0:
         raise UsageError(
             f"expected a budget for the {len(groups)} different inputs of the references, got {limit}; "
@@ -72,7 +72,8 @@ def match(
     ranked = _ranked(rankings)
 
     confirmed: list[Confirmed] = []
-    leaders = [references.get(evidence.reference) for evidence in ranked[:CONFIRMED]]
+    affordable = min(CONFIRMED, left // MIN_ANSWERED)  # fewer, rather than too few questions for any
+    leaders = [references.get(evidence.reference) for evidence in ranked[:affordable]]
     leaders = [reference for reference in leaders if reference.panel is not None]
     for i, reference in enumerate(leaders):
         most = min(left // (len(leaders) - i), len(reference.suite))
@@ -122,8 +123,13 @@ def _askable(references: References, groups: Sequence[tuple[InputSpec, list[str]
 
 
 def _ranked(rankings: Sequence[Ranking]) -> list[Evidence]:
-    """The best of each input before the second best of any: a score among two or three means little elsewhere."""
-    places = [(place, e) for ranking in rankings for place, e in enumerate(ranking.evidence)]
+    """
+    The best of each input before the second best of any: a ratio among two or three means little elsewhere.
+
+    Best is who is likeliest: the normalised score says whether anybody stands out at all, not who it is.
+    """
+    likeliest = [sorted(ranking.evidence, key=lambda e: -e.llr) for ranking in rankings]
+    places = [(place, e) for evidence in likeliest for place, e in enumerate(evidence)]
 
     return [e for _, e in sorted(places, key=lambda placed: (placed[0], -placed[1].llr))]
 
