@@ -124,7 +124,7 @@ def _peers(
         # Uses alternate by two among the first: a step of two keeps every class in both.
         at = turn // 2 if kin is None else turn
         learner, kind = names[at % len(names)], kinds[(at + at // len(names)) % len(kinds)]
-        share = rng.uniform(0.5, 1.0)
+        share = rng.uniform(0.7, 1.0)
         role = "peer" if kind == "other half" else "same-data peer"
         if kin is not None and of_its_class:
             learner, role, share = kin.learner, "kin peer", rng.uniform(0.6, 1.0)
