@@ -22,7 +22,7 @@ from .panels import Inputs, Material, disturbed_source, join, plan_peers, plan_s
 from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
 from .selection import choose, spread
 
-PEERS: Final = 140
+PEERS: Final = 190
 SHADOWS: Final = 16
 NETWORK_PEERS: Final = 24  # networks for images cost seconds each
 NETWORK_SHADOWS: Final = 10

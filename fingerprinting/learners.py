@@ -41,7 +41,9 @@ CLASSIFIERS: Final[dict[str, Callable[[int], Any]]] = {
         (32 << s % 2,), max_iter=40 + 20 * (s % 3), early_stopping=False, random_state=s
     ),
     "trees": lambda s: ExtraTreesClassifier(40, min_samples_leaf=1 + s % 2, random_state=s),
-    "boosting": lambda s: HistGradientBoostingClassifier(max_iter=30, random_state=s),
+    "boosting": lambda s: HistGradientBoostingClassifier(
+        max_iter=(15, 25)[s % 2], learning_rate=(0.25, 0.15)[s % 2], max_leaf_nodes=15, random_state=s
+    ),
     "linear": lambda s: LogisticRegression(C=10.0 ** (s % 3 - 1), max_iter=200),
     "kernel": lambda s: SVC(C=[1.0, 5.0, 20.0][s % 3], random_state=s),
 }
@@ -81,7 +83,7 @@ def names(spec: InputSpec, classes: int, rows: int) -> tuple[str, ...]:
     if image_networks(spec):
         return NETWORKS
     slow = set()
-    if classes > 5:  # boosting grows one tree per class and round
+    if classes > 20:  # boosting grows one tree per class and round
         slow.add("boosting")
     if rows > 3000:  # kernels are quadratic in the rows
         slow.add("kernel")

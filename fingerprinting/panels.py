@@ -23,10 +23,10 @@ from .wording import Wording
 
 Inputs = np.ndarray | tuple[str, ...]
 Target = Literal["truth", "label", "scores", "flipped"]
-CALIBRATING = 5 / 7  # share of the peers: from 99 of them on, the p-value that decides assumes nothing
+CALIBRATING = 15 / 19  # share of the peers: from 99 of a kind on, the p-value that decides assumes nothing of it
 FEW = 64
 FEW_CALIBRATING = 1 / 2  # with few peers those that choose and fit would else be too few
-KIN = 0.3  # share of the others that are of the source's class; of those that calibrate, half are
+KIN = 0.3  # share of the others that are of the source's class; of those that calibrate, two in three are
 USES = ("select", "estimate")
 # Kinds of shadows: what a thief learns from, and the source itself in disguise or with its weights changed.
 SHADOW_KINDS = ("label", "scores", "flipped", "disturbed", "changed")
@@ -89,7 +89,7 @@ def plan_peers(material: Material, count: int, seed: int) -> tuple[list[Plan], C
     """
     Honest models: the first ones of all classes, then, once those show which class is the source's, the rest.
 
-    The rest are half kin: of the source's class, on its training data as far as it is known. All others take turns: on
+    Most of the rest are kin: of the source's class, on its training data as far as it is known. All others take turns: on
     rows of train, of held ("same-data": the rows probes come from), of both, of the source's training data, and of the
     log under the labels that other honest models vote for: an honest model may know the very inputs a thief asked.
     """
@@ -99,7 +99,7 @@ def plan_peers(material: Material, count: int, seed: int) -> tuple[list[Plan], C
 
     def rest(of: Kin) -> list[Plan]:
         uses = [USES[i % 2] for i in range(kin)] + ["calibrate"] * calibrating
-        related = [i < kin or i % 2 == 0 for i in range(len(uses))]
+        related = [i < kin or i % 3 != 0 for i in range(len(uses))]
         return _peers(material, uses, related, of, seed, first)
 
     return _peers(material, [USES[i % 2] for i in range(first)], [False] * first, None, seed, 0), rest

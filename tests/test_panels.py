@@ -106,7 +106,7 @@ def test_roles_say_which_half_a_peer_saw(material: Material) -> None:
 def test_uses_are_balanced_over_learners(names: int, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many model classes there are, each is in every use, and none fills one."""
     monkeypatch.setattr(learners, "names", lambda *_: tuple("abcdefg"[:names]))
-    plans = all_peers(material, 140, seed=0)
+    plans = all_peers(material, 190, seed=0)
     assert Counter(plan.use for plan in plans)["calibrate"] >= 99  # what the p-value that decides needs
     plans = [plan for plan in plans if plan.role != "kin peer"]
     count = Counter((plan.learner, plan.use) for plan in plans)
@@ -126,9 +126,9 @@ def test_the_sources_own_class_is_among_the_peers(material: Material) -> None:
 
     for plans in (all_peers(own, 12, seed=0), plan_shadows(own, 8, seed=0)):
         assert learners.OWN in {plan.learner for plan in plans}
-    kin = [plan for plan in all_peers(own, 140, seed=0) if plan.role == "kin peer"]
+    kin = [plan for plan in all_peers(own, 190, seed=0) if plan.role == "kin peer"]
     assert {plan.learner for plan in kin} == {learners.OWN}
-    assert Counter(plan.use for plan in kin)["calibrate"] == 50
+    assert Counter(plan.use for plan in kin)["calibrate"] == 100
     assert learners.OWN not in {plan.learner for plan in all_peers(material, 12, seed=0)}
 
 

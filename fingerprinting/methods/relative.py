@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting.calibration import ranks, standardise, tails
+from probe_match.fingerprinting.calibration import ENOUGH, ranks, standardise, tails
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
@@ -73,8 +73,9 @@ class Scale:
         """
         How derived m models look. labels: int (m, t) over the rows, UNANSWERED says nothing. scores: float (m, t, k).
 
-        conformal: by rank of the score among the calibration peers, and among the kin by themselves, who are of the
-        source's class and know its data; a suspect above all of those goes by the tail of their agreement.
+        conformal: by rank of the score among the calibration peers, among their kin alone, who are of the source's
+        class and know its data, and among the others alone: the worst of these, for a suspect may be of either kind. A
+        suspect above all of a kind of which there are fewer than 99 goes by the tail of their agreement.
         predictive: the Student-t tail of the weighted agreement, a plain sum over probes and so nearly normal among
         peers, for the worst kind of peers, whatever data they know. Far below what p peers can show by rank, from
         1/(p + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
@@ -85,11 +86,14 @@ class Scale:
         tail = np.max([tails(agreement, group) for group in self._honest_agreement], axis=0)
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
         conformal = ranks(score, self.peer_scores)
-        for kin in np.flatnonzero(self._roles == "kin peer")[None]:
-            if len(kin) >= FEW_PEERS:
-                own = ranks(score, self.peer_scores[kin])
-                beyond = np.minimum(own, tails(agreement, self._peer_agreement[kin]))
-                conformal = np.maximum(conformal, np.where(own > 1 / (len(kin) + 1), own, beyond))
+        kin = self._roles == "kin peer"
+        for group in (np.flatnonzero(kin), np.flatnonzero(~kin)):
+            if FEW_PEERS <= len(group) < len(kin):
+                own = ranks(score, self.peer_scores[group])
+                if len(group) < ENOUGH:  # above all of them, their tail says how far
+                    beyond = np.minimum(own, tails(agreement, self._peer_agreement[group]))
+                    own = np.where(own > 1 / (len(group) + 1), own, beyond)
+                conformal = np.maximum(conformal, own)
 
         return Weighed(llr, score, np.maximum(tail, bound), conformal)
 
