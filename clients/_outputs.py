@@ -3,7 +3,7 @@ From named arrays to labels and scores: what servers and graphs give back is not
 share.
 
 An array with k > 1 columns is scores, one with a single column is labels, unless it holds fractions: then it
-is the one probability of a binary classifier.
+is the one probability of a binary classifier, or a regressor's numbers.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -65,7 +65,14 @@ def padded(rows: np.ndarray, least: int) -> np.ndarray:
 
 
 def joined(parts: Sequence[Answers]) -> Answers:
-    """The answers to several batches as one; what is not in all of them is dropped."""
+    """
+    The answers to several batches as one; what is not in all of them is dropped.
+
+    Of one column, a batch may hold whole numbers only and look like labels: beside fractions they are numbers.
+    """
+    columns = [part.labels if part.scores is None else part.scores for part in parts]
+    if len({part.scores is None for part in parts}) == 2 and all(c is not None and c.ndim == 1 for c in columns):
+        return Answers(None, _all(columns))
     labels, scores = ([getattr(part, what) for part in parts] for what in ("labels", "scores"))
     widths = {part.scores.shape[1:] for part in parts if part.scores is not None}
     if len(widths) > 1:
@@ -91,8 +98,9 @@ def unmistakable(values: np.ndarray) -> np.ndarray:
     return np.asarray(values - values.max(1, keepdims=True) - 1, np.float32)
 
 
-def _all(parts: list[np.ndarray]) -> np.ndarray | None:
-    return np.concatenate(parts) if all(part is not None for part in parts) else None
+def _all(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
+    given = [part for part in parts if part is not None]
+    return np.concatenate(given) if len(given) == len(parts) else None
 
 
 def _fractions(column: np.ndarray) -> bool:

@@ -1,8 +1,8 @@
 """
 Any Python callable as a model: `function:package.module:name`, or `wrap(callable)` in a notebook.
 
-The callable takes float32 (m, *shape) (or object rows, or a list of texts) and returns labels (m,) or scores
-(m, k).
+The callable takes float32 (m, *shape) (or object rows, or a list of texts) and returns labels (m,), scores
+(m, k), or a regressor's numbers (m,).
 """
 
 import importlib

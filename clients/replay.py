@@ -183,7 +183,9 @@ def _from_npz(data: bytes, where: str) -> ReplayClient:
     turns: dict[str, list[Turn]] = {}
     for i, row in enumerate(x):
         for r in range(*repeats):
-            label = None if labels is None or labels[i, r] == UNANSWERED else labels[i, r].item()
+            label = None if labels is None else labels[i, r].item()
+            if label == UNANSWERED and isinstance(label, int):  # a regressor's -1.0 is an answer
+                label = None
             turn = Turn(label, None if scores is None else _scores(scores[i, r]))
             turns.setdefault(input_key(str(row) if x.dtype.kind == "U" else row), []).append(turn)
     classes = tuple(str(name) for name in arrays.get("classes", ()))

@@ -1,5 +1,5 @@
 """
-A scikit-learn classifier: `sklearn:model.skops`, or `wrap(estimator)` for one at hand.
+A scikit-learn classifier or regressor: `sklearn:model.skops`, or `wrap(estimator)` for one at hand.
 
 `.skops` files are data: only scikit-learn's own types are built from them, and a file that wants any other is
 refused with its name. `.joblib` and `.pkl` files are programs and run when loaded, so they need
@@ -21,8 +21,8 @@ import numpy as np
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.answers import Answers, label_name
 from probe_match.fingerprinting.errors import BadData, MissingPackage, TargetError, UsageError
-from probe_match.fingerprinting.records import Access
-from sklearn.base import BaseEstimator, is_regressor
+from probe_match.fingerprinting.records import Access, Output
+from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
 from sklearn.pipeline import FeatureUnion
@@ -49,7 +49,7 @@ BROKEN: Final = (
 
 
 class SklearnClient:
-    """A fitted classifier in this process; `.estimator` is the object itself."""
+    """A fitted estimator in this process; `.estimator` is the object itself. output: what it answers, if it says so."""
 
     def __init__(self, estimator: Any, target: str) -> None:
         self.estimator = estimator
@@ -59,10 +59,16 @@ class SklearnClient:
         classes = np.asarray(getattr(estimator, "classes_", ()))
         self.classes = tuple(label_name(value) for value in classes.tolist())
         self._scorer = next((name for name in ("predict_proba", "decision_function") if hasattr(estimator, name)), None)
-        self.access: Access = "scores" if self._scorer else "label"
+        self.output: Output | None = None
+        if isinstance(estimator, BaseEstimator):
+            self.output = "number" if is_regressor(estimator) else "classes" if is_classifier(estimator) else None
+        self.access: Access = "scores" if self._scorer or self.output == "number" else "label"
 
     def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:
-        """Predicted labels, with probabilities or decision values where the estimator has them."""
+        """
+        Predicted labels, with probabilities or decision values where the estimator has them; of a regressor the
+        predicted numbers, as scores.
+        """
         rows = self._rows(inputs)
         try:
             with warnings.catch_warnings():  # without pandas, columns are given by position
@@ -71,6 +77,8 @@ class SklearnClient:
                 scores = np.asarray(getattr(self.estimator, self._scorer)(rows)) if self._scorer else None
         except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError) as error:
             raise TargetError(f"{self.target} failed on {len(inputs)} inputs: {error}") from error
+        if self.output == "number":
+            return Answers(None, labels)
         if scores is not None and self._scorer == "decision_function":
             scores = _outputs.unmistakable(scores)
 
@@ -91,12 +99,10 @@ class SklearnClient:
 
 
 def wrap(estimator: Any, *, name: str | None = None) -> SklearnClient:
-    """A client for a fitted classifier at hand. Raises UsageError for anything that does not classify."""
+    """A client for a fitted classifier or regressor at hand. Raises UsageError for anything that does not predict."""
     target = f"sklearn:{name or type(estimator).__name__}"
     if not callable(getattr(estimator, "predict", None)):
-        raise UsageError(f"expected a fitted classifier, got {type(estimator).__name__} without predict")
-    if isinstance(estimator, BaseEstimator) and is_regressor(estimator):
-        raise UsageError(f"{target} is a regressor; regressors are not supported yet, only classifiers")
+        raise UsageError(f"expected a fitted classifier or regressor, got {type(estimator).__name__} without predict")
     classes = getattr(estimator, "classes_", ())
     if isinstance(classes, list) and any(np.ndim(some) for some in classes):
         raise UsageError(f"{target} answers several labels per input; only one label is supported")
@@ -105,7 +111,7 @@ def wrap(estimator: Any, *, name: str | None = None) -> SklearnClient:
 
 
 def connect(where: str, *, allow_pickle: bool = False) -> SklearnClient:
-    """The classifier in a `.skops` file, or with allow_pickle in a `.joblib` or `.pkl` file."""
+    """The estimator in a `.skops` file, or with allow_pickle in a `.joblib` or `.pkl` file."""
     path = Path(where)
     if path.suffix.lower() not in (".skops", *PICKLED):
         raise UsageError(f"expected a .skops file, got '{where}'; save the model with skops.io.dump")

@@ -1,5 +1,5 @@
 """
-A PyTorch classifier: `torch:model.pt2`, or `wrap(module)` for one at hand.
+A PyTorch classifier or regressor: `torch:model.pt2`, or `wrap(module)` for one at hand.
 
 `.pt2` files are programs that `torch.export.save` wrote; `.pt` and `.pth` files are pickles and run code when
 loaded, so they need `allow_pickle`. `forward` is differentiable, for generators that follow gradients.
@@ -56,7 +56,7 @@ class TorchClient:
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """
-        Logits float32 (m, k) of inputs float32 (m, *shape) on `device`; differentiable in x.
+        Logits float32 (m, k), or one number (m, 1), of inputs float32 (m, *shape) on `device`; differentiable in x.
 
         A fixed batch is met by repeating the last row. Raises TargetError where m rows are not answered by m
         rows.
@@ -66,14 +66,14 @@ class TorchClient:
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
     def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:
-        """Scores (m, k) of m inputs, without gradients."""
+        """Scores (m, k) or numbers (m, 1) of m inputs, without gradients."""
         if not isinstance(inputs, np.ndarray) or inputs.dtype == object:
             raise TargetError(f"{self.target} takes numbers, the probes are texts or names")
         with torch.no_grad():
             x = torch.from_numpy(np.ascontiguousarray(inputs, np.float32)).to(self.device)
             scores = self.forward(x).cpu().numpy()
 
-        return Answers(None, _outputs.unmistakable(scores))
+        return Answers(None, scores if scores.shape[1] == 1 else _outputs.unmistakable(scores))
 
     def close(self) -> None:
         """Nothing is held open."""
@@ -87,9 +87,11 @@ class TorchClient:
         except BROKEN as error:
             told = str(error).strip().split("\n")[0][:300]
             raise TargetError(f"{self.target} failed on inputs of shape {tuple(x.shape)}: {told}") from error
-        if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or answer.shape[1] < 2:
+        if isinstance(answer, torch.Tensor) and answer.ndim == 1:
+            answer = answer[:, None]
+        if not isinstance(answer, torch.Tensor) or answer.ndim != 2 or answer.shape[1] < 1:
             got = tuple(answer.shape) if isinstance(answer, torch.Tensor) else type(answer).__name__
-            raise TargetError(f"expected logits (m, k) with k > 1 from {self.target}, got {got}")
+            raise TargetError(f"expected logits (m, k) or numbers (m, 1) from {self.target}, got {got}")
         if len(answer) != len(x):
             raise TargetError(f"expected {len(x)} rows from {self.target}, got {len(answer)}")
 

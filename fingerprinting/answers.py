@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from .errors import TargetError
-from .records import Access
+from .records import Access, Output
 
 
 class Answers(NamedTuple):
@@ -49,19 +49,27 @@ class Client(Protocol):
 
 
 class Asked(NamedTuple):
-    """labels: int64 (m,). scores: float32 (m, k) summing to 1 where the model gives probabilities, or None."""
+    """
+    labels: int64 (m,). scores: float32 (m, k) summing to 1 where the model gives probabilities, or None.
+
+    Of regressors, scores are the numbers, (m, 1), and labels are 0.
+    """
 
     labels: np.ndarray
     scores: np.ndarray | None
 
 
-def check(answers: Answers, m: int, classes: Sequence[str], client: Client) -> Asked:
+def check(answers: Answers, m: int, classes: Sequence[str], client: Client, output: Output = "classes") -> Asked:
     """
     Raw answers as label indices and score rows, or TargetError saying what does not fit.
 
     Scores that are probabilities are kept as they are; anything else (logits, votes) goes through a softmax, so that
     scores of different models can be compared. NaN is an error: a model that breaks is not one that refuses.
+    output: "number" where the question is for one number per input, which is kept as it is.
     """
+    if output == "number":
+        numbers = _numbers(answers, m, client)
+        return Asked(np.zeros(m, np.int64), numbers[:, None])
     scores = None if answers.scores is None else _scores(np.asarray(answers.scores), m, classes, client)
     if answers.labels is not None:
         return Asked(_labels(np.asarray(answers.labels), m, classes, client), scores)
@@ -69,6 +77,42 @@ def check(answers: Answers, m: int, classes: Sequence[str], client: Client) -> A
         raise TargetError(f"{client.target} answered neither labels nor scores")
 
     return Asked(scores.argmax(1).astype(np.int64), scores)
+
+
+def _numbers(answers: Answers, m: int, client: Client) -> np.ndarray:
+    """float32 (m,), finite."""
+    given = answers.labels if answers.scores is None else answers.scores
+    if given is None:
+        raise TargetError(f"expected one number per input from {client.target}, got none")
+    numbers = np.asarray(given)
+    if numbers.ndim > 1 and numbers.shape[1] > 1 and len(numbers) == m:
+        raise TargetError(
+            f"expected one number per input from {client.target}, got {numbers.shape[1]}: scores of a classifier or "
+            "several outputs; only regressors with one output can be compared"
+        )
+    if numbers.size != m or len(numbers) != m:
+        raise TargetError(f"expected {m} numbers from {client.target}, got an answer of shape {numbers.shape}")
+    try:
+        if numbers.dtype.kind not in "fiub":
+            numbers = np.array([float(label_name(number)) for number in numbers.ravel().tolist()])
+        with np.errstate(over="ignore"):  # too large for float32 is infinite, and said so below
+            numbers = numbers.reshape(m).astype(np.float32)
+    except ValueError:
+        raise TargetError(
+            f"expected one number per input from {client.target}, got the text {label_name(numbers.ravel()[0])[:40]!r}"
+        ) from None
+    _require_finite(numbers[:, None], client)
+
+    return numbers
+
+
+def _require_finite(scores: np.ndarray, client: Client) -> None:
+    bad = ~np.isfinite(scores).all(1)
+    if bad.any():
+        where = int(np.flatnonzero(bad)[0])
+        raise TargetError(
+            f"{client.target} answered NaN or infinity ({int(bad.sum())} of {len(scores)} rows, first at {where})"
+        )
 
 
 def _labels(labels: np.ndarray, m: int, classes: Sequence[str], client: Client) -> np.ndarray:
@@ -119,15 +163,17 @@ def _scores(scores: np.ndarray, m: int, classes: Sequence[str], client: Client) 
     if scores.shape == (m, 1):
         scores = scores[:, 0]
     if scores.shape == (m,):
+        if (scores < -1e-3).any() or (scores > 1 + 1e-3).any():
+            raise TargetError(
+                f"expected labels or probabilities from {client.target}, got one number per input, such as "
+                f"{scores[np.abs(scores - 0.5).argmax()]:.4g}; a regressor is compared with regressors only"
+            )
         scores = np.stack([1 - scores, scores], 1)  # the one probability of a binary classifier
     if scores.ndim != 2 or len(scores) != m or scores.shape[1] == 0:
         raise TargetError(f"expected {m} rows of scores from {client.target}, got an answer of shape {scores.shape}")
     with np.errstate(over="ignore"):  # too large for float32 is infinite, and said so below
         scores = scores.astype(np.float32)
-    bad = ~np.isfinite(scores).all(1)
-    if bad.any():
-        where = int(np.flatnonzero(bad)[0])
-        raise TargetError(f"{client.target} answered NaN or infinity ({int(bad.sum())} of {m} rows, first at {where})")
+    _require_finite(scores, client)
     scores = _as_probabilities(scores, client)
     if classes and client.classes and tuple(client.classes) != tuple(classes):
         scores = _reordered(scores, classes, client)

@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 from scipy.special import logsumexp
 
+from . import residuals
 from .calibration import PValues, p_values
 from .errors import NoAnswers
-from .records import UNANSWERED
+from .records import UNANSWERED, Output
 from .verdicts import MIN_ANSWERED, Evidence
 
 RETENTION: Final = np.array([0.95, 0.8, 0.6, 0.4, 0.25])  # a derived model repeats that share of the source's labels
@@ -31,11 +32,50 @@ def compare(labels: np.ndarray, known: np.ndarray, names: list[str]) -> list[Evi
     if len(rows) == 0:
         raise NoAnswers(f"none of the {len(labels)} public probes was answered; collect again")
     suspect, known = labels[rows], known[:, rows]
-    m = len(names)
     everyone = np.vstack([known, suspect])  # the suspect last: an honest one is a row like the others
     rarity = _rarity(everyone)
     llr = ratio(suspect[None], known, rarity)[0]
     near = agreement(everyone, known, rarity)  # (m + 1, m)
+    alike = np.asarray((known == suspect).mean(1))
+
+    return _stand_out(near, llr, alike, names, len(rows), SPREAD, "classes")
+
+
+def compare_numbers(numbers: np.ndarray, known: np.ndarray, names: list[str]) -> list[Evidence]:
+    """
+    Evidence for each known regressor, best first, by the correlation of deviations from the references' mean.
+
+    numbers: float (n,), the suspect's, NaN where no answer came. known: float (references, n). An affine map of a model
+    onto that mean is taken out first, as in `residuals`.
+    """
+    rows = np.flatnonzero(np.isfinite(numbers))
+    if len(rows) == 0:
+        raise NoAnswers(f"none of the {len(numbers)} public probes was answered; collect again")
+    known = known[:, rows]
+    everyone = np.vstack([known, numbers[rows]])
+    t, m = len(rows), len(names)
+    space = residuals.fit_space(known, known[:0], known[:0], known[0])
+    alike = np.stack([residuals.likeness(everyone, reference, space) for reference in known], 1)
+    near = np.arctanh(alike)  # (m + 1, m)
+    others = near[:m][~np.eye(m, dtype=bool)]
+    width = max(float(others.std()) if len(others) else 1.0, 1 / np.sqrt(t))
+    kept = logsumexp(residuals.log_student(near[m][:, None], m, np.arctanh(RETENTION), width), axis=1) - np.log(
+        len(RETENTION)
+    )
+    llr = kept - residuals.log_student(near[m], m, float(others.mean()) if len(others) else 0.0, width)
+
+    return _stand_out(near, llr, alike[m], names, t, 1 / np.sqrt(t), "number")
+
+
+def _stand_out(
+    near: np.ndarray, llr: np.ndarray, alike: np.ndarray, names: list[str], answered: int, least: float, output: Output
+) -> list[Evidence]:
+    """
+    Evidence from how near every reference, and last the suspect, is to each reference: float (m + 1, m).
+
+    least: differences below which nothing is told. alike: float (m,), what the report says of the suspect.
+    """
+    m = len(names)
     above = _above_own_level(near)
     out = []
     for j, name in enumerate(names):
@@ -43,7 +83,7 @@ def compare(labels: np.ndarray, known: np.ndarray, names: list[str]) -> list[Evi
         if len(others) < 2:
             score, peers, p = 0.0, np.zeros(0), PValues(1.0, 1.0)
         else:
-            mean, spread = float(above[others, j].mean()), max(float(above[others, j].std(ddof=1)), SPREAD)
+            mean, spread = float(above[others, j].mean()), max(float(above[others, j].std(ddof=1)), least)
             score, peers = float(above[m, j] - mean) / spread, (above[others, j] - mean) / spread
             sides = [p_values(above[m, j], above[others, j]), p_values(near[m, j], near[m, others])]
             p = PValues(max(side.predictive for side in sides), max(side.conformal for side in sides))
@@ -53,12 +93,13 @@ def compare(labels: np.ndarray, known: np.ndarray, names: list[str]) -> list[Evi
                 reference=name,
                 score=score,
                 llr=float(llr[j]),
-                p=p if len(rows) >= MIN_ANSWERED else PValues(1.0, 1.0),
+                p=p if answered >= MIN_ANSWERED else PValues(1.0, 1.0),
                 beats_all=bool(len(peers) and (score > peers).all() and (near[m, j] > near[m, others]).all()),
                 peers=len(peers),
-                agreement=float((known[j] == suspect).mean()),
+                agreement=float(alike[j]),
                 power=0.0,
                 nearest_peer=nearest,
+                output=output,
             )
         )
     out.sort(key=lambda e: (-e.score, -e.llr))

@@ -31,7 +31,8 @@ def ask(
     """
     Put any number of inputs to a model in as few calls as it allows.
 
-    classes: names that labels are indices of; () where labels are plain integers. access: "label" throws scores away.
+    classes: names that labels are indices of; () where labels are plain integers. access: "label" throws scores away,
+    but never a regressor's numbers.
     Raises TargetError where the answers do not fit the question.
     """
     labels, scores = [], []
@@ -40,7 +41,7 @@ def ask(
         part = inputs[start : start + client.batch]  # a client may learn a smaller batch on the way
         start += len(part)
         rows = spec.decode(part) if isinstance(part, np.ndarray) else part
-        checked = check(client.ask(rows), len(part), classes, client)
+        checked = check(client.ask(rows), len(part), classes, client, spec.output)
         labels.append(checked.labels)
         scores.append(checked.scores)
         if progress is not None:
@@ -48,7 +49,7 @@ def ask(
     if not labels:
         return Asked(np.zeros(0, np.int64), None)
     given = [s for s in scores if s is not None]
-    keep = access != "label" and len(given) == len(scores)
+    keep = (access != "label" or spec.output == "number") and len(given) == len(scores)
     widths = {s.shape[1] for s in given}
     if keep and len(widths) > 1:
         raise TargetError(f"expected the same number of scores for all inputs from {client.target}, got {widths}")
@@ -110,7 +111,14 @@ def collect(
 
 
 def require_fit(client: Client, spec: InputSpec) -> None:
-    """Raise TargetError where a model is known to take another input shape."""
+    """Raise TargetError where a model is known to take another input shape, or to answer what was not asked for."""
+    answered = getattr(client, "output", None)  # where a client knows it
+    if answered is not None and answered != spec.output:
+        kinds = {"classes": "a classifier", "number": "a regressor"}
+        raise TargetError(
+            f"{client.target} is {kinds[answered]} and cannot be compared with {kinds[spec.output]}; "
+            "give the pool, reference or target of the other kind"
+        )
     if client.shape is not None and tuple(client.shape) != spec.shape:
         raise TargetError(f"{client.target} takes inputs of shape {tuple(client.shape)}, the probes are {spec.shape}")
 

@@ -30,14 +30,19 @@ class Confirmed(NamedTuple):
     stopped_early: bool
 
     def relation(self) -> str | None:
-        """identical: all answers and scores equal; modified: nearly all; derived: fewer. None: too few to tell."""
+        """
+        identical: all answers and scores equal; modified: nearly all; derived: fewer. None: too few to tell. A
+        regressor is modified where its deviations are nearly the source's.
+        """
         own, its = self.responses.score, self.reference.answers.score
         asked = self.responses.answered
+        number = self.reference.suite.spec.output == "number"
         if own is not None and its is not None:
-            same = own.shape == its.shape and float(np.abs(own[asked] - its[asked]).max()) < SAME_SCORE
+            unit = float(its[asked].std()) if number else 1.0
+            same = own.shape == its.shape and float(np.abs(own[asked] - its[asked]).max()) < SAME_SCORE * unit
             if same or self.evidence.agreement == 1.0:
                 return "identical" if same else "modified"
-        if int(asked.sum()) < TELLING:
+        if int(asked.sum()) < TELLING and not number:
             return None
         if self.evidence.agreement == 1.0:
             return "identical"
@@ -126,9 +131,10 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
         p=PValues(float(seen.predictive[0]), float(seen.conformal[0])),
         beats_all=bool((score > scale.peer_scores).all()),
         peers=len(scale.peer_scores),
-        agreement=float((given == scale.source).mean()),
+        agreement=scale.likeness(given, scores),
         power=0.0,
         nearest_peer=scale.nearest_peer(),
+        output=reference.suite.spec.output,
         honest=tuple(scale.peer_scores.tolist()),
         derived=tuple(scale.shadows.score.tolist()),
     )
@@ -136,13 +142,15 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
     return evidence._replace(power=_power(scale, evidence, searched, alpha))
 
 
-def _power(scale: relative.Scale, evidence: Evidence, searched: int, alpha: float) -> float:
+def _power(scale: relative.Scale | relative.DeviationScale, evidence: Evidence, searched: int, alpha: float) -> float:
     """Share of the shadows that the same probes would find as a suspect is found."""
     found = [is_match(shadow, searched, alpha) for shadow in evidences(scale, scale.shadows, evidence)]
     return float(np.mean(found)) if found else 0.0
 
 
-def evidences(scale: relative.Scale, seen: relative.Weighed, like: Evidence) -> list[Evidence]:
+def evidences(
+    scale: relative.Scale | relative.DeviationScale, seen: relative.Weighed, like: Evidence
+) -> list[Evidence]:
     """What is known of each model of `seen`, all else as in `like`."""
     highest = scale.peer_scores.max(initial=-np.inf)
     return [

@@ -92,7 +92,9 @@ class ReferenceDB:
         for entry in self.headers():
             kind, size, features = (entry["input"][key] for key in ("kind", "shape", "features"))
             if (shape is None or size == list(shape)) and (not only or entry["name"] in only):
-                found.setdefault(InputSpec(kind, tuple(size), features=tuple(features)), []).append(entry["name"])
+                output = entry["input"].get("output", "classes")
+                spec = InputSpec(kind, tuple(size), features=tuple(features), output=output)
+                found.setdefault(spec, []).append(entry["name"])
 
         return list(found.items())
 
@@ -162,9 +164,13 @@ class ReferenceDB:
         return [row["name"] for row in rows], packed.astype(np.int16)
 
     def public_scores(self, spec: InputSpec) -> dict[str, np.ndarray]:
-        """Mean scores by reference, float16 (n, k), to the public suite; NaN where nothing came. k may differ."""
+        """
+        Mean scores by reference to the public suite, float16 (n, k), or a regressor's numbers, float32 (n, 1); NaN
+        where nothing came. k may differ.
+        """
+        stored = schema.score_type(spec)
         return {
-            row["name"]: np.frombuffer(row["data"], "<f2").reshape(row["probes"], -1).astype(np.float16)
+            row["name"]: np.frombuffer(row["data"], stored).reshape(row["probes"], -1).astype(stored[1:])
             for row in self._public(schema.scores, spec)
         }
 
@@ -250,8 +256,8 @@ class ReferenceDB:
         if key in found:
             return found[key]
         for other, digest in found.items():
-            kind, shape, features = json.loads(other)
-            if spec.accepts(InputSpec(kind, tuple(shape), features=tuple(features))):
+            kind, shape, features, *output = json.loads(other)
+            if spec.accepts(InputSpec(kind, tuple(shape), (0.0,), (1.0,), tuple(features), (), *output)):
                 return digest
 
         return None

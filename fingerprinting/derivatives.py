@@ -9,8 +9,11 @@ import copy
 from typing import Any, Final
 
 import numpy as np
+from sklearn.base import is_regressor
 
 from .collect import Asked, Client, ask
+from .panels import panel_of_numbers
+from .probing import numbers
 from .records import Panel, Pool
 
 USES: Final = ("select", "estimate")
@@ -33,6 +36,10 @@ def derive(client: Client, train: Pool, candidates: np.ndarray | tuple[str, ...]
     elif hasattr(client, "estimator"):
         copies = [(name, _with(client, model)) for name, model in _changed(client.estimator, seed)]
     answers = [(name, ask(twin, candidates, train.spec, classes=train.classes)) for name, twin in copies]
+    if train.spec.output == "number":
+        values = {f"shadow ({name})": numbers(asked) for name, asked in answers}
+        values = {name: given for name, given in values.items() if np.ptp(given) > 0}
+        return panel_of_numbers(values) if values else None
     answers = [(name, asked) for name, asked in answers if len(np.unique(asked.labels)) > 1]  # the rest broke
 
     return _panel(answers) if answers else None
@@ -75,7 +82,7 @@ def _weights(model: Any) -> list[np.ndarray]:
     own = vars(model)
     if isinstance(own.get("coefs_"), list):
         return list(own["coefs_"])
-    linear = isinstance(own.get("coef_"), np.ndarray) and hasattr(model, "decision_function")
+    linear = isinstance(own.get("coef_"), np.ndarray) and (hasattr(model, "decision_function") or is_regressor(model))
     return [own["coef_"]] if linear and own["coef_"].dtype.kind == "f" else []
 
 

@@ -99,7 +99,9 @@ def enroll_answers(
         rng = np.random.default_rng(seed)
         order = rng.permutation(len(pool))[:MAX_CANDIDATES]
         answers = ask(source, pool.take(order).x, pool.spec, classes=pool.classes)
-        wrong = np.zeros(0, int) if pool.y is None else np.flatnonzero(answers.labels != pool.y[order])[: probes // 2]
+        wrong = np.zeros(0, int)
+        if pool.y is not None and pool.spec.output == "classes":
+            wrong = np.flatnonzero(answers.labels != pool.y[order])[: probes // 2]
         rest = np.setdiff1d(np.arange(len(order)), wrong)
         picked = order[np.concatenate([wrong, rng.permutation(rest)])[:probes]]
         kinds = np.full(len(pool), "uniform")

@@ -14,19 +14,23 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import derivatives, learners
+from . import derivatives, learners, residuals
 from .collect import Asked, Client, Progress, ask, require_fit
 from .errors import BadData, SuiteMismatch, UsageError
 from .kin import find_kin
 from .panels import Inputs, Material, disturbed_source, join, plan_peers, plan_shadows, together, train_panel, vote
+from .probing import expected_of, numbers
 from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
+from .regressor_peers import TWINS, plan_regressors
 from .selection import choose, spread
 
 PEERS: Final = 190
 SHADOWS: Final = 16
 NETWORK_PEERS: Final = 24  # networks for images cost seconds each
 NETWORK_SHADOWS: Final = 10
+ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
+DOUBLES: Final = 8  # peers of regressors that may turn out to be the source itself, and do not count
 MADE: Final = 400  # candidates each generator makes
 Generate = Callable[..., ProbeSuite]
 
@@ -53,6 +57,10 @@ class Explored:
     def chosen(self, probes: int) -> np.ndarray:
         """Indices of the candidates that best tell copies from peers, most telling first; int (probes,)."""
         panel, eligible = self.panel, np.arange(self.first, len(self.candidates))
+        if self.spec.output == "number":
+            values = residuals.values_of(panel)[:, eligible]
+            peers, shadows = (values[panel.rows(*which)] for which in (("peer", "select", "estimate"), ("shadow",)))
+            return np.asarray(eligible[residuals.choose(numbers(self.answers)[eligible], peers, shadows, probes)])
         picked = choose(
             self.answers.labels[eligible],
             panel.labels[panel.rows("peer", "select", "estimate")][:, eligible].astype(int),
@@ -65,7 +73,7 @@ class Explored:
     def reference(self, name: str, about: About, target: str, probes: int, public: Responses) -> Reference:
         """The source, known as `target`, as a reference with that many probes; public: its answers to that suite."""
         chosen = self.chosen(probes)
-        suite = self._suite(name, chosen, self.answers.labels)
+        suite = self._suite(name, chosen, expected_of(self.answers, self.spec))
         scores = None if self.answers.scores is None else self.answers.scores[chosen][:, None]
         answers = Responses(
             suite=suite.digest,
@@ -81,7 +89,10 @@ class Explored:
     def public_suite(self, probes: int) -> ProbeSuite:
         """A suite that references of this input can share: pool rows on which all the models differ most."""
         natural = np.flatnonzero(self.kinds == "uniform")
-        picked = natural[spread(self.panel.labels[:, natural].astype(int), probes)]
+        if self.spec.output == "number":
+            picked = natural[residuals.spread(residuals.values_of(self.panel)[:, natural], probes)]
+        else:
+            picked = natural[spread(self.panel.labels[:, natural].astype(int), probes)]
         return self._suite("public", picked, None)
 
     def _suite(self, name: str, rows: np.ndarray, expected: np.ndarray | None) -> ProbeSuite:
@@ -111,7 +122,8 @@ def explore(
     require_fit(source, pool.spec)
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(pool))
-    held_size = min(len(pool) // 3, MAX_CANDIDATES)  # most rows teach: honest models elsewhere had as many
+    third = max(len(pool) // 3, min(len(pool) // 2, ROWS_TO_PROBE))  # most rows teach: honest strangers had as many
+    held_size = min(third, MAX_CANDIDATES)
     held, train = pool.take(order[:held_size]), pool.take(order[held_size:])
 
     material = _material(source, train, held, log, seed)
@@ -123,13 +135,18 @@ def explore(
         panels.append(disturbed_source(source, material, candidates, answers, seed))
     changed = None if "changed" in without else derivatives.derive(source, train, candidates, seed)
     panels += [changed] if changed is not None else []
-    first, rest = plan_peers(material, peers, seed)
     shadow_plans = plan_shadows(material, shadows, seed, without)
-    early = train_panel(material, shadow_plans + first, candidates, jobs=jobs, progress=progress)
-    theirs = early.labels[len(shadow_plans) :, : len(held)]
-    kin = find_kin(material, first, theirs, answers.labels[: len(held)])
-    late = train_panel(material, rest(kin), candidates, jobs=jobs, progress=progress)
-    panel = join([*panels, early, late])
+    if pool.spec.output == "number":
+        plans = shadow_plans + plan_regressors(material, peers, seed)
+        trained = train_panel(material, plans, candidates, jobs=jobs, progress=progress)
+        panel = residuals.without_doubles(join([*panels, trained]), numbers(answers))
+    else:
+        first, rest = plan_peers(material, peers, seed)
+        early = train_panel(material, shadow_plans + first, candidates, jobs=jobs, progress=progress)
+        theirs = early.labels[len(shadow_plans) :, : len(held)]
+        kin = find_kin(material, first, theirs, answers.labels[: len(held)])
+        late = train_panel(material, rest(kin), candidates, jobs=jobs, progress=progress)
+        panel = join([*panels, early, late])
     eligible = len(held) if given is not None else 0
 
     return Explored(pool.spec, pool.classes, candidates, kinds, answers, panel, k, eligible, seed)
@@ -138,6 +155,8 @@ def explore(
 def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = None) -> tuple[int, int]:
     """Peers and shadows to train for inputs of this kind, unless told otherwise."""
     usual = (NETWORK_PEERS, NETWORK_SHADOWS) if learners.image_networks(spec) else (PEERS, SHADOWS)
+    if spec.output == "number":
+        usual = (PEERS + TWINS + DOUBLES, SHADOWS)
 
     return usual[0] if peers is None else peers, usual[1] if shadows is None else shadows
 
@@ -147,13 +166,15 @@ def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed:
     assert held.y is not None
     answers = ask(source, train.x, train.spec, classes=train.classes)
     logged = None if log is None else ask(source, log, train.spec, classes=train.classes)
-    seen = [answers.labels, train.y, held.y] + ([] if logged is None else [logged.labels])
+    number = train.spec.output == "number"
+    seen = [answers.labels] + ([] if number else [train.y, held.y]) + ([] if logged is None else [logged.labels])
     k = max(int(labels.max()) for labels in seen) + 1
     if answers.scores is not None:
         k = max(k, answers.scores.shape[1])
-    if len(np.unique(answers.labels)) < 2:
+    if len(np.unique(expected_of(answers, train.spec))) < 2:
+        made, answer = ("regressor", "number") if number else ("classifier", "label")
         raise BadData(
-            f"expected a classifier of this pool, got one and the same label from {source.target} for all "
+            f"expected a {made} of this pool, got one and the same {answer} from {source.target} for all "
             f"{len(train)} rows; use a pool of the inputs it was made for"
         )
     truth = None if log is None else vote(train, held, log, k, seed)
@@ -164,6 +185,8 @@ def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed:
 def _own(source: Client, spec: InputSpec, k: int) -> Any:
     """The source's own class, to be started afresh with other seeds: an estimator, a torch client, or None."""
     if hasattr(source, "module") and hasattr(source, "forward"):
+        if spec.output == "number":
+            return None  # the networks that are trained here are classifiers
         from . import networks  # needs torch, which is there if the client is
 
         return networks.fresh(source, spec, k)

@@ -57,7 +57,8 @@ def fit(
     after: Callable[[], None] | None = None,
 ) -> None:
     """
-    Cross-entropy against labels (int64 (m,)) or score rows (float32 (m, k)), one batch of 32 a step.
+    Cross-entropy against labels (int64 (m,)) or score rows (float32 (m, k)), one batch of 32 a step; against single
+    numbers (float32 (m, 1)) the squared error, in units of their variance.
 
     forward: inputs to logits or probabilities. rate: the highest of the one-cycle schedule (Smith and Topin 2019).
     generator: orders and moves the inputs. adaptive: Adam, for modules of unknown make; else SGD with momentum.
@@ -68,13 +69,19 @@ def fit(
     optimiser = kind(parameters, rate, **options)  # type: ignore[arg-type]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.25)
     batch = min(BATCH, len(target))
+    numbers = target.ndim == 2 and target.shape[1] == 1
+    unit = target.var().clamp_min(1e-12) if numbers else None
     order = torch.empty(0, dtype=torch.long)
     for _ in range(steps):
         if len(order) < batch:
             order = torch.randperm(len(target), generator=generator)
         rows, order = order[:batch], order[batch:]
         optimiser.zero_grad()
-        loss = functional.cross_entropy(as_logits(forward(take(rows, generator))), target[rows.to(target.device)])
+        answer, wanted = forward(take(rows, generator)), target[rows.to(target.device)]
+        if unit is None:
+            loss = functional.cross_entropy(as_logits(answer), wanted)
+        else:
+            loss = functional.mse_loss(answer, wanted) / unit
         loss.backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(parameters, 5.0)
         optimiser.step()

@@ -134,9 +134,9 @@ def train(
 
         assert isinstance(x, np.ndarray)
         return cast(Any, networks.train(learner, spec, x, target, k, seed, own))
-    read: Callable[[Any], Any] = _flat
+    read: Callable[[Any], Any] = flat
     if learner == OWN and not soft:
-        model = _reseeded(own, seed)
+        model = reseeded(own, seed)
     elif isinstance(x, tuple):
         wording = wording or Wording(x)
         read = wording.reader(COUNTED.get(learner, "words"), x, FEATURES.get(learner, 20_000))
@@ -145,7 +145,7 @@ def train(
     else:
         known = REGRESSORS if soft else CLASSIFIERS
         estimator = known[learner if not soft or learner in REGRESSORS else "forest"](seed)
-        model = Pipeline([*_preparation(learner, spec), ("model", estimator)])
+        model = Pipeline([*preparation(learner, spec), ("model", estimator)])
     # One thread each: models this small lose more to waiting for each other's threads than they gain.
     with warnings.catch_warnings(), threadpool_limits(1):
         warnings.simplefilter("ignore")  # an unconverged peer is an honest peer still
@@ -166,11 +166,13 @@ def train(
     return answer
 
 
-def _flat(x: np.ndarray | tuple[str, ...]) -> Any:
+def flat(x: np.ndarray | tuple[str, ...]) -> Any:
+    """Inputs as scikit-learn takes them: rows of numbers, or a list of texts."""
     return x.reshape(len(x), -1) if isinstance(x, np.ndarray) else list(x)
 
 
-def _preparation(learner: str, spec: InputSpec) -> list[tuple[str, Any]]:
+def preparation(learner: str, spec: InputSpec) -> list[tuple[str, Any]]:
+    """The steps of a pipeline that come before the learner: categories and scales."""
     steps: list[tuple[str, Any]] = []
     if any(spec.categories):
         from sklearn.compose import ColumnTransformer
@@ -182,7 +184,8 @@ def _preparation(learner: str, spec: InputSpec) -> list[tuple[str, Any]]:
     return steps
 
 
-def _reseeded(estimator: Any, seed: int) -> Any:
+def reseeded(estimator: Any, seed: int) -> Any:
+    """An unfitted estimator of the same class and settings, with another seed."""
     fresh = clone(estimator)
     seeds = {name: seed % (1 << 31) for name in fresh.get_params() if name.split("__")[-1] == "random_state"}
     return fresh.set_params(**seeds)

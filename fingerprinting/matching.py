@@ -14,7 +14,7 @@ from .collect import Client, Progress
 from .confirming import BUDGET, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
 from .ranking import Ranking, References, rank
-from .records import Access, InputSpec, Match, Reference, Verdict
+from .records import UNANSWERED, Access, InputSpec, Match, Reference, Verdict
 from .verdicts import MIN_ANSWERED, Evidence, decide, deciding_p, is_match
 
 PUBLIC_SHARE: Final = 0.3  # of the budget, to rank many references
@@ -151,12 +151,16 @@ def _verdict(
     asked = [c.responses for c in confirmed] + [ranking.responses for ranking in rankings]
     sent, answered = sum(r.sent for r in asked), sum(int(r.answered.sum()) for r in asked)
     if best.reference in own:
-        shown, source = own[best.reference].responses, own[best.reference].reference.answers.label
+        shown, known = own[best.reference].responses, own[best.reference].reference.answers
+        number = own[best.reference].reference.suite.spec.output == "number"
+        given, source = (shown.score, _codes(known.label, known.score)) if number else (None, known.label)
     else:
         leader = next(ranking for ranking in rankings if best.reference in ranking.names)
-        shown, source = leader.responses, leader.labels[leader.names.index(best.reference)]
+        shown, its = leader.responses, leader.labels[leader.names.index(best.reference)]
+        number = leader.suite.spec.output == "number"
+        given, source = (shown.score, _codes(np.zeros(len(its), int), its[:, None])) if number else (None, its)
     put = ~np.isnan(shown.latency)
-    decision, why = decide(best, shown.label[put], source[put], shown.sent, searched, alpha)
+    decision, why = decide(best, _codes(shown.label, given)[put], source[put], shown.sent, searched, alpha)
     relation = None
     if decision == "match":
         relation = own[best.reference].relation() if best.reference in own else "derived"
@@ -181,6 +185,13 @@ def _verdict(
         honest=best.honest,
         derived=best.derived,
     )
+
+
+def _codes(labels: np.ndarray, numbers: np.ndarray | None) -> np.ndarray:
+    """Labels int (n,), or where a regressor gave numbers (n, 1), codes that are equal where the numbers are."""
+    if numbers is None:
+        return labels
+    return np.where(labels == UNANSWERED, UNANSWERED, np.unique(numbers[:, 0], return_inverse=True)[1])
 
 
 def _as_match(evidence: Evidence, searched: int, alpha: float, relation: str | None) -> Match:

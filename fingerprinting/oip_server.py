@@ -20,7 +20,8 @@ import numpy as np
 
 from .errors import UsageError
 
-Model = Callable[[Any], Any]  # float32 (m, *shape), or a list of m texts -> labels (m,) or scores (m, k)
+# float32 (m, *shape), or a list of m texts -> labels or numbers (m,), or scores (m, k)
+Model = Callable[[Any], Any]
 MAX_BODY: Final = 64 << 20
 MAX_ROWS: Final = 4096
 IDLE_SECONDS: Final = 30.0
@@ -192,10 +193,10 @@ def _output(answer: np.ndarray, name: str) -> dict[str, Any]:
     if answer.ndim == 2 and answer.shape[1] > 1:
         return {"name": "probabilities", "datatype": "FP32", "shape": [-1, answer.shape[1]]}
     if answer.ndim not in (1, 2) or answer.dtype.kind not in "biufUSO":
-        raise UsageError(f"expected labels (m,) or scores (m, k) from model '{name}', got {answer.shape}")
+        raise UsageError(f"expected labels or numbers (m,), or scores (m, k), from model '{name}', got {answer.shape}")
     kind = "BYTES" if answer.dtype.kind in "USO" else "FP32" if answer.dtype.kind == "f" else "INT64"
 
-    return {"name": "labels", "datatype": kind, "shape": [-1, 1]}
+    return {"name": "predict" if kind == "FP32" else "labels", "datatype": kind, "shape": [-1, 1]}
 
 
 def _rows(body: bytes, shape: tuple[int, ...], max_rows: int) -> np.ndarray | list[str]:

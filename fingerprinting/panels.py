@@ -9,27 +9,29 @@ input, its answers flipped or its scores rounded. Each model is trained, asked a
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
-from . import learners
+from . import learners, regressors
 from .collect import Asked, Client, Progress, ask
-from .records import Panel, Pool
+from .probing import numbers
+from .records import InputSpec, Panel, Pool
 from .wording import Wording
 
 Inputs = np.ndarray | tuple[str, ...]
-Target = Literal["truth", "label", "scores", "flipped"]
+Target = Literal["truth", "label", "scores", "flipped", "values", "perturbed", "rounded"]
 CALIBRATING = 15 / 19  # share of the peers: from 99 of a kind on, the p-value that decides assumes nothing of it
 FEW = 64
 FEW_CALIBRATING = 1 / 2  # with few peers those that choose and fit would else be too few
 KIN = 0.3  # share of the others that are of the source's class; of those that calibrate, two in three are
 USES = ("select", "estimate")
 # Kinds of shadows: what a thief learns from, and the source itself in disguise or with its weights changed.
-SHADOW_KINDS = ("label", "scores", "flipped", "disturbed", "changed")
+SHADOW_KINDS = ("label", "scores", "flipped", "values", "perturbed", "rounded", "disturbed", "changed")
+NOISES = (0.05, 0.15)  # on the inputs of a source, in standard deviations of each
 THREADS = 8  # networks at once; with more, they wait for the interpreter
 
 
@@ -60,6 +62,8 @@ class Material:
     def learners(self) -> tuple[str, ...]:
         """Model classes to rotate through, the source's own first where it is known."""
         own = () if self.own is None else (learners.OWN,)
+        if self.train.spec.output == "number":
+            return own + regressors.names(self.train.spec, len(self.train))
         return own + learners.names(self.train.spec, self.k, len(self.train))
 
 
@@ -89,7 +93,7 @@ def plan_peers(material: Material, count: int, seed: int) -> tuple[list[Plan], C
     """
     Honest models: the first ones of all classes, then, once those show which class is the source's, the rest.
 
-    Most of the rest are kin: of the source's class, on its training data as far as it is known. All others take turns: on
+    Most of the rest are kin: of the source's class, on its training data as far as it is known. Others take turns: on
     rows of train, of held ("same-data": the rows probes come from), of both, of the source's training data, and of the
     log under the labels that other honest models vote for: an honest model may know the very inputs a thief asked.
     """
@@ -152,13 +156,18 @@ def _peers(
 
 
 def plan_shadows(material: Material, count: int, seed: int, without: Sequence[str] = ()) -> list[Plan]:
-    """Stolen copies in turn: label extraction, probability extraction (where scores are given), flipped labels."""
+    """
+    Stolen copies in turn: label extraction, probability extraction (where scores are given), flipped labels; of
+    regressors from the values, from perturbed and from rounded values.
+    """
     rng = np.random.default_rng([seed, 2])
     n = len(material.train)
     logged = 0 if material.log is None else len(material.log)
     names = material.learners
     soft = material.answers.scores is not None
     every: tuple[Target, ...] = ("label", "scores" if soft else "label", "label", "flipped")
+    if material.train.spec.output == "number":
+        every = ("values", "values", "perturbed", "rounded")
     targets = [target for target in every if target not in without]
     if not targets:
         return []
@@ -194,7 +203,9 @@ def train_panel(
 
     jobs: processes, through joblib. Torch networks are trained in threads of this process, one a core.
     """
-    torch = np.array([learners.needs_torch(plan.learner, material.own) for plan in plans])
+    torch = np.array(
+        [material.train.spec.output == "classes" and learners.needs_torch(plan.learner, material.own) for plan in plans]
+    )
     # A torch module stays in this process: what the others need is the rest of the material.
     flat = replace(material, own=None) if learners.needs_torch(learners.OWN, material.own) else material
     wording = _wording(material, candidates)
@@ -235,10 +246,16 @@ def _deaf_to_interrupts() -> Iterator[None]:
 
 
 def vote(train: Pool, held: Pool, inputs: Inputs, k: int, seed: int) -> np.ndarray:
-    """Labels that one honest model of each class, fitted to all labelled rows, votes for; int64 (n,)."""
+    """
+    Labels that one honest model of each class, fitted to all labelled rows, votes for; int64 (n,). Of regressors the
+    median of their values, float32 (n,).
+    """
     assert train.y is not None
     assert held.y is not None
     x, y = together([train.x, held.x]), np.concatenate([train.y, held.y])
+    if train.spec.output == "number":
+        fitted = (regressors.train(name, train.spec, x, y, seed) for name in regressors.names(train.spec, len(train)))
+        return np.median([answer(inputs) for answer in fitted], axis=0)
     names = learners.names(train.spec, k, len(train))
     ballots = [learners.train(name, train.spec, x, y, k, seed)(inputs)[1].astype(float) for name in names]
 
@@ -253,15 +270,14 @@ def disturbed_source(source: Client, material: Material, candidates: Inputs, ans
     """
     rng = np.random.default_rng([seed, 3])
     k, n = material.k, len(candidates)
+    if material.train.spec.output == "number":
+        return _disturbed_regressor(source, material, candidates, answers, rng)
     labels = [answers.labels, np.where(rng.random(n) < 0.1, rng.integers(0, k, n), answers.labels)]
     names = ["shadow (copy)", "shadow (answers flipped)"]
     if isinstance(candidates, np.ndarray):
         spec = material.train.spec
-        width = candidates.reshape(n, -1).std(0).reshape(spec.shape) * (
-            spec.numeric.reshape(spec.shape) if spec.kind == "tabular" else 1.0
-        )
-        for strength in (0.05, 0.15):
-            moved = spec.clip(candidates + rng.normal(0, strength, candidates.shape) * width)
+        for strength in NOISES:
+            moved = _moved(candidates, spec, strength, rng)
             labels.append(ask(source, moved, spec, classes=material.train.classes).labels)
             names.append(f"shadow (input noise {strength:g})")
     else:
@@ -292,6 +308,38 @@ def _without_words(texts: tuple[str, ...], share: float, rng: np.random.Generato
         made.append(" ".join(word for word, keep in zip(words, kept, strict=True) if keep))
 
     return tuple(made)
+
+
+def _disturbed_regressor(
+    source: Client, material: Material, candidates: Inputs, answers: Asked, rng: np.random.Generator
+) -> Panel:
+    values = numbers(answers).astype(float)
+    named = {"copy": values} | {how: regressors.disguised(values, how, rng) for how in ("perturbed", "rounded")}
+    if isinstance(candidates, np.ndarray):
+        spec = material.train.spec
+        for strength in NOISES:
+            named[f"input noise {strength:g}"] = numbers(ask(source, _moved(candidates, spec, strength, rng), spec))
+    return panel_of_numbers({f"shadow ({name})": given for name, given in named.items()})
+
+
+def panel_of_numbers(answers: Mapping[str, np.ndarray]) -> Panel:
+    """Shadows by name, from the numbers (n,) that they answer."""
+    m = len(answers)
+    scores = np.stack([np.asarray(given, np.float32)[:, None] for given in answers.values()])
+    return Panel(
+        tuple(answers),
+        ("shadow",) * m,
+        tuple(USES[i % 2] for i in range(m)),
+        np.zeros(scores.shape[:2], np.int16),
+        scores,
+    )
+
+
+def _moved(inputs: np.ndarray, spec: InputSpec, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """Inputs with noise of so many standard deviations on every number."""
+    movable = spec.numeric.reshape(spec.shape) if spec.kind == "tabular" else 1.0
+    width = inputs.reshape(len(inputs), -1).std(0).reshape(spec.shape) * movable
+    return spec.clip(inputs + rng.normal(0, strength, inputs.shape) * width)
 
 
 def join(panels: list[Panel]) -> Panel:
@@ -338,6 +386,10 @@ def _answer(
             parts.append((_rows(material.log, plan.log), _stolen(material.log_answers, plan)[plan.log]))
     x = together([inputs for inputs, _ in parts])
     y = np.concatenate([target for _, target in parts])
+    if train.spec.output == "number":
+        y = regressors.disguised(y, plan.target, np.random.default_rng(plan.seed))
+        values = regressors.train(plan.learner, train.spec, x, y, plan.seed, material.own)(candidates)
+        return np.zeros(len(candidates), np.int16), values[:, None]
     if plan.target == "flipped":
         rng = np.random.default_rng(plan.seed)
         y = np.where(rng.random(len(y)) < 0.1, rng.integers(0, material.k, len(y)), y)
@@ -350,6 +402,8 @@ def _answer(
 
 
 def _stolen(answers: Asked, plan: Plan) -> np.ndarray:
+    if plan.target in ("values", "perturbed", "rounded"):
+        return numbers(answers)
     return answers.scores if plan.target == "scores" and answers.scores is not None else answers.labels
 
 

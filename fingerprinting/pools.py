@@ -5,7 +5,8 @@ A pool is distinct texts, or distinct rows of finite numbers within bounds, at l
 """
 
 import hashlib
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,36 +21,41 @@ MIN_ROWS: Final = 20  # fewer leave nothing to choose probes from
 Bound = float | Sequence[float]
 
 
-def load_pool(path: Path, *, label: str | None = None, text: str | None = None, drop_duplicates: bool = False) -> Pool:
+def load_pool(
+    path: Path,
+    *,
+    label: str | None = None,
+    text: str | None = None,
+    drop_duplicates: bool = False,
+    regression: bool = False,
+) -> Pool:
     """
     The pool in a file.
 
     .npz: `x` (n, *shape) of numbers, or (n,) of texts, and, where labels are known, `y` (n,). .csv: a table, see
     `tables.read_csv`, or texts, see `texts.from_csv`. .jsonl: texts, see `texts.from_jsonl`.
     label, text: name of the label and of the text column, key or array. drop_duplicates: keep the first of equal rows
-    instead of refusing them. Raises BadData, in one line that names the file, where it is missing, broken or unusable.
+    instead of refusing them. regression: see `make_pool`. Raises BadData, in one line that names the file, where it is
+    missing, broken or unusable.
     """
     source, suffix = f"pool {path}", path.suffix.lower()
     if suffix not in (".npz", ".csv", ".jsonl"):
         raise BadData(f"{source}: expected a file ending in .npz, .csv or .jsonl, got '{path.suffix}'; convert it")
     data = storage.read_file(path, "pool")
+    made: dict[str, Any] = {"drop_duplicates": drop_duplicates, "regression": regression, "source": source}
     if suffix == ".npz":
-        return _from_arrays(storage.read_npz(data, source), label, text, drop_duplicates, source)
+        return _from_arrays(storage.read_npz(data, source), label, text, made)
     read = texts.from_jsonl if suffix == ".jsonl" else texts.from_csv
     found = read(data, source, label, text)
     if found is not None:
-        return make_pool(found.x, found.y, drop_duplicates=drop_duplicates, source=source)
+        return make_pool(found.x, found.y, **made)
     table = read_csv(data, source, label)
 
-    return make_pool(
-        table.x, table.y, features=table.features, categories=table.categories,
-        drop_duplicates=drop_duplicates, source=source,
-    )  # fmt: skip
+    return make_pool(table.x, table.y, features=table.features, categories=table.categories, **made)
 
 
-def _from_arrays(
-    arrays: dict[str, np.ndarray], label: str | None, text: str | None, drop_duplicates: bool, source: str
-) -> Pool:
+def _from_arrays(arrays: dict[str, np.ndarray], label: str | None, text: str | None, made: Mapping[str, Any]) -> Pool:
+    source = made["source"]
     for name in (text or "x", label):
         if name is not None and name not in arrays:
             raise BadData(
@@ -57,10 +63,7 @@ def _from_arrays(
                 "save it with numpy.savez(file, x=..., y=...)"
             )
 
-    return make_pool(
-        arrays[text or "x"], arrays.get(label or "y"), trained=arrays.get("trained"),
-        drop_duplicates=drop_duplicates, source=source,
-    )  # fmt: skip
+    return make_pool(arrays[text or "x"], arrays.get(label or "y"), trained=arrays.get("trained"), **made)
 
 
 def make_pool(
@@ -73,28 +76,37 @@ def make_pool(
     categories: Sequence[Sequence[str]] = (),
     trained: Any = None,
     drop_duplicates: bool = False,
+    regression: bool = False,
     source: str = "pool",
 ) -> Pool:
     """
     A pool of arrays at hand.
 
     x: numbers (n, features), or images (n, h, w), (n, c, h, w) or (n, h, w, c); uint8 images are scaled to [0, 1]
-    unless bounds are given. Or n texts, which have no bounds, features and categories. y: integers or names (n,).
+    unless bounds are given. Or n texts, which have no bounds, features and categories. y: integers or names (n,);
+    numbers that are not all whole make a pool for regressors, as does `regression`, which is for whole ones.
     bounds: lowest and highest value, one number or one per feature; without them 0 and 1 for images within, else what
     was observed. classes: names that integers in y are indices of; without them 0 to k-1 stay plain and anything else
     is named after itself, in sorted order. features, categories: as in InputSpec, x holding codes. trained: bool (n,),
     the rows that the source was trained on, where that is known. source: what errors call the pool. Raises BadData.
     """
     rows = texts.check_texts(x, source) if texts.are_texts(x) else _rows(x, source, scaled=bounds is None)
-    labels = None if y is None else _label_array(y, len(rows), source)
+    labels = None if y is None else _label_array(y, len(rows), source, regression)
     kept = _distinct(rows if isinstance(rows, tuple) else _row_digests(rows), source, drop_duplicates)
     if len(kept) < MIN_ROWS:
         raise BadData(f"{source}: expected at least {MIN_ROWS} distinct rows, got {len(kept)}; add some")
+    number = regression or (labels is not None and labels.dtype == np.float64)
     if isinstance(rows, tuple):
+        if number:
+            raise BadData(
+                f"{source}: expected classes for texts, got measurements; regressors of texts are not covered"
+            )
         rows, spec = tuple(rows[i] for i in kept), InputSpec("text")
     else:
         rows = rows[kept]
         spec = _spec(rows, bounds, tuple(features), tuple(tuple(c) for c in categories), source)
+        if number:
+            return _of_numbers(spec, rows, None if labels is None else labels[kept], classes, source)
     names = tuple(str(name) for name in classes or ())
     if len(set(names)) < len(names):
         raise BadData(f"{source}: expected distinct class names, got {', '.join(names[:12])}; rename one")
@@ -200,25 +212,39 @@ def _observed(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (np.zeros(1), np.ones(1)) if low[0] >= 0 and high[0] <= 1 else (low, high)
 
 
-def _label_array(y: Any, n: int, source: str) -> np.ndarray:
-    """int64 or str (n,)."""
+def _of_numbers(
+    spec: InputSpec, rows: np.ndarray, y: np.ndarray | None, classes: Sequence[str] | None, source: str
+) -> Pool:
+    if classes:
+        raise BadData(f"{source}: expected labels of the classes {', '.join(classes[:5])}, got measurements as y")
+    if y is not None and np.ptp(y) == 0:
+        raise BadData(f"{source}: expected measurements that differ as y, got only {y[0]:g}; add others")
+
+    return Pool(replace(spec, output="number"), rows, y)
+
+
+def _label_array(y: Any, n: int, source: str, regression: bool) -> np.ndarray:
+    """int64 or str (n,), or float64 of measurements."""
     y = np.asarray(y)
     if y.ndim == 2 and y.shape[1] == 1:
         y = y[:, 0]
     if y.shape != (n,):
         raise BadData(f"{source}: expected one label per row of x ({n}), got labels of shape {y.shape}")
-    if y.dtype.kind == "U" or (y.dtype == object and all(isinstance(name, str) for name in y.tolist())):
+    words = y.dtype.kind == "U" or (y.dtype == object and all(isinstance(name, str) for name in y.tolist()))
+    if words and regression:
+        raise BadData(f"{source}: expected numbers as y for a regressor, got words; name another column with --label")
+    if words:
         return np.asarray(y.astype(str))
     if y.dtype.kind not in "fiub":
         raise BadData(f"{source}: expected integers or names as labels, got {y.dtype}; convert them")
-    bad = np.flatnonzero(~np.isfinite(y) | (y != np.floor(y)))
+    bad = np.flatnonzero(~np.isfinite(y))
     if len(bad):
         raise BadData(
-            f"{source}: expected integer labels or names, got {y[bad[0]]:g} in row {bad[0]} "
-            f"({len(bad)} such labels); give class numbers, not measurements"
+            f"{source}: expected labels or finite measurements as y, got {y[bad[0]]:g} in row {bad[0]} "
+            f"({len(bad)} such); fill them or remove the rows"
         )
 
-    return np.asarray(y.astype(np.int64))
+    return np.asarray(y.astype(np.float64 if regression or (y != np.floor(y)).any() else np.int64))
 
 
 def _codes(y: np.ndarray, names: tuple[str, ...], source: str) -> tuple[np.ndarray, tuple[str, ...]]:

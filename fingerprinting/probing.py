@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from .collect import Client, ask
+from .collect import Asked, Client, ask
 from .errors import BadData, UsageError
-from .records import Pool, ProbeSuite
+from .records import InputSpec, Pool, ProbeSuite
 
 
 def suite_of(
@@ -39,7 +39,7 @@ def suite_of(
         inputs=inputs,
         kinds=(generator,) * len(inputs),
         weights=np.ones(len(inputs)),
-        expected=answers.labels,
+        expected=expected_of(answers, pool.spec),
         classes=pool.classes,
         params=params,
     )
@@ -62,11 +62,32 @@ def notes_of(suite: ProbeSuite, generator: str) -> tuple[str, ...]:
 
 
 def labels_of(source: Client, pool: Pool, inputs: np.ndarray | Sequence[str]) -> np.ndarray:
-    """int64 (m,): a model's labels for m inputs, asked in as few calls as it allows; m may be 0."""
+    """
+    int64 (m,): a model's labels for m inputs, asked in as few calls as it allows; m may be 0.
+
+    Raises UsageError where the pool is for regressors, which have no labels.
+    """
+    require_classes(pool)
     if len(inputs) == 0:
         return np.empty(0, np.int64)
 
     return ask(source, inputs, pool.spec, classes=pool.classes, access="label").labels
+
+
+def require_classes(pool: Pool) -> None:
+    """Raise UsageError where a generator compares labels and the pool is for regressors, which have none."""
+    if pool.spec.output == "number":
+        raise UsageError(
+            "expected a pool with classes for a generator that compares labels, got one of measurements; "
+            "use uniform, mixed, corrupted, midpoints or straddle"
+        )
+
+
+def values_of(source: Client, pool: Pool, inputs: np.ndarray) -> np.ndarray:
+    """float32 (m,): a regressor's numbers for m inputs; m may be 0."""
+    if len(inputs) == 0:
+        return np.empty(0, np.float32)
+    return numbers(ask(source, inputs, pool.spec))
 
 
 def numbers_of(generator: str, pool: Pool, kinds: Sequence[str]) -> np.ndarray:
@@ -82,6 +103,17 @@ def numbers_of(generator: str, pool: Pool, kinds: Sequence[str]) -> np.ndarray:
         )
 
     return pool.spec.clip(pool.x)
+
+
+def numbers(asked: Asked) -> np.ndarray:
+    """float32 (m,): the numbers in a regressor's answers."""
+    assert asked.scores is not None
+    return asked.scores[:, 0]
+
+
+def expected_of(asked: Asked, spec: InputSpec) -> np.ndarray:
+    """What a suite expects: int64 labels (m,), or a regressor's float32 numbers (m,)."""
+    return numbers(asked) if spec.output == "number" else asked.labels
 
 
 def distinct(inputs: np.ndarray) -> np.ndarray:

@@ -33,9 +33,17 @@ class References(Protocol):
         """Names, and labels int16 (references, n) to the public suite."""
         ...
 
+    def public_scores(self, spec: InputSpec) -> dict[str, np.ndarray]:
+        """Scores (n, k) to the public suite by name; of regressors their numbers, float32 (n, 1)."""
+        ...
+
 
 class Ranking(NamedTuple):
-    """The references of one input, ranked by a suspect's answers to the suite they share, best first."""
+    """
+    The references of one input, ranked by a suspect's answers to the suite they share, best first.
+
+    labels: int (references, n), or float, the numbers of regressors.
+    """
 
     suite: ProbeSuite
     names: list[str]
@@ -58,7 +66,15 @@ class Ranking(NamedTuple):
             return self
         new = collect(client, self.suite, rows=rows, access=access, rng=rng, progress=progress)
         responses = merge(self.responses, new)
-        return self._replace(responses=responses, evidence=cohort.compare(responses.label, self.labels, self.names))
+        return self._replace(responses=responses).compared()
+
+    def compared(self) -> "Ranking":
+        """The ranking by what was answered so far."""
+        if self.suite.spec.output == "number":
+            score = self.responses.score
+            given = np.full(len(self.suite), np.nan) if score is None else score[:, 0].astype(np.float64)
+            return self._replace(evidence=cohort.compare_numbers(given, self.labels, self.names))
+        return self._replace(evidence=cohort.compare(self.responses.label, self.labels, self.names))
 
 
 def rank(
@@ -73,13 +89,18 @@ def rank(
 ) -> Ranking:
     """Ask the first probes of an input's public suite and rank the named references by the answers."""
     suite = references.public_suite(spec)
-    known, labels = references.public_labels(spec)
+    if suite is not None and suite.spec.output == "number":
+        numbers = references.public_scores(spec)
+        known, labels = list(numbers), np.array([values[:, 0] for values in numbers.values()], np.float64)
+    else:
+        known, labels = references.public_labels(spec)
+        labels = labels.astype(np.int64)
     if suite is None or not set(names) <= set(known):
         missing = ", ".join(sorted(set(names) - set(known))[:3])
         raise DatabaseError(f"{missing or 'references'} never answered the public suite; enroll again with --replace")
     chosen = [i for i, name in enumerate(known) if name in set(names)]
     rows = np.arange(min(len(suite), questions))
     responses = collect(client, suite, rows=rows, access=access, rng=rng, progress=progress)
-    ranking = Ranking(suite, [known[i] for i in chosen], labels[chosen].astype(np.int64), responses, [])
+    ranking = Ranking(suite, [known[i] for i in chosen], labels[chosen], responses, [])
 
-    return ranking._replace(evidence=cohort.compare(responses.label, ranking.labels, ranking.names))
+    return ranking.compared()

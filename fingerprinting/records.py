@@ -17,6 +17,7 @@ from .errors import BadData
 Kind = Literal["tabular", "image", "text", "chat"]
 Access = Literal["label", "scores", "text", "logprobs"]
 Role = Literal["source", "peer", "derived"]
+Output = Literal["classes", "number"]
 Decision = Literal["match", "no match", "inconclusive", "evasion suspected"]
 
 UNANSWERED: Final = -1  # not NaN: labels are integers and a refusal must survive npz
@@ -25,13 +26,14 @@ UNANSWERED: Final = -1  # not NaN: labels are integers and a refusal must surviv
 @dataclass(frozen=True)
 class InputSpec:
     """
-    What one input looks like.
+    What one input looks like, and what is answered to it.
 
     shape: of one input; () for text. Images are (height, width), (channels, height, width) or channels last.
     low, high: bounds, one number for all features or one per feature.
     features: names of tabular columns, or () where they have none.
     categories: per column the values observed, as text, or () for a numeric column; () where all are numeric.
         Inside the program a category is its index in that tuple; `decode` turns indices back into values.
+    output: "classes", or "number" for a regressor, which answers one finite number to each input.
     """
 
     kind: Kind
@@ -40,8 +42,11 @@ class InputSpec:
     high: tuple[float, ...] = (1.0,)
     features: tuple[str, ...] = ()
     categories: tuple[tuple[str, ...], ...] = ()
+    output: Output = field(default="classes", metadata=storage.LATER)
 
     def __post_init__(self) -> None:
+        if self.output not in ("classes", "number"):
+            raise BadData(f"expected answers of classes or a number, got '{self.output}'")
         if self.kind not in ("tabular", "image", "text", "chat"):
             raise BadData(f"input kind must be tabular, image, text or chat, got '{self.kind}'")
         width = int(np.prod(self.shape)) if self.shape else 0
@@ -88,9 +93,9 @@ class InputSpec:
         return rows
 
     def accepts(self, other: "InputSpec") -> bool:
-        """Whether inputs of `other` can be put to a model of this input: same kind, shape and, where known, names."""
+        """Whether inputs of `other` can be put to a model of this input: same kind, shape, output and known names."""
         names = self.features == other.features or not (self.features and other.features)
-        return self.kind == other.kind and self.shape == other.shape and names
+        return (self.kind, self.shape, self.output) == (other.kind, other.shape, other.output) and names
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,8 +103,9 @@ class Pool:
     """
     Inputs an owner or auditor has at hand, with the true labels where they are known.
 
-    x: float32 (n, *shape), or a tuple of n texts. y: int64 (n,) or None. classes: names of the labels, or () where
-    labels are plain 0 to k-1. trained: bool (n,), the rows that the source was trained on, or None where nobody says.
+    x: float32 (n, *shape), or a tuple of n texts. y: int64 (n,), float64 where the output is a number, or None.
+    classes: names of the labels, or () where labels are plain 0 to k-1. trained: bool (n,), the rows that the source
+    was trained on, or None where nobody says.
     """
 
     spec: InputSpec
@@ -124,7 +130,8 @@ class ProbeSuite:
     Inputs to put to a model, most informative first.
 
     inputs: float32 (n, *shape) or a tuple of n texts. kinds: per probe, the generator that made it. weights: float64
-    (n,), 0 for probes that are shown but not scored. expected: int64 (n,), the source's labels, or None.
+    (n,), 0 for probes that are shown but not scored. expected: int64 (n,), the source's labels, float32 its numbers, or
+    None.
     classes: names of the labels, or () where labels are plain 0 to k-1.
     """
 
@@ -184,6 +191,7 @@ class Responses:
     What a model answered to a suite.
 
     labels: int64 (n, r), UNANSWERED where no answer came. scores: float32 (n, r, k), NaN where none came, or None.
+    A regressor's numbers are scores of one column, and its labels 0.
     latency: float32 (n,) seconds. sent: probes put to the model, repeats counted. target: secrets redacted.
     """
 
@@ -265,7 +273,7 @@ class Panel:
 
     names, and roles per model: "peer", "same-data peer" or "shadow". use per model: "select" chose the probes,
     "estimate" helped and fitted the likelihoods, "calibrate" did neither and stands for the honest world in p-values.
-    labels: int16 (models, n). scores: float16 (models, n, k) or None.
+    labels: int16 (models, n). scores: float16 (models, n, k), float32 (models, n, 1) of regressors, or None.
     """
 
     names: tuple[str, ...]

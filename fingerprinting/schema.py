@@ -40,7 +40,8 @@ headers = _sealed("headers", Column("name", String, primary_key=True))
 bodies = _sealed(
     "bodies", Column("name", String, primary_key=True), Column("suite", String, nullable=False, index=True)
 )
-# data: labels int16 (n,), or scores float16 (n, k), little-endian: one answer per probe, read by the thousand.
+# data: labels int16 (n,), or scores float16 (n, k), float32 of regressors, little-endian: one answer per probe, read by
+# the thousand.
 labels, scores = (
     _sealed(
         name,
@@ -104,7 +105,8 @@ def derived_rows(reference: Reference) -> list[Row]:
         key = {"suite": suite, "name": reference.name, "probes": len(answered)}
         rows.append(sealed(labels, **key, data=answered.astype("<i2").tobytes()))
         if responses.score is not None:
-            rows.append(sealed(scores, **key, data=responses.score.astype("<f2").tobytes()))
+            kept = responses.score.astype(score_type(reference.suite.spec))
+            rows.append(sealed(scores, **key, data=kept.tobytes()))
 
     return rows
 
@@ -120,7 +122,8 @@ def header(reference: Reference) -> dict[str, Any]:
         "source": about.source,
         "weights": about.weights,
         "date": about.date,
-        "input": {"kind": spec.kind, "shape": list(spec.shape), "features": list(spec.features)},
+        "input": {"kind": spec.kind, "shape": list(spec.shape), "features": list(spec.features)}
+        | ({} if spec.output == "classes" else {"output": spec.output}),
         "access": reference.answers.access,
         "suite": reference.suite.digest,
         "probes": len(reference.suite),
@@ -133,7 +136,13 @@ def header(reference: Reference) -> dict[str, Any]:
 
 def input_key(spec: InputSpec) -> str:
     """JSON of what decides whether two suites may be put to the same models."""
-    return storage.canonical_json([spec.kind, spec.shape, spec.features]).decode()
+    output = [] if spec.output == "classes" else [spec.output]
+    return storage.canonical_json([spec.kind, spec.shape, spec.features, *output]).decode()
+
+
+def score_type(spec: InputSpec) -> str:
+    """How scores are stored: probabilities briefly, a regressor's numbers of any size in full."""
+    return "<f4" if spec.output == "number" else "<f2"
 
 
 def _seal(table: Table, row: Mapping[Any, Any]) -> str:

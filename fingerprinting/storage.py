@@ -27,6 +27,8 @@ from .errors import BadData, ProbeMatchError
 
 Record = TypeVar("Record")
 HEADER = "header"
+# Metadata of a field that older records lack: left out where it holds its default, so that their digests stay.
+LATER = types.MappingProxyType({"later": True})
 # What zipfile and numpy raise on damaged archives. RuntimeError: encrypted or compressed in an unknown way.
 # MemoryError: an array said to hold terabytes. SyntaxError, TokenError: numpy reads an array's header as literals.
 UNREADABLE = (
@@ -141,6 +143,8 @@ def _take_apart(record: Any, prefix: str = "") -> tuple[dict[str, Any], dict[str
     arrays: dict[str, np.ndarray] = {}
     for field in dataclasses.fields(record):
         value = getattr(record, field.name)
+        if field.metadata.get("later") and value == field.default:
+            continue
         if isinstance(value, np.ndarray):
             arrays[prefix + field.name] = value
         elif dataclasses.is_dataclass(value):
@@ -159,6 +163,8 @@ def _put_together(kind: Any, header: dict[str, Any], arrays: dict[str, np.ndarra
     for field in dataclasses.fields(kind):
         if prefix + field.name in arrays:
             values[field.name] = arrays[prefix + field.name]
+            continue
+        if field.metadata.get("later") and field.name not in header:
             continue
         value = header[field.name]
         inner = [hint for hint in _alternatives(hints[field.name]) if dataclasses.is_dataclass(hint)]

@@ -37,8 +37,13 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
     one = x[:1]
     with torch.no_grad():
         width = first.forward(one).shape[1]
-    known = np.flatnonzero(train.y < width)
-    x, y = x[known], torch.from_numpy(train.y[known]).to(client.device)
+    if train.spec.output == "number":
+        if width != 1:
+            return []  # several outputs are no regressor of this pool, which is said when it is asked
+        y = torch.from_numpy(train.y.astype(np.float32))[:, None].to(client.device)
+    else:
+        known = np.flatnonzero(train.y < width)
+        x, y = x[known], torch.from_numpy(train.y[known]).to(client.device)
     wanted = EPOCHS * len(x) // BATCH
     steps = min(wanted, affordable_steps(first.forward, one, FLOPS))
     take = batches(x, train.spec)

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from .calibration import ENOUGH, PValues, corrected
-from .records import UNANSWERED, Decision
+from .records import UNANSWERED, Decision, Output
 
 MIN_ANSWERED: Final = 8  # below this nothing is decided
 MIN_COVERAGE: Final = 0.8  # below this a suspect is dodging, and silence is not innocence
@@ -19,8 +19,9 @@ class Evidence(NamedTuple):
     """
     What is known about one reference after its probes.
 
-    p: not yet corrected for the references searched. beats_all: scores above every calibration peer. power: share of
-    the reference's shadows that these probes find at alpha. honest, derived: scores of the peers and of the shadows.
+    p: not yet corrected for the references searched. beats_all: scores above every calibration peer. agreement: share
+    of the source's labels, or the correlation of a regressor's deviations with the source's. power: share of the
+    reference's shadows that these probes find at alpha. honest, derived: scores of the peers and of the shadows.
     """
 
     reference: str
@@ -32,6 +33,7 @@ class Evidence(NamedTuple):
     agreement: float
     power: float
     nearest_peer: tuple[str, float] | None
+    output: Output = "classes"
     honest: tuple[float, ...] = ()
     derived: tuple[float, ...] = ()
 
@@ -67,7 +69,8 @@ def decide(
     best: Evidence, labels: np.ndarray, source: np.ndarray, sent: int, searched: int, alpha: float
 ) -> tuple[Decision, str]:
     """
-    The verdict on the best reference. labels, source: int (n,) over the probes sent, UNANSWERED included.
+    The verdict on the best reference. labels, source: int (n,) over the probes sent, UNANSWERED included; of
+    regressors, any whole numbers that are equal where the answers are.
 
     Returns the decision and one sentence.
     """
@@ -93,8 +96,8 @@ def decide(
     if is_match(best, searched, alpha):
         return (
             "match",
-            f"The responses came from '{best.reference}' or a copy of it: they agree on {best.agreement:.0%} of "
-            f"{answered} probes chosen to tell copies from honest models; an honest model looks this close with "
+            f"The responses came from '{best.reference}' or a copy of it: {_likeness(best, answered)} chosen to tell "
+            f"copies from honest models; an honest model looks this close with "
             f"probability {p:.2g}{among}.",
         )
     power = f"these probes find {best.power:.0%} of the copies made on purpose"
@@ -114,3 +117,11 @@ def decide(
         f"The responses are nearer to '{best.reference}' than most honest models are, but p = {p:.2g} does not reach "
         f"{alpha:g}{among}; {power}.",
     )
+
+
+def _likeness(best: Evidence, answered: int) -> str:
+    if best.output == "number":
+        return (
+            f"they follow its deviations from honest models with correlation {best.agreement:.2f} on {answered} probes"
+        )
+    return f"they agree on {best.agreement:.0%} of {answered} probes"

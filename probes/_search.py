@@ -7,7 +7,7 @@ Everything moves all pairs at once, so a search of s steps costs s calls however
 import numpy as np
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData
-from probe_match.fingerprinting.probing import labels_of
+from probe_match.fingerprinting.probing import labels_of, values_of
 from probe_match.fingerprinting.records import InputSpec, Pool
 
 
@@ -54,12 +54,29 @@ def bisect(
 
     a, b: float32 (m, *shape); labels: int (m,), the source's for a, and not its for b. Returns float32 (m,
     *shape) twice: points still labelled as a, and points that are not. Asks m * steps questions in `steps`
-    rounds.
+    rounds. A regressor, whose labels are not looked at, is followed to the half in which it changes most.
     """
     low, high = np.zeros(len(a)), np.ones(len(a))
+    if pool.spec.output == "number":
+        return _bisect_change(source, pool, a, b, steps)
     for _ in range(steps):
         middle = (low + high) / 2
         same = labels_of(source, pool, interpolate(pool.spec, a, b, middle)) == labels
         low, high = np.where(same, middle, low), np.where(same, high, middle)
+
+    return interpolate(pool.spec, a, b, low), interpolate(pool.spec, a, b, high)
+
+
+def _bisect_change(
+    source: Client, pool: Pool, a: np.ndarray, b: np.ndarray, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.zeros(len(a)), np.ones(len(a))
+    at_low, at_high = values_of(source, pool, a), values_of(source, pool, b)
+    for _ in range(steps):
+        middle = (low + high) / 2
+        value = values_of(source, pool, interpolate(pool.spec, a, b, middle))
+        upper = np.abs(at_high - value) > np.abs(value - at_low)  # the larger change lies above the middle
+        low, high = np.where(upper, middle, low), np.where(upper, high, middle)
+        at_low, at_high = np.where(upper, value, at_low), np.where(upper, at_high, value)
 
     return interpolate(pool.spec, a, b, low), interpolate(pool.spec, a, b, high)

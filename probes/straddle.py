@@ -3,13 +3,13 @@ Pairs of rows just below and just above a threshold of the source: for trees and
 
 One feature of a pool row is swept over values the pool holds; where the source's label changes, bisection
 finds the step. A copy of the model steps at the same place, another model, even of the same data, steps
-elsewhere.
+elsewhere. A regressor's largest step in each sweep is taken.
 """
 
 import numpy as np
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData
-from probe_match.fingerprinting.probing import labels_of, numbers_of, suite_of
+from probe_match.fingerprinting.probing import labels_of, numbers_of, suite_of, values_of
 from probe_match.fingerprinting.records import Pool, ProbeSuite
 
 from ._search import bisect
@@ -38,7 +38,7 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, grid: int = 12, s
     steps_found = _find_steps(source, pool, x, features, values, pairs, sweeps, rng)
     if len(steps_found) == 0:
         raise BadData(
-            f"no single feature changed the label of {source.target} in {sweeps} sweeps; "
+            f"no single feature changed the answer of {source.target} in {sweeps} sweeps; "
             "ask for more probes, or use midpoints"
         )
 
@@ -46,7 +46,7 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, grid: int = 12, s
     start, end = x[row], x[row]
     start[np.arange(len(row)), features[feature]] = values[at, feature]
     end[np.arange(len(row)), features[feature]] = values[at + 1, feature]
-    below, above = bisect(source, pool, start, end, labels_of(source, pool, start), steps)
+    below, above = bisect(source, pool, start, end, _answers(source, pool, start), steps)
     inputs = np.stack([below, above], 1).reshape(-1, *pool.spec.shape)[:n]
 
     return suite_of("straddle", source, pool, inputs, seed=seed, grid=grid, steps=steps)
@@ -77,8 +77,12 @@ def _find_steps(
         feature = rng.choice(width, m, p=odds / odds.sum())
         swept = np.repeat(x[row], grid, axis=0)
         swept[np.arange(m * grid), np.repeat(features[feature], grid)] = values[:, feature].T.ravel()
-        labels = labels_of(source, pool, swept).reshape(m, grid)
-        sweep, at = np.nonzero(labels[:, 1:] != labels[:, :-1])
+        answers = _answers(source, pool, swept).reshape(m, grid)
+        changed = answers[:, 1:] != answers[:, :-1]
+        if pool.spec.output == "number":
+            change = np.abs(np.diff(answers, axis=1))
+            changed &= change == change.max(1, keepdims=True)
+        sweep, at = np.nonzero(changed)
         found = np.unique(np.concatenate([found, np.stack([row[sweep], feature[sweep], at], 1)]), axis=0)
         if len(found) >= enough and len(np.unique(found[:, 1])) == width:
             break
@@ -86,6 +90,10 @@ def _find_steps(
         np.add.at(hit, feature[np.unique(sweep)], 1)
 
     return found
+
+
+def _answers(source: Client, pool: Pool, inputs: np.ndarray) -> np.ndarray:
+    return (values_of if pool.spec.output == "number" else labels_of)(source, pool, inputs)
 
 
 def _one_feature_after_another(found: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ keeps its true label where the pool has it, which `methods.mutual_information` c
 import numpy as np
 from probe_match.fingerprinting.collect import Client, ask
 from probe_match.fingerprinting.errors import UsageError
-from probe_match.fingerprinting.probing import suite_of, with_notes
+from probe_match.fingerprinting.probing import require_classes, suite_of, with_notes
 from probe_match.fingerprinting.records import Pool, ProbeSuite
 from scipy.special import entr
 
@@ -25,6 +25,7 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, share: float = 0.
     """
     if not 0 < share <= 1:
         raise UsageError(f"uncertain takes a share above 0 and at most 1, got {share}")
+    require_classes(pool)
     rng = np.random.default_rng(seed)
     scores = ask(source, pool.x, pool.spec, classes=pool.classes).scores
     order = rng.permutation(len(pool))

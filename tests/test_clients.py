@@ -5,6 +5,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -243,10 +244,22 @@ def test_a_text_pipeline_takes_texts() -> None:
     assert collect.ask(client, texts, InputSpec("text")).labels.tolist() == [0, 1, 0, 1] * 3
 
 
-def test_what_does_not_classify_is_refused(digits: Any) -> None:
-    """Regressors and transformers are turned away when wrapped."""
-    with pytest.raises(UsageError, match="regressor"):
-        sklearn_client.wrap(LinearRegression().fit(*digits))
+def test_a_regressor_gives_its_numbers(digits: Any) -> None:
+    """They are no labels, and asking it for classes is refused."""
+    x, y = digits
+    model = LinearRegression().fit(x, y)
+    client = sklearn_client.wrap(model)
+    spec = InputSpec("tabular", x.shape[1:], low=(0.0,), high=(16.0,), output="number")
+    asked = collect.ask(client, x[:5], spec)
+
+    assert asked.scores is not None
+    np.testing.assert_allclose(asked.scores[:, 0], model.predict(x[:5]), rtol=1e-4)
+    with pytest.raises(TargetError, match="is a regressor"):
+        collect.require_fit(client, replace(spec, output="classes"))
+
+
+def test_what_does_not_predict_is_refused() -> None:
+    """Transformers are turned away when wrapped."""
     with pytest.raises(UsageError, match="predict"):
         sklearn_client.wrap(StandardScaler())
 
@@ -357,9 +370,14 @@ def test_a_wrapped_module_is_asked_in_eval_mode(model: Any, digits: Any) -> None
 
 
 def test_a_module_without_class_scores_is_refused() -> None:
-    """One number per input is no answer to which class."""
+    """A matrix per input is no answer, and one number per input none to which class."""
+    matrices = torch.nn.Sequential(torch.nn.Linear(64, 4), torch.nn.Unflatten(1, (2, 2)))
+    number = torch.nn.Linear(64, 1)
+    torch.nn.init.constant_(number.bias, 7.0)
     with pytest.raises(TargetError, match=r"\(m, k\)"):
-        torch_client.wrap(torch.nn.Linear(64, 1)).ask(np.zeros((2, 64), np.float32))
+        torch_client.wrap(matrices).ask(np.zeros((2, 64), np.float32))
+    with pytest.raises(TargetError, match="one number per input, such as 7"):
+        collect.ask(torch_client.wrap(number), np.zeros((2, 64), np.float32), InputSpec("tabular", (64,)))
 
 
 def test_torch_pickles_need_permission(model: Any, digits: Any, tmp_path: Path) -> None:

@@ -241,7 +241,6 @@ BAD_NPZ = {
     ),
     "label lengths": (npz(x=ROWS, y=LABELS[:-1]), r"one label per row of x \(24\), got labels of shape \(23,\)"),
     "label matrix": (npz(x=ROWS, y=np.eye(N)), r"got labels of shape \(24, 24\)"),
-    "measurements": (npz(x=ROWS, y=LABELS + 0.5), r"integer labels or names, got 0.5 in row 0 \(24 such labels\)"),
     "label NaN": (npz(x=ROWS, y=np.where(LABELS, 1, np.nan)), r"got nan in row 0 \(8 such"),
     "one class": (npz(x=ROWS, y=np.full(N, 4)), "at least two classes, got only 4; add others"),
 }
@@ -278,7 +277,6 @@ BAD_CSV = {
     "infinity": (table("a,b", lambda i: f"{i},{'inf' if i == 2 else i}"), "row 3, column 'b', got 'inf'"),
     "two labels": (table("a,y,class", lambda i: f"{i},0,1"), "expected one label column, got y and class"),
     "label alone": (table("y", lambda i: f"{i}"), "expected columns beside the label 'y', got none"),
-    "measurements": (table("a,y", lambda i: f"{i},{i}.5"), "expected integer labels or names, got 0.5"),
     "one class": (table("a,y", lambda i: f"{i},cat"), "at least two classes, got only cat"),
     "open quote": (table("a,b", lambda i: f'{i},"0'), "expected comma-separated values, got a broken line"),
 }

@@ -45,6 +45,11 @@ class Shelf:
         answers = [r.public.label for r in self.references.values() if r.public is not None]
         return list(self.references), np.stack(answers).astype(np.int16)
 
+    def public_scores(self, spec: InputSpec) -> dict[str, np.ndarray]:
+        """The scores of each that gave any."""
+        given = {name: r.public.score for name, r in self.references.items() if r.public is not None}
+        return {name: scores for name, scores in given.items() if scores is not None}
+
 
 class Found(NamedTuple):
     """One derived model against a database. best: the first of its matches; named: the match of the verdict, or ""."""

@@ -89,18 +89,19 @@ def stop_early(at: int, subject: Subject, suspects: Suspects, questions: Questio
 
 def _weighed(
     subject: Subject, suspects: Suspects, questions: Questions, n: int, access: Access
-) -> tuple[relative.Scale | None, relative.Weighed | None, np.ndarray]:
+) -> tuple[relative.Scale | relative.DeviationScale | None, relative.Weighed | None, np.ndarray]:
     """The scale over the first n probes, what it makes of the suspects that can be weighed, and which those are."""
     suite = subject.reference.suite
     answers = [questions.responses(sheet, suite, n, access) for sheet in suspects.sheets]
     rows = np.arange(min(n, len(suite)))
     known = subject.reference.answers.scores
-    soft = access == "scores" and known is not None
+    number = suite.spec.output == "number"
+    soft = (access == "scores" or number) and known is not None
     width = None if known is None else known.shape[2]
     given = np.array([not soft or (a.scores is not None and a.scores.shape[2] == width) for a in answers], bool)
     if (access == "scores" and not soft) or not given.any():
         return None, None, given
-    scale = relative.Scale(subject.reference, rows, soft)
+    scale = (relative.DeviationScale if number else relative.Scale)(subject.reference, rows, soft)
     kept = [a for a, yes in zip(answers, given, strict=True) if yes]
     labels = np.stack([a.label[rows] for a in kept])
     scores = np.stack([a.scores[rows, 0] for a in kept if a.scores is not None]) if soft else None

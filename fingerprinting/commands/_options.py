@@ -81,8 +81,13 @@ def output_options(command: Command) -> Command:
     return command
 
 
+regression_option = click.option(
+    "--regression", is_flag=True, help="The pool's y are measurements.  [default: if they are not whole numbers]"
+)
+
+
 def enrolment_options(command: Command) -> Command:
-    """`--pool`, `--label`, `--text`, `--drop-duplicates`, `--log`, `--probes`, `--peers`, `--shadows`, `--jobs`."""
+    """`--pool`, how to read it, `--log`, and how many models to train with `--jobs`."""
     options = [
         click.option(
             "--pool",
@@ -95,6 +100,7 @@ def enrolment_options(command: Command) -> Command:
         ),
         click.option("--text", metavar="COLUMN", help="Text column of a pool of texts.  [default: text]"),
         click.option("--drop-duplicates", is_flag=True, help="Remove repeated pool rows instead of refusing them."),
+        regression_option,
         click.option(
             "--log",
             metavar="FILE",

@@ -41,13 +41,14 @@ def progress(description: str, *, quiet: bool, total: int | None = None) -> Iter
 
 
 def pool_and_log(
-    pool: str, label: str | None, text: str | None, drop_duplicates: bool, log: str | None
+    pool: str, label: str | None, text: str | None, drop_duplicates: bool, log: str | None, regression: bool = False
 ) -> tuple[Pool, Any]:
     """A labelled pool and the inputs of a log, checked to be of one kind."""
-    loaded = load_pool(Path(pool), label=label, text=text, drop_duplicates=drop_duplicates)
+    loaded = load_pool(Path(pool), label=label, text=text, drop_duplicates=drop_duplicates, regression=regression)
     if log is None:
         return loaded, None
-    inputs = load_pool(Path(log), label=label, text=text, drop_duplicates=True)
+    number = loaded.spec.output == "number"
+    inputs = load_pool(Path(log), label=label, text=text, drop_duplicates=True, regression=number)
     if not loaded.spec.accepts(inputs.spec) or inputs.spec.categories != loaded.spec.categories:
         raise BadData(
             f"the log's inputs are {inputs.spec.shape}, the pool's {loaded.spec.shape}; use a log of the same input"

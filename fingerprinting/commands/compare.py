@@ -21,6 +21,7 @@ def compare(
     label: str | None,
     text: str | None,
     drop_duplicates: bool,
+    regression: bool,
     log: str | None,
     peers: int | None,
     shadows: int | None,
@@ -54,7 +55,7 @@ def compare(
 
     confirming.check_limits(budget, alpha)
     _session.require_writable(json_file, html_file)
-    loaded, logged = _session.pool_and_log(pool, label, text, drop_duplicates, log)
+    loaded, logged = _session.pool_and_log(pool, label, text, drop_duplicates, log, regression)
     models = sum(enrolment.panel_size(loaded.spec, peers, shadows))
     with (
         _session.target(a, allow_pickle=allow_pickle, timeout=timeout) as known,

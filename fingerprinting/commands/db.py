@@ -151,7 +151,7 @@ def _line(header: dict[str, Any]) -> list[str]:
 
 
 def _input(spec: dict[str, Any]) -> str:
-    return " ".join([spec["kind"], "x".join(map(str, spec["shape"]))]).strip()
+    return " ".join([spec["kind"], "x".join(map(str, spec["shape"])), spec.get("output", "")]).strip()
 
 
 def _short(digest: str) -> str:

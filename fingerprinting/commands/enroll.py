@@ -30,6 +30,7 @@ def enroll(
     label: str | None,
     text: str | None,
     drop_duplicates: bool,
+    regression: bool,
     log: str | None,
     peers: int | None,
     shadows: int | None,
@@ -66,7 +67,7 @@ def enroll(
     from . import _session
 
     given = None if suite_file is None else _session.read_suite(suite_file)
-    loaded, logged = _session.pool_and_log(pool, label, text, drop_duplicates, log)
+    loaded, logged = _session.pool_and_log(pool, label, text, drop_duplicates, log, regression)
     models = sum(enrolment.panel_size(loaded.spec, peers, shadows))
     origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
     with (

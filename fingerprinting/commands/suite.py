@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ._options import target_options
+from ._options import regression_option, target_options
 
 
 @click.group()
@@ -59,6 +59,7 @@ def list_generators(as_json: bool) -> None:
 @click.option("--label", metavar="COLUMN", help="Label column of a .csv pool.")
 @click.option("--text", metavar="COLUMN", help="Text column of a pool of texts.")
 @click.option("--drop-duplicates", is_flag=True, help="Remove repeated pool rows instead of refusing them.")
+@regression_option
 @click.option(
     "--peer", "peers", multiple=True, metavar="TARGET", help="Honest model, for generators that compare; repeat."
 )
@@ -75,6 +76,7 @@ def build(
     label: str | None,
     text: str | None,
     drop_duplicates: bool,
+    regression: bool,
     peers: tuple[str, ...],
     probes: int,
     seed: int,
@@ -101,7 +103,7 @@ def build(
 
     _session.require_writable(output)
     module = registry.load("probes", generator)
-    loaded = load_pool(Path(pool), label=label, text=text, drop_duplicates=drop_duplicates)
+    loaded = load_pool(Path(pool), label=label, text=text, drop_duplicates=drop_duplicates, regression=regression)
     if loaded.spec.kind not in module.KINDS:
         raise UsageError(f"{generator} works on {', '.join(module.KINDS)} inputs, the pool's are {loaded.spec.kind}")
     with ExitStack() as stack:
@@ -141,6 +143,7 @@ def show(file: str, as_json: bool) -> None:
         "seed": loaded.seed,
         "probes": len(loaded),
         "input": {"kind": loaded.spec.kind, "shape": list(loaded.spec.shape)},
+        "output": loaded.spec.output,
         "classes": list(loaded.classes),
         "digest": loaded.digest,
     }

@@ -11,7 +11,7 @@ how sure of itself a model class is does not drown what it says; other uses of s
 """
 
 from functools import cached_property
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from probe_match.fingerprinting.calibration import ENOUGH, ranks, standardise, tails
@@ -19,29 +19,20 @@ from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
 
+from ._deviation import DeviationScale
+from ._weighed import FEW_PEERS, Weighed
+
+__all__ = ["DeviationScale", "Scale", "Weighed", "represent", "scale"]
+
 READS: Final = {"label"}
 PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviations
 LOWEST: Final = 5e-3  # a probability below this says no more than this
-FEW_PEERS: Final = 8  # below this, a kind of peers has no tail of its own
 FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
 
 
 def represent(responses: Responses, suite: ProbeSuite) -> Signature:
     """The label per probe."""
     return Signature("relative", suite.digest, responses.label, responses.answered)
-
-
-class Weighed(NamedTuple):
-    """
-    What the answers of m models show, float64 (m,) each. llr: nats. score: standard deviations above honest peers.
-
-    predictive, conformal: how often an honest model would look as derived, see `Scale.weigh`.
-    """
-
-    llr: np.ndarray
-    score: np.ndarray
-    predictive: np.ndarray
-    conformal: np.ndarray
 
 
 class Scale:
@@ -96,6 +87,10 @@ class Scale:
                 conformal = np.maximum(conformal, own)
 
         return Weighed(llr, score, np.maximum(tail, bound), conformal)
+
+    def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
+        """Share of the probes on which one suspect agrees with the source. labels: int (t,)."""
+        return float((labels == self.source).mean())
 
     @cached_property
     def peer_scores(self) -> np.ndarray:
@@ -181,15 +176,17 @@ class Scale:
         )
 
 
-def scale(reference: Reference, labels: np.ndarray, scores: np.ndarray | None = None) -> Scale:
+def scale(reference: Reference, labels: np.ndarray, scores: np.ndarray | None = None) -> "Scale | DeviationScale":
     """
-    The scale over the answered probes. Raises NoAnswers if there are none.
+    The scale over the answered probes, of a regressor that of its deviations. Raises NoAnswers if there are none.
 
     labels: int64 (n,) over the reference's suite. scores: float (n, k), or None to go by labels alone.
     """
     rows = np.flatnonzero(labels != UNANSWERED)
     if len(rows) == 0:
         raise NoAnswers(f"none of the {len(labels)} probes was answered; collect again")
+    if reference.suite.spec.output == "number" and reference.panel is not None:
+        return DeviationScale(reference, rows)
     known = None if reference.panel is None or reference.panel.scores is None else reference.panel.scores.shape[2]
 
     return Scale(reference, rows, scores is not None and scores.shape[1] == known)
