@@ -8,7 +8,7 @@ import pytest
 import torch
 from probe_match.clients import function, sklearn
 from probe_match.clients.torch import TorchClient, wrap
-from probe_match.fingerprinting import networks, tampering
+from probe_match.fingerprinting import learners, networks, tampering
 from probe_match.fingerprinting.derivatives import derive
 from probe_match.fingerprinting.enrolment import enroll
 from probe_match.fingerprinting.fitting import fit, one_thread, seeded
@@ -273,9 +273,9 @@ def test_a_pruned_network_is_nearer_than_an_honest_one_of_the_same_data(monkeypa
         match_one(wrap(module.eval()), enrolled.reference, stop_early=False) for module in (copy, trained(1))
     )
 
-    assert {name.split("(")[1].split(",")[0] for name in panel.names if name.startswith("peer")} == {
-        "own", "plain", "residual", "wide", "deep",
-    }  # fmt: skip
+    classes = {name.split("(")[1].split(",")[0] for name in panel.names if name.startswith("peer")}
+    assert "own" in classes
+    assert len(classes & set(learners.NETWORKS)) >= 2
     assert "shadow (60% pruned)" in panel.names
     assert stolen.matches[0].score > honest.matches[0].score + 1
     assert stolen.matches[0].llr > honest.matches[0].llr + 2

@@ -169,7 +169,7 @@ def test_a_small_pool_gives_fewer_probes_not_an_error(name: str, kind: str) -> N
     assert 1 <= len(suite) <= 300
 
 
-@pytest.mark.parametrize("name", ["midpoints", "decision", "masks", "mixed", "corrupted", "straddle"])
+@pytest.mark.parametrize("name", ["midpoints", "decision", "masks", "corrupted", "straddle"])
 def test_text_is_refused_by_generators_that_compute_with_inputs(name: str) -> None:
     """The error names the generators that do work on text."""
     pool = Pool(InputSpec("text"), ("good", "bad"))
