@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from . import alignment
 from .calibration import PValues, p_values
 from .collect import Client, Progress, collect, merge
 from .errors import UsageError
@@ -108,10 +109,11 @@ def is_clear(evidence: Evidence, searched: int, alpha: float) -> bool:
     Whether asking may stop before the budget is spent.
 
     For a match the likelihood ratio must pass the anytime-valid bound (Ville 1939) of a share of alpha, and the
-    calibrated p-value alpha; for no match the ratio must fall below alpha.
+    calibrated p-value alpha; for no match the ratio must fall below alpha, and the answers be ones of this task: those
+    of a copy with permuted labels are not, until enough of them show the permutation.
     """
     sure = evidence.llr >= np.log(searched / (EARLY_SHARE * alpha)) and is_match(evidence, searched, alpha)
-    return bool(sure or evidence.llr <= np.log(alpha))
+    return bool(sure or (evidence.llr <= np.log(alpha) and not evidence.strange))
 
 
 def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: float = 0.01) -> Evidence:
@@ -122,6 +124,15 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
     scale = relative.scale(reference, labels, asked.score)
     given = labels[scale.rows]
     scores = asked.score[scale.rows] if scale.soft and asked.score is not None else None
+    strange = renamed = False
+    if isinstance(scale, relative.Scale):
+        likelihood = alignment.plausible(scale.mixtures.rates.frequency, scale.source)
+        strange = alignment.is_strange(given, likelihood)
+        meaning = alignment.find(given, likelihood) if strange else None
+        if meaning is not None:
+            renamed, strange = True, False
+            given = alignment.rename(given, meaning)
+            scores = None if scores is None else alignment.reorder(scores, meaning)
     seen = scale.weigh(given[None], None if scores is None else scores[None])
     score = float(seen.score[0])
     evidence = Evidence(
@@ -135,6 +146,8 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
         power=0.0,
         nearest_peer=scale.nearest_peer(),
         output=reference.suite.spec.output,
+        strange=strange,
+        renamed=renamed,
         honest=tuple(scale.peer_scores.tolist()),
         derived=tuple(scale.shadows.score.tolist()),
     )

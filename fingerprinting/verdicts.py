@@ -21,7 +21,9 @@ class Evidence(NamedTuple):
 
     p: not yet corrected for the references searched. beats_all: scores above every calibration peer. agreement: share
     of the source's labels, or the correlation of a regressor's deviations with the source's. power: share of the
-    reference's shadows that these probes find at alpha. honest, derived: scores of the peers and of the shadows.
+    reference's shadows that these probes find at alpha. strange: most answers are ones that hardly any known model
+    gives. renamed: the suspect permutes the classes, which was undone. honest, derived: scores of the peers and of the
+    shadows.
     """
 
     reference: str
@@ -34,6 +36,8 @@ class Evidence(NamedTuple):
     power: float
     nearest_peer: tuple[str, float] | None
     output: Output = "classes"
+    strange: bool = False
+    renamed: bool = False
     honest: tuple[float, ...] = ()
     derived: tuple[float, ...] = ()
 
@@ -98,7 +102,13 @@ def decide(
             "match",
             f"The responses came from '{best.reference}' or a copy of it: {_likeness(best, answered)} chosen to tell "
             f"copies from honest models; an honest model looks this close with "
-            f"probability {p:.2g}{among}.",
+            f"probability {p:.2g}{among}.{' Its classes are permuted.' if best.renamed else ''}",
+        )
+    if best.strange:
+        return (
+            "evasion suspected",
+            f"Most of the {answered} answers are ones that hardly any known model gives: they are made up, or the "
+            "target calls the classes by other numbers.",
         )
     power = f"these probes find {best.power:.0%} of the copies made on purpose"
     if best.peers < 2:
