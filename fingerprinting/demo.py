@@ -30,7 +30,7 @@ INTRO: Final = (
     "endpoint was asked at most 50 questions over HTTP and compared with honest models and with copies made on purpose."
 )
 BUDGET: Final = 50
-PEERS: Final = 140
+PEERS: Final = 190
 SHADOWS: Final = 16
 
 

@@ -13,10 +13,10 @@ from sklearn.base import is_regressor
 
 from .collect import Asked, Client, ask
 from .panels import panel_of_numbers
+from .plans import USES
 from .probing import numbers
 from .records import Panel, Pool
 
-USES: Final = ("select", "estimate")
 SHARES: Final = (0.3, 0.6)  # of the weights, the smallest, set to zero
 DECIMALS: Final = (1, 2)
 

@@ -10,7 +10,7 @@ import numpy as np
 from .collect import Client, Progress, ask, collect, require_fit
 from .errors import BadData
 from .exploring import MAX_CANDIDATES, Generate, explore, panel_size, suite_from
-from .panels import Inputs
+from .plans import Inputs
 from .records import About, Pool, ProbeSuite, Reference
 
 __all__ = ["GENERATORS", "Enrolled", "enroll", "enroll_answers", "panel_size"]
@@ -41,6 +41,7 @@ def enroll(
     generators: Mapping[str, Generate],
     log: Inputs | None = None,
     given: ProbeSuite | None = None,
+    cohort: Sequence[Client] = (),
     public: ProbeSuite | None = None,
     probes: int = PROBES,
     peers: int | None = None,
@@ -54,9 +55,10 @@ def enroll(
     Enrol a source with peers and shadows of its own.
 
     pool: labelled. log: unlabelled inputs the source was asked in service. given: a suite to choose the probes from,
-    instead of the log and the generators. public: the suite that references of this input share, if there is one yet.
+    instead of the log and the generators. cohort: honest models at hand, which join the peers.
+    public: the suite that references of this input share, if there is one yet.
     peers, shadows: models to train, as `panel_size` has it unless told; a model at hand adds shadows of its own.
-    without: kinds of shadows not to make, of `panels.SHADOW_KINDS`; for measuring what unforeseen thieves cost.
+    without: kinds of shadows not to make, of `plans.SHADOW_KINDS`; for measuring what unforeseen thieves cost.
     Raises BadData for a pool that cannot teach a peer, TargetError where the source does not answer.
     """
     explored = explore(
@@ -65,6 +67,7 @@ def enroll(
         generators=generators,
         log=log,
         given=given,
+        cohort=cohort,
         peers=peers,
         shadows=shadows,
         seed=seed,

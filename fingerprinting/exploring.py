@@ -16,9 +16,11 @@ import numpy as np
 
 from . import derivatives, learners, residuals
 from .collect import Asked, Client, Progress, ask, require_fit
+from .disguises import disturbed_source
 from .errors import BadData, SuiteMismatch, UsageError
 from .kin import find_kin
-from .panels import Inputs, Material, disturbed_source, join, plan_peers, plan_shadows, together, train_panel, vote
+from .panels import ask_cohort, join, together, train_panel, vote
+from .plans import Inputs, Material, plan_peers, plan_shadows
 from .probing import expected_of, numbers
 from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
 from .regressor_peers import TWINS, plan_regressors
@@ -106,6 +108,7 @@ def explore(
     generators: Mapping[str, Generate],
     log: Inputs | None = None,
     given: ProbeSuite | None = None,
+    cohort: Sequence[Client] = (),
     peers: int | None = None,
     shadows: int | None = None,
     seed: int = 0,
@@ -147,6 +150,8 @@ def explore(
         kin = find_kin(material, first, theirs, answers.labels[: len(held)])
         late = train_panel(material, rest(kin), candidates, jobs=jobs, progress=progress)
         panel = join([*panels, early, late])
+    if cohort:
+        panel = join([panel, ask_cohort(cohort, candidates, pool)])
     eligible = len(held) if given is not None else 0
 
     return Explored(pool.spec, pool.classes, candidates, kinds, answers, panel, k, eligible, seed)

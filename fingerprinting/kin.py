@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from . import learners
-from .panels import Kin, Material, Plan
+from .plans import Kin, Material, Plan
 
 LEARNT_BY_HEART: Final = 0.05  # a source this much better on the pool than peers on unseen rows remembers some of it
 

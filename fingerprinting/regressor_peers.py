@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from . import learners
-from .panels import FEW, Material, Plan
+from .plans import FEW, Material, Plan
 
 USES: Final = ("select", "estimate", "calibrate", "calibrate", "calibrate", "calibrate", "calibrate")
 FEW_USES: Final = ("select", "estimate", "calibrate", "calibrate")

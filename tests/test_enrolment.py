@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import worlds
 from probe_match.clients import function, sklearn
-from probe_match.fingerprinting import panels, storage
+from probe_match.fingerprinting import plans, storage
 from probe_match.fingerprinting.enrolment import Enrolled, enroll, enroll_answers
 from probe_match.fingerprinting.errors import BadData, SuiteMismatch, TargetError, UsageError
 from probe_match.fingerprinting.pools import make_pool
@@ -79,8 +79,8 @@ def test_many_processes_make_the_same_reference(few: Pool) -> None:
 
 def test_candidates_of_the_pool_are_rows_no_shadow_saw(few: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every probe taken from the pool is of the half that shadows were kept from."""
-    seen: list[panels.Material] = []
-    real = panels.plan_shadows
+    seen: list[plans.Material] = []
+    real = plans.plan_shadows
     monkeypatch.setattr(
         "probe_match.fingerprinting.exploring.plan_shadows",
         lambda material, *rest: seen.append(material) or real(material, *rest),
@@ -278,3 +278,20 @@ def test_a_public_suite_of_another_input_is_refused(few: Pool) -> None:
         enroll_answers(
             client(source().predict), few, name="s", about=About(), public=make_suite(spec=InputSpec("tabular", (3,)))
         )
+
+
+def test_honest_models_at_hand_join_the_peers() -> None:
+    """They are asked what the others are; half calibrate, the rest choose probes and fit."""
+    cohort = [worlds.client(model.predict, name) for name, model in list(worlds.honest().items())[:4]]
+    reference = enroll(
+        worlds.client(worlds.source().predict), worlds.pool(), name="s0", about=About(),
+        generators=worlds.generators(), cohort=cohort, peers=8, shadows=2,
+    ).reference  # fmt: skip
+    panel = reference.panel
+    assert panel is not None
+    at_hand = [i for i, name in enumerate(panel.names) if name.endswith("(at hand)")]
+
+    assert [panel.uses[i] for i in at_hand] == ["calibrate", "select", "calibrate", "estimate"]
+    assert len(panel.rows("peer")) == 8 + 4
+    for i, model in zip(at_hand, list(worlds.honest().values()), strict=False):
+        assert np.array_equal(panel.labels[i], model.predict(reference.suite.inputs))

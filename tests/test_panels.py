@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 import worlds
-from probe_match.fingerprinting import learners, panels
+from probe_match.fingerprinting import disguises, learners, panels
 from probe_match.fingerprinting.collect import Asked, ask
-from probe_match.fingerprinting.panels import Kin, Material, Plan, plan_peers, plan_shadows, train_panel
+from probe_match.fingerprinting.panels import train_panel
+from probe_match.fingerprinting.plans import Kin, Material, Plan, plan_peers, plan_shadows
 from probe_match.fingerprinting.records import Panel
 
 
@@ -173,7 +174,7 @@ def test_the_disguised_source_stays_close_to_itself(material: Material) -> None:
     candidates = np.asarray(material.held.x)
     answers = ask(worlds.client(client), candidates, material.train.spec)
     asked = client.rows
-    panel = panels.disturbed_source(worlds.client(client), material, candidates, answers, seed=0)
+    panel = disguises.disturbed_source(worlds.client(client), material, candidates, answers, seed=0)
     agree = dict(zip(panel.names, (panel.labels == answers.labels).mean(1), strict=True))
 
     assert agree["shadow (copy)"] == 1

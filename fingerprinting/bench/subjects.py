@@ -5,6 +5,7 @@ No test model is opened here: probes, fitting and calibration see the source, th
 """
 
 import hashlib
+import re
 import resource
 import sys
 import time
@@ -119,16 +120,18 @@ def _subject(
     client = connect(model.target)
     try:
         key = _key(zoo, model, settings, seed, public)
-        kept = _Kept(cache, f"{model.name}-{seed}-{key}")
+        kept = _Kept(cache, f"{re.sub(r'[^A-Za-z0-9.-]', '_', model.name)[:60]}-{seed}-{key}")
         reference, suite, cost = kept.reference(), kept.suite("public"), kept.cost()
         if reference is None or suite is None or cost is None:
             started = time.monotonic()
+            cohort = [connect(honest.target) for honest in zoo.of("independent", "cohort")]
             enrolled = enroll(
                 client,
                 zoo.pool,
                 name=model.name,
                 about=About(),
                 generators={name: generators[name] for name in chosen if name in generators},
+                cohort=cohort,
                 public=public,
                 probes=settings.probes,
                 peers=settings.peers,
@@ -137,6 +140,8 @@ def _subject(
                 jobs=settings.jobs,
                 without=settings.without,
             )
+            for honest in cohort:
+                honest.close()
             reference, suite = enrolled
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEBIBYTE
             cost = Cost(time.monotonic() - started, peak)
@@ -163,13 +168,14 @@ def _subject(
 def _key(zoo: Zoo, model: ZooModel, settings: Settings, seed: int, public: ProbeSuite | None) -> str:
     """Sixteen hex digits over everything that an enrolment depends on."""
     pool = hashlib.sha256(to_bytes(zoo.pool)).hexdigest() if not isinstance(zoo.pool.x, tuple) else repr(zoo.pool.x)
+    cohort = [file_digest(honest.target) for honest in zoo.of("independent", "cohort")]
     what = {
         "pool": pool,
         "model": file_digest(model.target),
         "settings": [settings.probes, max(settings.budgets), settings.peers, settings.shadows, settings.without],
         "seed": seed,
         "public": None if public is None else public.digest,
-    }
+    } | ({"cohort": cohort} if cohort else {})
     return hashlib.sha256(canonical_json(what)).hexdigest()[:16]
 
 

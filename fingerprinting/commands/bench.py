@@ -178,7 +178,7 @@ def _schemes(methods: str) -> tuple[str, ...]:
 
 def _require_shadow_kinds(without: tuple[str, ...]) -> None:
     from probe_match.fingerprinting.errors import UsageError
-    from probe_match.fingerprinting.panels import SHADOW_KINDS
+    from probe_match.fingerprinting.plans import SHADOW_KINDS
 
     for kind in without:
         if kind not in SHADOW_KINDS:

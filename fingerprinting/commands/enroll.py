@@ -1,5 +1,6 @@
 """`probe-match enroll`: add a known model to the reference database."""
 
+import contextlib
 from datetime import date
 
 import click
@@ -14,6 +15,13 @@ from ._options import db_option, enrolment_options, target_options
 @enrolment_options
 @click.option("--probes", default=64, show_default=True, type=click.IntRange(8, 4096), help="Probes to keep.")
 @click.option("--suite", "suite_file", metavar="FILE", help="Choose the probes from this suite (see suite build).")
+@click.option(
+    "--peer",
+    "at_hand",
+    multiple=True,
+    metavar="TARGET",
+    help="Honest model at hand, to join the peers; repeat.",
+)
 @click.option("--no-train", is_flag=True, help="Train nothing; the database's references of this input are the cohort.")
 @click.option("--license", "license_", metavar="SPDX", help="Licence of the model, an SPDX expression.")
 @click.option("--parent", metavar="NAME", help="Reference this model was made from.")
@@ -37,6 +45,7 @@ def enroll(
     jobs: int,
     probes: int,
     suite_file: str | None,
+    at_hand: tuple[str, ...],
     no_train: bool,
     license_: str | None,
     parent: str | None,
@@ -73,7 +82,11 @@ def enroll(
     with (
         open_db(db, create=True) as references,
         _session.target(target, allow_pickle=allow_pickle, timeout=timeout) as client,
+        contextlib.ExitStack() as opened,
     ):
+        cohort = [
+            opened.enter_context(_session.target(peer, allow_pickle=allow_pickle, timeout=timeout)) for peer in at_hand
+        ]
         if name in references.names() and not replace:
             raise DatabaseError(f"{references.name} already has a reference '{name}'; remove it or pass --replace")
         public = references.public_suite(loaded.spec)
@@ -91,6 +104,7 @@ def enroll(
                     generators=_session.generators(loaded.spec.kind),
                     log=logged,
                     given=given,
+                    cohort=cohort,
                     public=public,
                     probes=probes,
                     peers=peers,
