@@ -10,7 +10,7 @@ source's label to the peers' favourite more than honest peers do. The preference
 how sure of itself a model class is does not drown what it says; other uses of scores made the labels' verdict worse.
 """
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
@@ -27,6 +27,7 @@ __all__ = ["DeviationScale", "Scale", "Weighed", "represent", "scale"]
 READS: Final = {"label"}
 PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviations
 LOWEST: Final = 5e-3  # a probability below this says no more than this
+SCALES: Final = 64  # kept for the next suspect
 FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
 
 
@@ -185,11 +186,18 @@ def scale(reference: Reference, labels: np.ndarray, scores: np.ndarray | None = 
     rows = np.flatnonzero(labels != UNANSWERED)
     if len(rows) == 0:
         raise NoAnswers(f"none of the {len(labels)} probes was answered; collect again")
-    if reference.suite.spec.output == "number" and reference.panel is not None:
-        return DeviationScale(reference, rows)
     known = None if reference.panel is None or reference.panel.scores is None else reference.panel.scores.shape[2]
 
-    return Scale(reference, rows, scores is not None and scores.shape[1] == known)
+    return _made(reference, rows.tobytes(), scores is not None and scores.shape[1] == known)
+
+
+@lru_cache(SCALES)
+def _made(reference: Reference, rows: bytes, soft: bool) -> "Scale | DeviationScale":
+    """A scale is the same for every suspect who answered the same probes, and takes longer to make than to use."""
+    picked = np.frombuffer(rows, np.int64)
+    if reference.suite.spec.output == "number" and reference.panel is not None:
+        return DeviationScale(reference, picked)
+    return Scale(reference, picked, soft)
 
 
 def _classes(reference: Reference) -> int:
