@@ -34,18 +34,54 @@ Labels = np.ndarray  # int16 (m,)
 Scores = np.ndarray  # float16 (m, k)
 MAX_ROWS: Final = 6000  # more rows make peers slower, not more telling
 
-# Classifiers by name: a seed makes one. The spread of sizes keeps peers of one class from being each other's copies.
+
+def _trees(make: Callable[..., Any], seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return make(
+        n_estimators=40,
+        min_samples_leaf=int(rng.integers(1, 7)),
+        max_features=("sqrt", "sqrt", 0.3, 0.6)[rng.integers(4)],
+        max_depth=(None, None, 10, 6)[rng.integers(4)],
+        bootstrap=bool(rng.integers(2)),
+        random_state=seed,
+    )
+
+
+def _boosting(seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return HistGradientBoostingClassifier(
+        max_iter=int(rng.integers(12, 31)),
+        learning_rate=float(rng.uniform(0.08, 0.3)),
+        max_leaf_nodes=int(rng.integers(5, 24)),
+        l2_regularization=float(rng.choice([0.0, 1.0, 10.0])),
+        random_state=seed,
+    )
+
+
+def _network(seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return MLPClassifier(
+        ((24,), (64,), (96,), (32, 32))[rng.integers(4)],
+        alpha=float(10 ** rng.uniform(-5, 0)),
+        activation=("relu", "tanh")[rng.integers(2)],
+        max_iter=int(rng.integers(30, 81)),
+        random_state=seed,
+    )
+
+
+def _spread(seed: int, low: float, high: float) -> float:
+    return float(10 ** np.random.default_rng(seed).uniform(low, high))
+
+
+# Classifiers by name: a seed makes one. How they are tuned is drawn too, as widely as honest people tune: models tuned
+# in a way no peer is look like nobody but the source.
 CLASSIFIERS: Final[dict[str, Callable[[int], Any]]] = {
-    "forest": lambda s: RandomForestClassifier(40, min_samples_leaf=1 + s % 3, random_state=s),
-    "network": lambda s: MLPClassifier(
-        (32 << s % 2,), max_iter=40 + 20 * (s % 3), early_stopping=False, random_state=s
-    ),
-    "trees": lambda s: ExtraTreesClassifier(40, min_samples_leaf=1 + s % 2, random_state=s),
-    "boosting": lambda s: HistGradientBoostingClassifier(
-        max_iter=(15, 25)[s % 2], learning_rate=(0.25, 0.15)[s % 2], max_leaf_nodes=15, random_state=s
-    ),
-    "linear": lambda s: LogisticRegression(C=10.0 ** (s % 3 - 1), max_iter=200),
-    "kernel": lambda s: SVC(C=[1.0, 5.0, 20.0][s % 3], random_state=s),
+    "forest": lambda s: _trees(RandomForestClassifier, s),
+    "network": _network,
+    "trees": lambda s: _trees(ExtraTreesClassifier, s),
+    "boosting": _boosting,
+    "linear": lambda s: LogisticRegression(C=_spread(s, -2, 1.5), max_iter=200),
+    "kernel": lambda s: SVC(C=_spread(s, -0.7, 1.5), random_state=s),
 }
 # Regressors on score rows, for probability extraction.
 REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
@@ -61,8 +97,8 @@ SCALED: Final = ("network", "linear", "kernel")
 TEXT: Final[dict[str, Callable[[int], Any]]] = {
     "linear": lambda s: LogisticRegression(C=[1.0, 5.0, 25.0][s % 3], max_iter=50),
     "bayes": lambda s: MultinomialNB(alpha=[0.02, 0.1, 0.5][s % 3]),
-    "network": CLASSIFIERS["network"],
-    "forest": CLASSIFIERS["forest"],
+    "network": lambda s: MLPClassifier((32 << s % 2,), max_iter=40 + 20 * (s % 3), random_state=s),
+    "forest": lambda s: RandomForestClassifier(40, min_samples_leaf=1 + s % 3, random_state=s),
     "pairs": lambda s: MultinomialNB(alpha=[0.02, 0.1, 0.5][s % 3]),
     "characters": lambda s: LogisticRegression(C=[2.0, 10.0, 50.0][s % 3], max_iter=50),
 }
