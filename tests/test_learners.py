@@ -25,7 +25,7 @@ def task() -> Task:
 def test_slow_learners_are_left_out() -> None:
     """Boosting is dropped for many classes, kernels for many rows; texts have learners of their own."""
     assert learners.names(FLAT, 3, 500) == tuple(learners.CLASSIFIERS)
-    assert "boosting" not in learners.names(FLAT, 20, 500)
+    assert "boosting" not in learners.names(FLAT, 30, 500)
     assert "kernel" not in learners.names(FLAT, 3, 5000)
     assert set(learners.names(TEXT, 2, 100)) == set(learners.TEXT)
     assert len(learners.names(FLAT, 1000, 100_000)) >= 3
