@@ -17,7 +17,7 @@ from .summary import Pairs, Run
 mpl.use("svg")
 mpl.rcParams["svg.hashsalt"] = "probe-match"  # the same figures give the same file
 # Okabe and Ito's palette, which most colour-blind readers can tell apart; the default method is black.
-COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#b2a100")
+COLOURS: Final = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#999999", "#b2a100", "#7a4fbf")
 
 
 def draw(summary: Mapping[str, Any], runs: Sequence[Run], folder: Path) -> list[Path]:
