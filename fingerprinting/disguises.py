@@ -11,6 +11,7 @@ from .plans import USES, Inputs, Material
 from .probing import numbers
 from .records import InputSpec, Panel
 
+LEAST_NOISE = 2  # row of the disguise that moves inputs least
 NOISES = (0.05, 0.15)  # on the inputs of a source, in standard deviations of each
 
 

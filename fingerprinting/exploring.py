@@ -16,7 +16,7 @@ import numpy as np
 
 from . import derivatives, learners, residuals
 from .collect import Asked, Client, Progress, ask, require_fit
-from .disguises import disturbed_source
+from .disguises import LEAST_NOISE, disturbed_source
 from .errors import BadData, SuiteMismatch, UsageError
 from .kin import find_kin
 from .panels import ask_cohort, join, together, train_panel, vote
@@ -33,6 +33,8 @@ NETWORK_SHADOWS: Final = 10
 ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 DOUBLES: Final = 8  # peers of regressors that may turn out to be the source itself, and do not count
+MARGIN: Final = 0.05  # between the source's two likeliest classes
+ENOUGH_STEADY: Final = 128  # steady candidates, below which all are taken
 MADE: Final = 400  # candidates each generator makes
 Generate = Callable[..., ProbeSuite]
 
@@ -43,7 +45,7 @@ class Explored:
     A source, its peers and its shadows on every candidate, from which probes are chosen.
 
     candidates: float32 (c, *shape) or c texts. kinds: str (c,), the generator of each. answers: the source's.
-    panel: answers of peers and shadows, (models, c). k: classes. first: the first candidate that may be chosen.
+    panel: answers of peers and shadows, (models, c). k: classes. eligible: bool (c,), what may be chosen.
     """
 
     spec: InputSpec
@@ -53,12 +55,12 @@ class Explored:
     answers: Asked
     panel: Panel
     k: int
-    first: int
+    eligible: np.ndarray
     seed: int
 
     def chosen(self, probes: int) -> np.ndarray:
         """Indices of the candidates that best tell copies from peers, most telling first; int (probes,)."""
-        panel, eligible = self.panel, np.arange(self.first, len(self.candidates))
+        panel, eligible = self.panel, np.flatnonzero(self.eligible)
         if self.spec.output == "number":
             values = residuals.values_of(panel)[:, eligible]
             peers, shadows = (values[panel.rows(*which)] for which in (("peer", "select", "estimate"), ("shadow",)))
@@ -152,9 +154,29 @@ def explore(
         panel = join([*panels, early, late])
     if cohort:
         panel = join([panel, ask_cohort(cohort, candidates, pool)])
-    eligible = len(held) if given is not None else 0
+    eligible = np.arange(len(candidates)) >= (len(held) if given is not None else 0)
+    if given is None and pool.spec.output == "classes":
+        steady = _steady(answers, None if "disturbed" in without else panels[0])
+        eligible = steady if steady.sum() >= ENOUGH_STEADY else eligible
 
     return Explored(pool.spec, pool.classes, candidates, kinds, answers, panel, k, eligible, seed)
+
+
+def _steady(answers: Asked, disturbed: Panel | None) -> np.ndarray:
+    """
+    Bool (c,): candidates on which the source does not change its mind for a trifle.
+
+    A copy whose scores are rounded, or whose inputs carry a little noise, answers a point on the very boundary by
+    chance; such points are for telling whether a model changed at all, not whose it was.
+    """
+    steady = np.ones(len(answers.labels), bool)
+    if answers.scores is not None:
+        top = np.sort(answers.scores, axis=1)
+        steady &= top[:, -1] - top[:, -2] >= MARGIN
+    if disturbed is not None:
+        steady &= disturbed.labels[LEAST_NOISE] == answers.labels
+
+    return steady
 
 
 def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = None) -> tuple[int, int]:
