@@ -18,6 +18,7 @@ from probe_match.fingerprinting.calibration import ENOUGH, ranks, standardise, t
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
+from scipy.special import stdtr
 
 from ._deviation import DeviationScale
 from ._weighed import FEW_PEERS, Weighed
@@ -27,6 +28,7 @@ __all__ = ["DeviationScale", "Scale", "Weighed", "represent", "scale"]
 READS: Final = {"label"}
 PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviations
 LOWEST: Final = 5e-3  # a probability below this says no more than this
+VERY_FEW: Final = 20  # below this many, peers do not show how near an honest model can come
 SCALES: Final = 64  # kept for the next suspect
 FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
 
@@ -69,13 +71,17 @@ class Scale:
         class and know its data, and among the others alone: the worst of these, for a suspect may be of either kind. A
         suspect above all of a kind of which there are fewer than 99 goes by the tail of their agreement.
         predictive: the Student-t tail of the weighted agreement, a plain sum over probes and so nearly normal among
-        peers, for the worst kind of peers, whatever data they know. Far below what p peers can show by rank, from
-        1/(p + 1)^2 on, a fitted tail alone is a guess: the ratio's own bound exp(-llr) (Ville 1939) must agree.
+        peers, for the worst kind of peers, whatever data they know; where peers are very few, beyond the best of them.
+        Far below what p peers can show by rank, from 1/(p + 1)^2 on, a fitted tail alone is a guess: the ratio's own
+        bound exp(-llr) (Ville 1939) must agree.
         """
         llr = self._llr(labels)
         score = self._score(llr, scores)
         agreement = self._agreement(labels)
-        tail = np.max([tails(agreement, group) for group in self._honest_agreement], axis=0)
+        if len(self.peer_scores) >= VERY_FEW:
+            tail = np.max([tails(agreement, group) for group in self._honest_agreement], axis=0)
+        else:
+            tail = self._beyond_the_best(agreement)
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
         conformal = ranks(score, self.peer_scores)
         kin = self._roles == "kin peer"
@@ -145,6 +151,26 @@ class Scale:
         kinds = [honest[self._roles == role] for role in np.unique(self._roles)]
         return [honest, *(kind for kind in kinds if len(kind) >= FEW_PEERS)]
 
+    def _beyond_the_best(self, agreement: np.ndarray) -> np.ndarray:
+        """
+        Student-t tails beyond the peer that agrees most; float64 (m,).
+
+        Few peers do not show how near honest strangers, better trained perhaps, can come. So the distance counts from
+        the nearest peer, in units of the peers' spread and of the noise that so few answers have by themselves.
+        """
+        peers = self._peer_agreement
+        p = len(peers)
+        if p < 2:
+            return np.ones(len(agreement))
+        most = float((self._labels(self._calibration) == self.source).mean(1).max())
+        gain, loss = self._weights
+        noise = float(((gain - loss) ** 2).sum()) * most * (1 - most)
+        spread = np.sqrt(peers.var(ddof=1) * (1 + 1 / p) + noise)
+        if spread < 1e-9:
+            return ranks(agreement, peers)
+
+        return np.asarray(np.maximum(stdtr(p - 1, -(agreement - peers.max()) / spread), 1e-300))
+
     @cached_property
     def _peer_agreement(self) -> np.ndarray:
         return self._agreement(self._labels(self._calibration))
@@ -155,12 +181,19 @@ class Scale:
 
     def _agreement(self, labels: np.ndarray) -> np.ndarray:
         """Agreement with the source, each probe by its log-likelihood ratio at full retention; float64 (m,), nats."""
+        gain, loss = self._weights
+        same = np.where(labels == self.source, gain, loss)
+
+        return np.asarray(np.where(labels == UNANSWERED, 0.0, same).sum(1))
+
+    @cached_property
+    def _weights(self) -> tuple[np.ndarray, np.ndarray]:
+        """What each probe adds when the source's label comes back, and when another does; float64 (t,), nats."""
         rates = self.mixtures.rates
         p0 = rates.frequency[np.arange(len(self.source)), self.source]
         p1 = rates.retention + (1 - rates.retention) * p0
-        same = np.where(labels == self.source, np.log(p1 / p0), np.log((1 - p1) / (1 - p0)))
 
-        return np.asarray(np.where(labels == UNANSWERED, 0.0, same).sum(1))
+        return np.log(p1 / p0), np.log((1 - p1) / (1 - p0))
 
     @cached_property
     def _calibration(self) -> np.ndarray:
