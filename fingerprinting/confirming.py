@@ -19,6 +19,7 @@ FIRST_LOOK: Final = 10  # answers before the first decision
 SAME_SCORE: Final = 1e-3  # runtimes differ in the last digits
 EARLY_SHARE: Final = 0.2  # of alpha, for all looks before the last
 TELLING: Final = 20  # labels alone, below this many, do not tell a copy from a model trained on its answers
+COPIED: Final = 0.8  # agreement under renamed classes from which on it is worth a person's look
 MODIFIED: Final = 0.95  # agreement from which a copy is called modified rather than derived
 
 
@@ -129,7 +130,7 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
         likelihood = alignment.plausible(scale.mixtures.rates.frequency, scale.source)
         strange = alignment.is_strange(given, likelihood)
         meaning = alignment.find(given, likelihood) if strange else None
-        if meaning is not None:
+        if meaning is not None and (alignment.rename(given, meaning) == scale.source).mean() >= COPIED:
             renamed, strange = True, False
             given = alignment.rename(given, meaning)
             scores = None if scores is None else alignment.reorder(scores, meaning)

@@ -60,13 +60,14 @@ def is_match(evidence: Evidence, searched: int, alpha: float) -> bool:
     """
     Whether a match may be named: the deciding p-value is small enough, and no honest peer stands higher.
 
+    A suspect whose classes had to be renamed is never named: no peer was given the choice among so many permutations.
     Where a fitted tail decides for want of peers, the likelihoods themselves must favour a copy by 1/sqrt(alpha) to 1:
     the tail of a dozen peers is easily mistaken.
     """
     p, conformal = deciding_p(evidence, searched, alpha)
     least = 0.0 if p == conformal else -0.5 * np.log(alpha)
 
-    return bool(p <= alpha and evidence.beats_all and evidence.llr > least)
+    return bool(p <= alpha and evidence.beats_all and evidence.llr > least and not evidence.renamed)
 
 
 def decide(
@@ -102,13 +103,13 @@ def decide(
             "match",
             f"The responses came from '{best.reference}' or a copy of it: {_likeness(best, answered)} chosen to tell "
             f"copies from honest models; an honest model looks this close with "
-            f"probability {p:.2g}{among}.{' Its classes are permuted.' if best.renamed else ''}",
+            f"probability {p:.2g}{among}.",
         )
-    if best.strange:
+    if best.renamed:
         return (
-            "evasion suspected",
-            f"Most of the {answered} answers are ones that hardly any known model gives: they are made up, or the "
-            "target calls the classes by other numbers.",
+            "inconclusive",
+            f"The target calls the classes by other numbers. Under the likeliest renaming {_likeness(best, answered)} of "
+            f"'{best.reference}'; whether that renaming is right, a person must say.",
         )
     power = f"these probes find {best.power:.0%} of the copies made on purpose"
     if best.peers < 2:

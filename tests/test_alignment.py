@@ -71,15 +71,15 @@ def test_scores_follow_their_labels() -> None:
 
 
 def test_a_stolen_copy_cannot_hide_behind_renamed_classes() -> None:
-    """It scores as it does under its own names, within what a permutation of so many answers leaves open."""
+    """It scores far above the honest under the renaming that is found, and a person is told to look."""
     reference = worlds.enrolled().reference
     plain = match_one(worlds.client(worlds.source().predict), reference)
     hidden = match_one(permuted(worlds.source()), reference)
 
-    assert (plain.decision, hidden.decision) == ("match", "match")
-    assert "permuted" in hidden.why
-    assert "permuted" not in plain.why
-    assert hidden.matches[0].score == pytest.approx(plain.matches[0].score, rel=0.5)
+    assert (plain.decision, hidden.decision) == ("match", "inconclusive")
+    assert "other numbers" in hidden.why
+    assert "other numbers" not in plain.why
+    assert hidden.matches[0].score > 3
 
 
 @pytest.mark.parametrize("name", sorted(worlds.honest()))
