@@ -108,8 +108,8 @@ def decide(
     if best.renamed:
         return (
             "inconclusive",
-            f"The target calls the classes by other numbers. Under the likeliest renaming {_likeness(best, answered)} of "
-            f"'{best.reference}'; whether that renaming is right, a person must say.",
+            f"The target calls the classes by other numbers. Under the likeliest renaming {_likeness(best, answered)} "
+            f"of '{best.reference}'; whether that renaming is right, a person must say.",
         )
     power = f"these probes find {best.power:.0%} of the copies made on purpose"
     if best.peers < 2:
