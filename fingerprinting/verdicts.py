@@ -22,7 +22,7 @@ class Evidence(NamedTuple):
     p: not yet corrected for the references searched. beats_all: scores above every calibration peer. agreement: share
     of the source's labels, or the correlation of a regressor's deviations with the source's. power: share of the
     reference's shadows that these probes find at alpha. strange: the answers are far less likely than any known
-    model's. renamed: the suspect permutes the classes, which was undone. honest, derived: scores of the peers and of the
+    model's. renamed: the suspect permutes the classes, undone. honest, derived: scores of the peers and of the
     shadows.
     """
 
