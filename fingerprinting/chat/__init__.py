@@ -1,0 +1,1 @@
+"""Language models: what they are asked, what they answer, and what the answers say about where they come from."""
