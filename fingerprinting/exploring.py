@@ -26,8 +26,8 @@ from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Respo
 from .regressor_peers import TWINS, plan_regressors
 from .selection import choose, spread
 
-PEERS: Final = 190
-SHADOWS: Final = 16
+PEERS: Final = 260
+SHADOWS: Final = 32
 NETWORK_PEERS: Final = 24  # networks for images cost seconds each
 NETWORK_SHADOWS: Final = 10
 ROWS_TO_PROBE: Final = 200  # of a small pool up to half

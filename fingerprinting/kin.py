@@ -27,16 +27,20 @@ def find_kin(material: Material, plans: list[Plan], answers: np.ndarray, labels:
     assert material.held.y is not None
     assert material.train.y is not None
     unseen = [i for i, plan in enumerate(plans) if len(plan.held) == 0]  # who never saw a row of held
-    nearest = learners.OWN if material.own is not None else _nearest(plans, unseen, answers, labels)
+    if material.own is not None:
+        family = learners.family(material.own)
+        kin = (learners.OWN, family) if family in material.learners else (learners.OWN,)
+    else:
+        kin = (_nearest(plans, unseen, answers, labels),)
     if material.trained is not None:
-        return Kin(nearest, material.trained)
-    of_class = [i for i in unseen if plans[i].learner == nearest] or unseen
+        return Kin(kin, material.trained)
+    of_class = [i for i in unseen if plans[i].learner == kin[0]] or unseen
     if not of_class:
-        return Kin(nearest, None)
+        return Kin(kin, None)
     accuracy = max(float((answers[i] == material.held.y).mean()) for i in of_class)
     right = np.concatenate([material.answers.labels == material.train.y, labels == material.held.y])
 
-    return Kin(nearest, right if float(right.mean()) > accuracy + LEARNT_BY_HEART else None)
+    return Kin(kin, right if float(right.mean()) > accuracy + LEARNT_BY_HEART else None)
 
 
 def _nearest(plans: list[Plan], unseen: list[int], answers: np.ndarray, labels: np.ndarray) -> str:

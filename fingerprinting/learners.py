@@ -64,6 +64,7 @@ def _network(seed: int) -> Any:
         ((24,), (64,), (96,), (32, 32))[rng.integers(4)],
         alpha=float(10 ** rng.uniform(-5, 0)),
         activation=("relu", "tanh")[rng.integers(2)],
+        learning_rate_init=float(rng.choice([0.001, 0.003, 0.006])),
         max_iter=int(rng.integers(30, 81)),
         random_state=seed,
     )
@@ -90,6 +91,11 @@ REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
     "trees": lambda s: ExtraTreesRegressor(40, random_state=s),
     "linear": lambda s: Ridge(1.0),
 }
+FAMILY: Final = {
+    "RandomForestClassifier": "forest", "ExtraTreesClassifier": "trees", "MLPClassifier": "network",
+    "HistGradientBoostingClassifier": "boosting", "GradientBoostingClassifier": "boosting", "SVC": "kernel",
+    "LogisticRegression": "linear", "LinearSVC": "linear", "RidgeClassifier": "linear", "SGDClassifier": "linear",
+}  # fmt: skip
 OWN: Final = "own"  # the source's own class, other seeds
 NETWORKS: Final = ("plain", "residual", "wide", "deep")  # shapes in `networks`, which needs torch
 NETWORK_SIDE: Final = 16  # pixels a side from which on networks learn more than flat pixels teach
@@ -200,6 +206,12 @@ def train(
         return scores.argmax(1).astype(np.int16), scores.astype(np.float16)
 
     return answer
+
+
+def family(estimator: Any) -> str | None:
+    """The learner in CLASSIFIERS that a scikit-learn estimator, alone or at the end of a pipeline, is of; or None."""
+    model = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    return FAMILY.get(type(model).__name__)
 
 
 def flat(x: np.ndarray | tuple[str, ...]) -> Any:

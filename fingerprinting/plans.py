@@ -18,10 +18,10 @@ from .records import Pool
 
 Inputs = np.ndarray | tuple[str, ...]
 Target = Literal["truth", "label", "scores", "flipped", "values", "perturbed", "rounded"]
-CALIBRATING = 15 / 19  # share of the peers: from 99 of a kind on, the p-value that decides assumes nothing of it
+CALIBRATING = 10 / 13  # share of the peers: from 99 of a kind on, the p-value that decides assumes nothing of it
 FEW = 64
 FEW_CALIBRATING = 1 / 2  # with few peers those that choose and fit would else be too few
-KIN = 0.3  # share of the others that are of the source's class; of those that calibrate, two in three are
+KIN = 1 / 3  # share of the others that are of the source's class; of those that calibrate, every other is
 USES = ("select", "estimate")
 # Kinds of shadows: what a thief learns from, and the source itself in disguise or with its weights changed.
 SHADOW_KINDS = ("label", "scores", "flipped", "values", "perturbed", "rounded", "disturbed", "changed")
@@ -75,9 +75,13 @@ class Plan:
 
 
 class Kin(NamedTuple):
-    """The source's model class, known or the nearest, and the rows it was trained on as in Material, or None."""
+    """
+    Learners of the source's model class, known or the nearest, and the rows it was trained on as in Material, or None.
 
-    learner: str
+    Where the source is at hand, its own settings take turns with those that others might choose for its class.
+    """
+
+    learners: tuple[str, ...]
     trained: np.ndarray | None
 
 
@@ -95,7 +99,7 @@ def plan_peers(material: Material, count: int, seed: int) -> tuple[list[Plan], C
 
     def rest(of: Kin) -> list[Plan]:
         uses = [USES[i % 2] for i in range(kin)] + ["calibrate"] * calibrating
-        related = [i < kin or i % 3 != 0 for i in range(len(uses))]
+        related = [i < kin or (i - kin) % 2 == 0 for i in range(len(uses))]
         return _peers(material, uses, related, of, seed, first)
 
     return _peers(material, [USES[i % 2] for i in range(first)], [False] * first, None, seed, 0), rest
@@ -108,10 +112,11 @@ def _peers(
     n, h = len(material.train), len(material.held)
     names = material.learners
     logged = 0 if material.log_truth is None else len(material.log_truth)
+    trained = material.trained if kin is None else kin.trained
+    # Honest models elsewhere know the source's data or other data of the task: with the data known, peers do likewise.
     kinds = ["other half", "same half", "both halves"]
-    trained = None if kin is None else kin.trained
     if trained is not None:
-        kinds.append("the source's rows")
+        kinds = ["other half", "the source's rows", "the other rows", "the source's rows"]
     if logged:
         kinds.append("both halves and log")
     plans = []
@@ -121,16 +126,17 @@ def _peers(
         at = turn // 2 if kin is None else turn
         learner, kind = names[at % len(names)], kinds[(at + at // len(names)) % len(kinds)]
         share = rng.uniform(0.7, 1.0)
-        role = "peer" if kind == "other half" else "same-data peer"
+        role = "peer" if kind in ("other half", "the other rows") else "same-data peer"
         if kin is not None and of_its_class:
-            learner, role, share = kin.learner, "kin peer", rng.uniform(0.6, 1.0)
+            learner, role, share = kin.learners[i // 2 % len(kin.learners)], "kin peer", rng.uniform(0.6, 1.0)
             kind = "both halves" if trained is None else "the source's rows"
         else:
             turn += 1
         train = _some(rng, n, 0.0 if kind == "same half" else share)
         held = _some(rng, h, 0.0 if kind == "other half" else share)
-        if kind == "the source's rows" and trained is not None:
-            train, held = train[trained[:n][train]], held[trained[n:][held]]
+        if trained is not None and kind in ("the source's rows", "the other rows"):
+            wanted = trained if kind == "the source's rows" else ~trained
+            train, held = train[wanted[:n][train]], held[wanted[n:][held]]
         plans.append(
             Plan(
                 name=f"peer {start + i + 1} ({learner}, {kind})",

@@ -64,7 +64,11 @@ class DeviationScale:
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
         score = standardise(z, self._honest[0])
 
-        return Weighed(llr, score, np.maximum(tail, bound), ranks(score, self.peer_scores))
+        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores))
+
+    def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
+        """P-values of m scores by rank among those of the calibration peers; float64 (m,)."""
+        return ranks(scores, honest)
 
     def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
         """Correlation of one suspect's deviations with the source's, -1 to 1. scores: float (t, 1)."""
