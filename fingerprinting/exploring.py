@@ -23,7 +23,6 @@ from .panels import ask_cohort, join, together, train_panel, vote
 from .plans import Inputs, Material, plan_peers, plan_shadows
 from .probing import expected_of, numbers
 from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
-from .regressor_peers import TWINS, plan_regressors
 from .selection import choose, spread
 
 PEERS: Final = 260
@@ -32,7 +31,9 @@ NETWORK_PEERS: Final = 24  # networks for images cost seconds each
 NETWORK_SHADOWS: Final = 10
 ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
-DOUBLES: Final = 8  # peers of regressors that may turn out to be the source itself, and do not count
+NUMBER_PEERS: Final = 290  # of regressors, which train fast; some may turn out to be the source itself
+NUMBER_SHADOWS: Final = 40
+NATURAL: Final = ("uniform", "log")  # kinds of candidates on which regressors' own deviations show best
 MARGIN: Final = 0.05  # between the source's two likeliest classes
 ENOUGH_STEADY: Final = 128  # steady candidates, below which all are taken
 MADE: Final = 400  # candidates each generator makes
@@ -62,9 +63,13 @@ class Explored:
         """Indices of the candidates that best tell copies from peers, most telling first; int (probes,)."""
         panel, eligible = self.panel, np.flatnonzero(self.eligible)
         if self.spec.output == "number":
+            natural = eligible[np.isin(self.kinds[eligible], NATURAL)]
+            eligible = natural if len(natural) >= probes else eligible
             values = residuals.values_of(panel)[:, eligible]
-            peers, shadows = (values[panel.rows(*which)] for which in (("peer", "select", "estimate"), ("shadow",)))
-            return np.asarray(eligible[residuals.choose(numbers(self.answers)[eligible], peers, shadows, probes)])
+            fitting, kin = panel.rows("peer", "select", "estimate"), panel.rows("kin peer")
+            peers, kin = np.setdiff1d(fitting, kin), np.intersect1d(fitting, kin)
+            known = values[peers], values[kin], values[panel.rows("shadow")]
+            return np.asarray(eligible[residuals.choose(numbers(self.answers)[eligible], *known, probes)])
         picked = choose(
             self.answers.labels[eligible],
             panel.labels[panel.rows("peer", "select", "estimate")][:, eligible].astype(int),
@@ -141,17 +146,16 @@ def explore(
     changed = None if "changed" in without else derivatives.derive(source, train, candidates, seed)
     panels += [changed] if changed is not None else []
     shadow_plans = plan_shadows(material, shadows, seed, without)
-    if pool.spec.output == "number":
-        plans = shadow_plans + plan_regressors(material, peers, seed)
-        trained = train_panel(material, plans, candidates, jobs=jobs, progress=progress)
-        panel = residuals.without_doubles(join([*panels, trained]), numbers(answers))
-    else:
-        first, rest = plan_peers(material, peers, seed)
-        early = train_panel(material, shadow_plans + first, candidates, jobs=jobs, progress=progress)
-        theirs = early.labels[len(shadow_plans) :, : len(held)]
-        kin = find_kin(material, first, theirs, answers.labels[: len(held)])
-        late = train_panel(material, rest(kin), candidates, jobs=jobs, progress=progress)
-        panel = join([*panels, early, late])
+    first, rest = plan_peers(material, peers, seed)
+    early = train_panel(material, shadow_plans + first, candidates, jobs=jobs, progress=progress)
+    number = pool.spec.output == "number"
+    theirs = residuals.values_of(early) if number else early.labels
+    own = expected_of(answers, pool.spec)
+    kin = find_kin(material, first, theirs[len(shadow_plans) :, : len(held)], own[: len(held)])
+    late = train_panel(material, rest(kin), candidates, jobs=jobs, progress=progress)
+    panel = join([*panels, early, late])
+    if number:
+        panel = residuals.without_doubles(panel, own)
     if cohort:
         panel = join([panel, ask_cohort(cohort, candidates, pool)])
     eligible = np.arange(len(candidates)) >= (len(held) if given is not None else 0)
@@ -183,7 +187,7 @@ def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = 
     """Peers and shadows to train for inputs of this kind, unless told otherwise."""
     usual = (NETWORK_PEERS, NETWORK_SHADOWS) if learners.image_networks(spec) else (PEERS, SHADOWS)
     if spec.output == "number":
-        usual = (PEERS + TWINS + DOUBLES, SHADOWS)
+        usual = (NUMBER_PEERS, NUMBER_SHADOWS)
 
     return usual[0] if peers is None else peers, usual[1] if shadows is None else shadows
 

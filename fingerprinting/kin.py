@@ -19,10 +19,11 @@ def find_kin(material: Material, plans: list[Plan], answers: np.ndarray, labels:
     """
     The source's class and rows, from the first peers.
 
-    plans: theirs; answers: int (peers, h), what they say to the rows of held; labels: int (h,), what the source says.
+    plans: theirs; answers: (peers, h), what they say to the rows of held; labels: (h,), what the source says: labels,
+    or a regressor's numbers.
     The class is the source's own where it is at hand, else that of the peers who agree with it most on held rows. The
-    rows are those the pool names as trained on, else those the source gets right, if it gets so many right that it must
-    remember them, else unknown.
+    rows are those the pool names as trained on, else those that a classifier gets right, if it gets so many right that
+    it must remember them, else unknown.
     """
     assert material.held.y is not None
     assert material.train.y is not None
@@ -32,7 +33,7 @@ def find_kin(material: Material, plans: list[Plan], answers: np.ndarray, labels:
         kin = (learners.OWN, family) if family in material.learners else (learners.OWN,)
     else:
         kin = (_nearest(plans, unseen, answers, labels),)
-    if material.trained is not None:
+    if material.trained is not None or material.train.spec.output == "number":
         return Kin(kin, material.trained)
     of_class = [i for i in unseen if plans[i].learner == kin[0]] or unseen
     if not of_class:
@@ -47,6 +48,11 @@ def _nearest(plans: list[Plan], unseen: list[int], answers: np.ndarray, labels: 
     """The model class of the peers who agree with the source most."""
     agreement: dict[str, list[float]] = {}
     for i in unseen or range(len(plans)):
-        agreement.setdefault(plans[i].learner, []).append(float((answers[i] == labels).mean()))
+        agreement.setdefault(plans[i].learner, []).append(_likeness(answers[i], labels))
 
     return max(agreement, key=lambda name: float(np.mean(agreement[name])))
+
+
+def _likeness(answers: np.ndarray, own: np.ndarray) -> float:
+    """How alike the answers of two models are, (h,) each: the share of equal labels, or numbers' -(mean square)."""
+    return float(-np.mean((answers - own) ** 2) if own.dtype.kind == "f" else np.mean(answers == own))

@@ -5,6 +5,7 @@ A learner is trained on labels, or on score rows (probability extraction), and a
 torch is installed, images of 16 x 16 pixels and more are learnt by the small networks of `networks`.
 """
 
+import re
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -92,9 +93,10 @@ REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
     "linear": lambda s: Ridge(1.0),
 }
 FAMILY: Final = {
-    "RandomForestClassifier": "forest", "ExtraTreesClassifier": "trees", "MLPClassifier": "network",
-    "HistGradientBoostingClassifier": "boosting", "GradientBoostingClassifier": "boosting", "SVC": "kernel",
-    "LogisticRegression": "linear", "LinearSVC": "linear", "RidgeClassifier": "linear", "SGDClassifier": "linear",
+    "RandomForest": "forest", "ExtraTrees": "trees", "MLP": "network", "HistGradientBoosting": "boosting",
+    "GradientBoosting": "boosting", "SVC": "kernel", "SVR": "kernel", "LogisticRegression": "linear",
+    "LinearRegression": "linear", "LinearSVC": "linear", "Ridge": "linear", "RidgeCV": "linear", "SGD": "linear",
+    "KNeighbors": "neighbours",
 }  # fmt: skip
 OWN: Final = "own"  # the source's own class, other seeds
 NETWORKS: Final = ("plain", "residual", "wide", "deep")  # shapes in `networks`, which needs torch
@@ -209,9 +211,10 @@ def train(
 
 
 def family(estimator: Any) -> str | None:
-    """The learner in CLASSIFIERS that a scikit-learn estimator, alone or at the end of a pipeline, is of; or None."""
-    model = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-    return FAMILY.get(type(model).__name__)
+    """The learner that a scikit-learn estimator, alone, in a pipeline or behind a scaled target, is of; or None."""
+    while (inner := getattr(estimator, "regressor", None)) is not None or hasattr(estimator, "steps"):
+        estimator = inner if inner is not None else estimator.steps[-1][1]
+    return FAMILY.get(re.sub("(Classifier|Regressor)$", "", type(estimator).__name__))
 
 
 def flat(x: np.ndarray | tuple[str, ...]) -> Any:

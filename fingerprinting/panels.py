@@ -155,7 +155,7 @@ def _answer(
 ) -> tuple[np.ndarray, np.ndarray]:
     train, held = material.train, material.held
     parts: list[tuple[Inputs, np.ndarray]] = []
-    if plan.target == "truth":
+    if plan.target in ("truth", "refit"):
         assert train.y is not None
         assert held.y is not None
         parts = [(train.take(plan.train).x, train.y[plan.train]), (held.take(plan.held).x, held.y[plan.held])]

@@ -17,14 +17,16 @@ from .collect import Asked
 from .records import Pool
 
 Inputs = np.ndarray | tuple[str, ...]
-Target = Literal["truth", "label", "scores", "flipped", "values", "perturbed", "rounded"]
+Target = Literal["truth", "label", "scores", "flipped", "values", "perturbed", "rounded", "refit"]
 CALIBRATING = 10 / 13  # share of the peers: from 99 of a kind on, the p-value that decides assumes nothing of it
+CALIBRATING_NUMBERS = 8 / 15  # of a regressor's: many more fit, as the covariance of their answers is to be known
 FEW = 64
 FEW_CALIBRATING = 1 / 2  # with few peers those that choose and fit would else be too few
 KIN = 1 / 3  # share of the others that are of the source's class; of those that calibrate, every other is
+REFITTED = 0.85  # of the source's rows are in a refit of it
 USES = ("select", "estimate")
 # Kinds of shadows: what a thief learns from, and the source itself in disguise or with its weights changed.
-SHADOW_KINDS = ("label", "scores", "flipped", "values", "perturbed", "rounded", "disturbed", "changed")
+SHADOW_KINDS = ("label", "scores", "flipped", "values", "perturbed", "rounded", "refit", "disturbed", "changed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +95,8 @@ def plan_peers(material: Material, count: int, seed: int) -> tuple[list[Plan], C
     rows of train, of held ("same-data": the rows probes come from), of both, of the source's training data, and of the
     log under the labels that other honest models vote for: an honest model may know the very inputs a thief asked.
     """
-    calibrating = round((CALIBRATING if count > FEW else FEW_CALIBRATING) * count)
+    usual = CALIBRATING_NUMBERS if material.train.spec.output == "number" else CALIBRATING
+    calibrating = round((usual if count > FEW else FEW_CALIBRATING) * count)
     kin = round(KIN * (count - calibrating))
     first = count - calibrating - kin
 
@@ -156,7 +159,8 @@ def _peers(
 def plan_shadows(material: Material, count: int, seed: int, without: Sequence[str] = ()) -> list[Plan]:
     """
     Stolen copies in turn: label extraction, probability extraction (where scores are given), flipped labels; of
-    regressors from the values, from perturbed and from rounded values.
+    regressors from the values, from perturbed and from rounded values, and refits: its own class fitted again to most
+    of its rows and to others.
     """
     rng = np.random.default_rng([seed, 2])
     n = len(material.train)
@@ -165,27 +169,38 @@ def plan_shadows(material: Material, count: int, seed: int, without: Sequence[st
     soft = material.answers.scores is not None
     every: tuple[Target, ...] = ("label", "scores" if soft else "label", "label", "flipped")
     if material.train.spec.output == "number":
-        every = ("values", "values", "perturbed", "rounded")
+        refits = material.own is not None and material.trained is not None and not material.trained.all()
+        every = ("values", "values", "perturbed", "rounded") + (("refit",) if refits else ())
     targets = [target for target in every if target not in without]
     if not targets:
         return []
     plans = []
     for i in range(count):
         learner, target = names[i % len(names)], targets[(i + i // len(names)) % len(targets)]
+        train, held = _some(rng, n, rng.uniform(0.4, 1.0)), np.zeros(0, int)
+        if target == "refit" and material.trained is not None:
+            learner = learners.OWN
+            mine, others = np.flatnonzero(material.trained), np.flatnonzero(~material.trained)
+            rows = np.concatenate([_of(rng, mine, REFITTED), _of(rng, others, rng.uniform(0.5, 1.0))])
+            train, held = rows[rows < n], rows[rows >= n] - n
         plans.append(
             Plan(
-                name=f"shadow {i + 1} ({learner}, {target} extraction)",
+                name=f"shadow {i + 1} ({learner}, {target if target == 'refit' else f'{target} extraction'})",
                 role="shadow",
                 use=USES[i % 2],
                 learner=learner,
                 target=target,
                 seed=int(rng.integers(1 << 31)),
-                train=_some(rng, n, rng.uniform(0.4, 1.0)),
-                held=np.zeros(0, int),
+                train=train,
+                held=held,
                 log=_some(rng, logged, rng.uniform(0.4, 1.0)),
             )
         )
     return plans
+
+
+def _of(rng: np.random.Generator, rows: np.ndarray, share: float) -> np.ndarray:
+    return rows[_some(rng, len(rows), share)]
 
 
 def _some(rng: np.random.Generator, n: int, share: float) -> np.ndarray:

@@ -65,7 +65,7 @@ def test_probes_are_those_on_which_the_source_stands_alone(honest: np.ndarray) -
     source[[5, 17, 30]] += 4
     shadows = np.tile(source, (4, 1))
     shadows[:, 30] -= 4
-    picked = residuals.choose(source, honest, shadows, 2)
+    picked = residuals.choose(source, honest, honest[:0], shadows, 2)
 
     assert sorted(picked.tolist()) == [5, 17]
 
