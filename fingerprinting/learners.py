@@ -96,7 +96,7 @@ FAMILY: Final = {
     "RandomForest": "forest", "ExtraTrees": "trees", "MLP": "network", "HistGradientBoosting": "boosting",
     "GradientBoosting": "boosting", "SVC": "kernel", "SVR": "kernel", "LogisticRegression": "linear",
     "LinearRegression": "linear", "LinearSVC": "linear", "Ridge": "linear", "RidgeCV": "linear", "SGD": "linear",
-    "KNeighbors": "neighbours",
+    "KNeighbors": "neighbours", "MultinomialNB": "bayes", "ComplementNB": "bayes",
 }  # fmt: skip
 OWN: Final = "own"  # the source's own class, other seeds
 NETWORKS: Final = ("plain", "residual", "wide", "deep")  # shapes in `networks`, which needs torch

@@ -70,6 +70,49 @@ def test_probes_are_those_on_which_the_source_stands_alone(honest: np.ndarray) -
     assert sorted(picked.tolist()) == [5, 17]
 
 
+def test_probes_tell_different_things(honest: np.ndarray) -> None:
+    """Where the same honest models err together, one probe tells all; a weaker one elsewhere comes next."""
+    honest = honest.copy()
+    honest[:, 9] = honest[:, 8] - honest[:, 8].mean() + honest[:, 9].mean()
+    source = honest.mean(0).copy()
+    source[[8, 9, 25]] += 4.0, 4.0, 3.5
+    picked = residuals.choose(source, honest, honest[:0], honest[:0], 3).tolist()
+
+    assert picked[0] in (8, 9)
+    assert picked[1] == 25
+
+
+def test_a_copy_keeps_all_and_a_stranger_nothing(honest: np.ndarray) -> None:
+    """What a distilled copy errs besides, in ways of its own, does not count against it, and wildness does."""
+    rng = np.random.default_rng(5)
+    truth = honest.mean(0)
+    source, own, stranger = rng.normal(0, 1, (3, PROBES))
+    space = space_of(honest, truth + source)
+    given = truth + np.stack([source, 0.6 * source + 0.6 * own, stranger, 40 * stranger])
+    copy, distilled, other, wild = residuals.kept(given, truth + source, space)
+
+    assert copy == pytest.approx(1.0)
+    assert 0.4 < distilled < 0.9
+    assert abs(other) < 0.4
+    assert abs(wild) < 1.5
+
+
+def test_refits_teach_that_a_class_wanders() -> None:
+    """A direction in which shadows scatter about the source is noise, and less is kept for standing there."""
+    rng = np.random.default_rng(6)
+    honest = rng.normal(0, 1, (40, PROBES))
+    source = rng.normal(0, 2, PROBES)
+    direction = np.zeros(PROBES)
+    direction[:5] = 10.0
+    shadows = source + rng.normal(0, 1, (12, 1)) * direction
+    suspect = (source + direction)[None]
+    blind = residuals.fit_space(honest, honest[:0], honest[:0], source)
+    seeing = residuals.fit_space(honest, honest[:0], shadows, source)
+    kept = [residuals.kept(suspect, source, space)[0] for space in (blind, seeing)]
+
+    assert abs(kept[1] - 1) < abs(kept[0] - 1)
+
+
 def test_a_peer_that_is_the_source_is_dropped() -> None:
     """A shadow that is stays."""
     source = np.arange(5.0)

@@ -14,6 +14,7 @@ from probe_match.fingerprinting.records import Access
 from probe_match.fingerprinting.schemes import SCHEMES, similarities
 from probe_match.fingerprinting.verdicts import Evidence, is_match
 
+from . import plain
 from .subjects import Settings, Subject
 from .suspects import Questions, Suspects
 
@@ -64,6 +65,13 @@ def score(at: int, subject: Subject, suspects: Suspects, questions: Questions, s
                 value = similarities(SCHEMES[name], asked.answers, answers, asked.suite, access)
                 none = np.full(len(value), np.nan)
                 yield Block(at, name, access, budget, *_spread(given, len(suspects.models), value, none))
+            if isinstance(scale, relative.DeviationScale):
+                suite, sheets = subject.reference.suite, [suspects.sheets[i] for i in np.flatnonzero(given)]
+                replies = [questions.responses(sheet, suite, budget, access).score for sheet in sheets]
+                values = np.stack([numbers[scale.rows, 0] for numbers in replies if numbers is not None])
+                for name, value in plain.compare(values, scale.source, scale.honest).items():
+                    none = np.full(len(value), np.nan)
+                    yield Block(at, name, access, budget, *_spread(given, len(suspects.models), value, none))
 
 
 def stop_early(at: int, subject: Subject, suspects: Suspects, questions: Questions, settings: Settings) -> list[Stops]:

@@ -41,14 +41,19 @@ class DeviationScale:
         self.source = reference.answers.score[rows, 0].astype(np.float64)
 
     @cached_property
+    def honest(self) -> np.ndarray:
+        """Float64 (p, t): numbers of the peers that chose the probes or are set aside for estimating, kin left out."""
+        return self._values(np.setdiff1d(self._fitting, self.panel.rows("kin peer")))
+
+    @cached_property
     def space(self) -> residuals.Space:
         """From the peers that chose the probes or are set aside for estimating."""
-        fitting = self.panel.rows("peer", "select", "estimate")
-        kin = np.isin(fitting, self.panel.rows("kin peer"))
-        shadows = self.panel.rows("shadow")
-        return residuals.fit_space(
-            self._values(fitting[~kin]), self._values(fitting[kin]), self._values(shadows), self.source
-        )
+        kin = np.intersect1d(self._fitting, self.panel.rows("kin peer"))
+        return residuals.fit_space(self.honest, self._values(kin), self._values(self.panel.rows("shadow")), self.source)
+
+    @property
+    def _fitting(self) -> np.ndarray:
+        return self.panel.rows("peer", "select", "estimate")
 
     def weigh(self, labels: np.ndarray, scores: np.ndarray | None = None) -> Weighed:
         """
