@@ -5,8 +5,8 @@ A deviation is what is left of a model's values after the best affine map onto t
 of the peers: another unit or an added constant leaves nothing. What a model keeps of its source's deviation is measured
 along the direction that tells the source best from honest models (a matched filter, Fisher 1936): weighed against all
 that honest models of any class, those nearest to the source above all, and copies learnt from its answers, do besides.
-A copy keeps 1, a stranger 0. Unlike a correlation, this leaves out what a model does beyond that direction: a distilled
-copy errs in ways of its own, and would pay for them.
+A copy keeps 1, a stranger 0. A correlation would count what a model does beyond that direction in full against it: a
+distilled copy errs in ways of its own. A mere projection would not count it at all, and wild models may project far.
 """
 
 from typing import Final, NamedTuple
@@ -20,7 +20,8 @@ from .selection import REDUNDANCY
 SHRINKAGE: Final = 0.3  # of the peers' variance per probe to its mean
 GROUND: Final = 2.0  # times the mean variance, added to each: a few dozen models know no direction to be free of noise
 KIN_WEIGHT: Final = 6.0  # kin stand for the honest models that are taken for copies most easily
-USUAL: Final = 0.8  # of the peers deviate by no more than is usual; wilder models are judged by their correlation
+USUAL: Final = 0.8  # of the peers deviate by no more than is usual
+FLOOR: Final = 2.0  # times the square of what is usual: far below it a projection decides, far above it a correlation
 LEAST_SLOPE: Final = 0.2  # a flatter response to the peers' mean is not stretched further
 MOST: Final = 0.999  # correlation beyond which nothing is said
 SAME: Final = 1e-3  # of a source's spread: a difference below this is rounding
@@ -83,16 +84,21 @@ def deviations(values: np.ndarray, space: Space) -> np.ndarray:
 
 def kept(values: np.ndarray, source: np.ndarray, space: Space) -> np.ndarray:
     """
-    How much of the source's deviation (t,) models (m, t) show; float64 (m,), 1 for a copy, about 0 for a stranger.
+    How well the source's deviation (t,) accounts for those of models (m, t); float64 (m,), 1 for a copy, at most 1.
 
-    Of a model that deviates by more than is usual, in proportion less: anything can be found in what is wild enough. A
-    source that is wild itself sets the measure.
+    The logarithm of how much a model's squared deviation shrinks when as much of the source's is taken out as is in it,
+    beside a floor below which deviations are usual; that of a copy is the unit. A model that overshoots is scaled down
+    to the source first: more than the whole of it is no more than a copy has. Negative where the sign is opposite.
     """
     models, own = deviations(values, space), deviations(source[None], space)
-    share = models @ space.precision @ own[0] / max(float(_size(own, space)[0]) ** 2, 1e-12)
-    wild, wild_itself = (np.maximum(_size(of, space) / max(space.usual, 1e-12), 1.0) for of in (models, own))
+    whole = max(float(_size(own, space)[0]) ** 2, 1e-12)
+    floor = FLOOR * max(space.usual, 1e-6) ** 2
+    part = models @ space.precision @ own[0] / whole
+    size = (_size(models, space) / np.maximum(np.abs(part), 1.0)) ** 2
+    taken = np.minimum(np.abs(part), 1.0) ** 2 * whole
+    shrinks = np.log(floor + size) - np.log(floor + np.maximum(size - taken, 0.0))
 
-    return np.asarray(share / wild * wild_itself)
+    return np.asarray(np.sign(part) * shrinks / np.log1p(whole / floor))
 
 
 def likeness(values: np.ndarray, source: np.ndarray, space: Space) -> np.ndarray:
