@@ -30,7 +30,6 @@ PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviation
 LOWEST: Final = 5e-3  # a probability below this says no more than this
 VERY_FEW: Final = 20  # below this many, peers do not show how near an honest model can come
 SCALES: Final = 64  # kept for the next suspect
-FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
 
 
 def represent(responses: Responses, suite: ProbeSuite) -> Signature:
@@ -56,12 +55,9 @@ class Scale:
 
     @cached_property
     def mixtures(self) -> Mixtures:
-        """Likelihoods of the rows' answers, from the peers and shadows set aside for estimating."""
-        peers = self.panel.rows("peer", "estimate")
-        shadows = self.panel.rows("shadow", "estimate")
-        if len(shadows) < FEW_SHADOWS:
-            shadows = self.panel.rows("shadow")
-        return fit_mixtures(self.source, self._labels(peers), self._labels(shadows), self.k)
+        """Likelihoods of the rows' answers, from all models that do not calibrate: how sure they are is calibrated."""
+        peers = self.panel.rows("peer", "select", "estimate")
+        return fit_mixtures(self.source, self._labels(peers), self._labels(self.panel.rows("shadow")), self.k)
 
     def weigh(self, labels: np.ndarray, scores: np.ndarray | None = None) -> Weighed:
         """
