@@ -62,6 +62,7 @@ def train_panel(
         uses=tuple(plan.use for plan in plans),
         labels=np.stack([labels for labels, _ in answers]),
         scores=np.stack([scores for _, scores in answers]) if keep_scores else None,
+        families=tuple("kin" if plan.role == "kin peer" else plan.learner for plan in plans),
     )
 
 
@@ -137,6 +138,7 @@ def join(panels: list[Panel]) -> Panel:
         sum((p.uses for p in panels), ()),
         np.concatenate([p.labels for p in panels]),
         np.concatenate([s for s in scores if s is not None]) if whole else None,
+        sum((p.families or ("",) * len(p.names) for p in panels), ()),
     )
 
 

@@ -56,8 +56,9 @@ def without_doubles(panel: Panel, source: np.ndarray) -> Panel:
     kept = np.flatnonzero(~double)
     assert panel.scores is not None
     names, roles, uses = (tuple(of[i] for i in kept) for of in (panel.names, panel.roles, panel.uses))
+    families = tuple(panel.families[i] for i in kept) if panel.families else ()
 
-    return Panel(names, roles, uses, panel.labels[kept], panel.scores[kept])
+    return Panel(names, roles, uses, panel.labels[kept], panel.scores[kept], families)
 
 
 def fit_space(peers: np.ndarray, kin: np.ndarray, shadows: np.ndarray, source: np.ndarray) -> Space:

@@ -59,7 +59,7 @@ def test_one_look_alone_would_not_keep_it() -> None:
 
 
 def test_asking_ends_where_no_copy_stands_so_low() -> None:
-    """Far below all copies that are found going on is hopeless; among them, at the last look or with few it is not."""
+    """Far below all copies that are found going on is hopeless; among them, at the end, or with few, it is not."""
     rng = np.random.default_rng(2)
     looks = path(rng, drift=4.0)
     copies = looks.scales[2].shadows.score

@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 from probe_match.fingerprinting import residuals
-from probe_match.fingerprinting.calibration import ranks, standardise, tails
+from probe_match.fingerprinting.calibration import standardise, tails
 from probe_match.fingerprinting.records import Panel, Reference
 from scipy.special import logsumexp
 
-from ._weighed import FEW_PEERS, Weighed
+from ._weighed import FEW_PEERS, Weighed, rank_by_kind
 
 OPEN_SHARE: Final = 0.3  # of the mixture that does not resemble the shadows
 OPEN: Final = 8  # degrees of retention in it
@@ -72,8 +72,8 @@ class DeviationScale:
         return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores))
 
     def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
-        """P-values of m scores by rank among those of the calibration peers; float64 (m,)."""
-        return ranks(scores, honest)
+        """P-values of m scores by rank among those of the calibration peers, float (p,), in the worst of kinds."""
+        return rank_by_kind(scores, honest, self._roles == "kin peer")
 
     def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
         """Correlation of one suspect's deviations with the source's, -1 to 1. scores: float (t, 1)."""
@@ -122,9 +122,12 @@ class DeviationScale:
     def _honest(self) -> list[np.ndarray]:
         """Z of all calibration peers, and of each kind of which there are enough."""
         z = self._z(self._values(self._calibration))
-        roles = np.array([self.panel.roles[i] for i in self._calibration])
-        kinds = [z[roles == role] for role in np.unique(roles)]
+        kinds = [z[self._roles == role] for role in np.unique(self._roles)]
         return [z, *(kind for kind in kinds if len(kind) >= FEW_PEERS)]
+
+    @cached_property
+    def _roles(self) -> np.ndarray:
+        return np.array([self.panel.roles[i] for i in self._calibration])
 
     @cached_property
     def _calibration(self) -> np.ndarray:

@@ -14,14 +14,14 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
-from probe_match.fingerprinting.calibration import ENOUGH, ranks, standardise, tails
+from probe_match.fingerprinting.calibration import ranks, standardise, tails
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
 from scipy.special import stdtr
 
 from ._deviation import DeviationScale
-from ._weighed import FEW_PEERS, Weighed
+from ._weighed import FEW_PEERS, Weighed, rank_by_kind
 
 __all__ = ["DeviationScale", "Scale", "Weighed", "represent", "scale", "scale_of"]
 
@@ -30,7 +30,6 @@ PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviation
 LOWEST: Final = 5e-3  # a probability below this says no more than this
 VERY_FEW: Final = 20  # below this many, peers do not show how near an honest model can come
 SCALES: Final = 64  # kept for the next suspect
-FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
 
 
 def represent(responses: Responses, suite: ProbeSuite) -> Signature:
@@ -56,12 +55,9 @@ class Scale:
 
     @cached_property
     def mixtures(self) -> Mixtures:
-        """Likelihoods of the rows' answers, from the peers and shadows set aside for estimating."""
-        peers = self.panel.rows("peer", "estimate")
-        shadows = self.panel.rows("shadow", "estimate")
-        if len(shadows) < FEW_SHADOWS:
-            shadows = self.panel.rows("shadow")
-        return fit_mixtures(self.source, self._labels(peers), self._labels(shadows), self.k)
+        """Likelihoods of the rows' answers, from all models that do not calibrate: how sure they are is calibrated."""
+        peers = self.panel.rows("peer", "select", "estimate")
+        return fit_mixtures(self.source, self._labels(peers), self._labels(self.panel.rows("shadow")), self.k)
 
     def weigh(self, labels: np.ndarray, scores: np.ndarray | None = None) -> Weighed:
         """
@@ -85,22 +81,8 @@ class Scale:
         return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores))
 
     def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
-        """
-        P-values of m scores by rank among those of the calibration peers, float (p,), in the worst of their kinds.
-
-        Among all, among their kin alone, who are of the source's class and know its data, and among the others alone:
-        a suspect may be of either kind. Above all of a kind of which there are fewer than 99, its tail says how far.
-        """
-        worst = ranks(scores, honest)
-        kin = self._roles == "kin peer"
-        for group in (honest[kin], honest[~kin]):
-            if FEW_PEERS <= len(group) < len(honest):
-                own = ranks(scores, group)
-                if len(group) < ENOUGH:
-                    own = np.where(own > 1 / (len(group) + 1), own, np.minimum(own, tails(scores, group)))
-                worst = np.maximum(worst, own)
-
-        return worst
+        """P-values of m scores by rank among those of the calibration peers, float (p,), in the worst of kinds."""
+        return rank_by_kind(scores, honest, self._roles == "kin peer")
 
     def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
         """Share of the probes on which one suspect agrees with the source. labels: int (t,)."""
