@@ -22,6 +22,9 @@ from .selection import most_divided, worth
 
 MADE: Final = 400  # candidates each generator makes
 MANY: Final = 4000  # where asking is cheap, of those that need no search
+FOLLOW_GRADIENT: Final = ("boundary", "adversarial")  # generators for sources that give gradients
+GRADIENT_FLOPS: Final = 1e12  # most that the points of one such generator may cost: some 20 s on one core
+PASSES: Final = 100  # through the network that a point costs, about
 WIDE: Final = ("mixed", "corrupted")
 SHORT_LIST: Final = 1200
 NATURAL: Final = 400  # rows kept beside, from which a suite is made that other references can share
@@ -73,6 +76,8 @@ def gather(
         kinds += ["log"] * len(log)
     for i, (kind, generate) in enumerate(generators.items()):
         n = MANY if kind in WIDE and cheap(held.spec) else min(MADE, len(held))
+        if kind in FOLLOW_GRADIENT and (n := min(n, _affordable_points(source, held))) == 0:
+            continue
         try:
             made = generate(source, held, n=n, seed=seed + i).inputs
         except BadData:  # a generator may find nothing in a small pool; the others go on
@@ -85,6 +90,23 @@ def gather(
     inputs = together(parts)
 
     return Candidates(inputs, np.array(kinds), ask(source, inputs, held.spec, classes=held.classes))
+
+
+def _affordable_points(source: Client, held: Pool) -> int:
+    """How many points found by gradient are worth their time; 0 where the source gives no gradient."""
+    forward = getattr(source, "forward", None)
+    if not callable(forward) or not hasattr(source, "device"):
+        return 0
+    import torch  # which is there if the source has a forward pass
+
+    from .fitting import BATCH, affordable_steps
+
+    one = torch.from_numpy(np.asarray(held.x[:1], np.float32)).to(source.device)
+    one.requires_grad_()
+    if not forward(one).requires_grad:  # programs may be exported without gradients
+        return 0
+
+    return affordable_steps(forward, one, GRADIENT_FLOPS) * BATCH // PASSES
 
 
 def cheap(spec: InputSpec) -> bool:

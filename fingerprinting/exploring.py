@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import derivatives, learners, residuals
-from .candidates import ENOUGH_STEADY, Candidates, Generate, cheap, gather, shortlist, steady
+from .candidates import ENOUGH_STEADY, FOLLOW_GRADIENT, Candidates, Generate, cheap, gather, shortlist, steady
 from .collect import Client, Progress, ask, require_fit
 from .disguises import disturbed_source
 from .errors import BadData, UsageError
@@ -139,7 +139,7 @@ def explore(
         kept, eligible = shortlist(source, pool, found, early, k, seed)
         found, early = found.take(kept), early.columns(kept)
     elif given is None and not number:
-        sound = steady(source, pool.spec, pool.classes, found, seed)
+        sound = steady(source, pool.spec, pool.classes, found, seed) | np.isin(found.kinds, FOLLOW_GRADIENT)
         eligible = sound if sound.sum() >= ENOUGH_STEADY else eligible
     late = train_panel(material, rest(kin), found.inputs, jobs=jobs, progress=progress)
     panels = [] if "disturbed" in without else [disturbed_source(source, material, found.inputs, found.answers, seed)]
