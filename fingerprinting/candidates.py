@@ -102,8 +102,7 @@ def _affordable_points(source: Client, held: Pool) -> int:
     from .fitting import BATCH, affordable_steps
 
     one = torch.from_numpy(np.asarray(held.x[:1], np.float32)).to(source.device)
-    one.requires_grad_()
-    if not forward(one).requires_grad:  # programs may be exported without gradients
+    if not forward(one.clone().requires_grad_()).requires_grad:  # programs may be exported without gradients
         return 0
 
     return affordable_steps(forward, one, GRADIENT_FLOPS) * BATCH // PASSES
