@@ -37,7 +37,8 @@ def restart(module: nn.Module) -> bool:
     if not isinstance(module, fx.GraphModule):
         return False
     given = {node: _tensor(module, node.target) for node in module.graph.nodes if node.op == "get_attr"}
-    layers, norms = [], []
+    layers: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
+    norms: list[tuple[torch.Tensor | None, torch.Tensor | None]] = []
     for node in module.graph.nodes:
         name = _operator(node)
         at = 1 if name in LAYERS else NORMS.get(name)
