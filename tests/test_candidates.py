@@ -35,3 +35,15 @@ def test_points_on_which_the_source_wavers_are_no_probes(table: InputSpec) -> No
     assert labels_only[200:].all()
     assert sure[200:300].all()
     assert not sure[300:].any()
+
+
+def test_texts_as_written_are_steady() -> None:
+    """A lost word changes the label of either kind of text; only those that a generator made are ruled out for it."""
+    texts = tuple(f"start one two three {i}" for i in range(60))
+    kinds = np.array(["uniform", "log", "mixed"] * 20)
+    whole = worlds.client(lambda given: np.array([int(str(text).count(" ") == 4) for text in given]))
+    found = candidates.Candidates(texts, kinds, Asked(np.ones(60, int), None))
+    same = candidates.steady(whole, InputSpec("text"), (), found, seed=0)
+
+    assert same[kinds != "mixed"].all()
+    assert not same[kinds == "mixed"].all()
