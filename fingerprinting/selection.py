@@ -44,13 +44,16 @@ def divergences(source: np.ndarray, panel: Panel, k: int, origins: np.ndarray | 
         kinds = [shadows]
     rates = [estimate_rates(source, labels[peers], labels[kind], k) for kind in kinds]
     overall = rates[0].frequency[np.arange(len(source)), source]
+    if origins is not None:
+        retention = np.stack([_retained(labels[kind] == source, overall, origins) for kind in kinds])
+    else:
+        retention = np.stack([of_kind.retention for of_kind in rates])
     overall = _as_usual(overall, len(peers), origins)
     p0 = overall.copy()
     families = np.array([panel.family(i) for i in peers])
     for family in np.unique(families):
         own = labels[peers[families == family]] == source
         p0 = np.maximum(p0, (own.sum(0) + FAMILY_STRENGTH * overall) / (len(own) + FAMILY_STRENGTH))
-    retention = np.stack([of_kind.retention for of_kind in rates])
     p1 = retention + (1 - retention) * p0
 
     return np.asarray(p1 * np.log(p1 / p0) + (1 - p1) * np.log((1 - p1) / (1 - p0)))
@@ -81,6 +84,12 @@ def choose(source: np.ndarray, panel: Panel, k: int, n: int, origins: np.ndarray
         overlap = np.maximum(overlap, np.abs(outcome.T @ outcome[:, taken[-1]]))
 
     return np.asarray(order[taken])
+
+
+def _retained(same: np.ndarray, chance: np.ndarray, origins: np.ndarray) -> np.ndarray:
+    """Retention drawn towards what is usual for candidates of that origin, as in `estimate_rates`; float64 (n,)."""
+    agree = _as_usual(same.mean(0), len(same), origins)
+    return np.asarray(np.clip((agree - chance) / (1 - chance), 0.03, 0.97))
 
 
 def _as_usual(rate: np.ndarray, peers: int, origins: np.ndarray | None) -> np.ndarray:
