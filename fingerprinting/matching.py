@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from .collect import Client, Progress
-from .confirming import BUDGET, Confirmed, check_limits, confirm, weigh, within
+from .confirming import BUDGET, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
 from .joining import joinable, joined
 from .ranking import Ranking, References, rank
@@ -19,7 +19,6 @@ from .records import UNANSWERED, Access, InputSpec, Match, Reference, Responses,
 from .verdicts import MIN_ANSWERED, Evidence, decide, deciding_p, is_match
 
 PUBLIC_SHARE: Final = 0.3  # of the budget, to rank many references
-CANDIDATES: Final = 6  # leading references that are weighed against their own peers
 CONFIRMED: Final = 2  # leading references taken to their own suites
 
 
@@ -74,7 +73,7 @@ def match(
     ranked = _ranked(rankings)
 
     confirmed: list[Confirmed] = []
-    leaders = _leaders(references, rankings, ranked, left, searched, alpha)
+    leaders = _leaders(references, rankings, ranked, left)
     for i, (reference, asked) in enumerate(leaders):
         known = 0 if asked is None else asked.sent
         most = min(left // (len(leaders) - i), len(reference.suite) - known)
@@ -114,35 +113,22 @@ def match_one(
 
 
 def _leaders(
-    references: References,
-    rankings: Sequence[Ranking],
-    ranked: Sequence[Evidence],
-    left: int,
-    searched: int,
-    alpha: float,
+    references: References, rankings: Sequence[Ranking], ranked: Sequence[Evidence], left: int
 ) -> list[tuple[Reference, Responses | None]]:
     """
-    The references to take to their own suites, likeliest first, with the answers that count for them already.
-
-    Those whose peers answered the public suite, too, are weighed anew against these: among some first candidates, the
-    ratio of a copy to an honest model says better than likeness who it is.
+    The references to take to their own suites, likeliest first, with the answers that count for them already: those to
+    the public suite, where their peers answered it, too.
     """
-    joint: list[tuple[float, Reference, Responses]] = []
-    alone: list[Reference] = []
-    for evidence in ranked[:CANDIDATES]:
+    leaders: list[tuple[Reference, Responses | None]] = []
+    for evidence in ranked[: max(1, min(CONFIRMED, left // MIN_ANSWERED))]:  # fewer, rather than too few for any
         reference = references.get(evidence.reference)
         ranking = next(ranking for ranking in rankings if reference.name in ranking.names)
-        if joinable(reference) and ranking.responses.answered.sum() >= MIN_ANSWERED:
-            whole, asked = joined(reference, ranking.suite, ranking.responses)
-            joint.append((weigh(whole, asked, searched, alpha).llr, whole, asked))
+        if joinable(reference):
+            leaders.append(joined(reference, ranking.suite, ranking.responses))
         elif reference.panel is not None:
-            alone.append(reference)
-    joint.sort(key=lambda known: -known[0])
-    if joint:
-        return [(whole, asked) for _, whole, asked in joint[: max(1, min(CONFIRMED, left // MIN_ANSWERED))]]
-    affordable = min(CONFIRMED, left // MIN_ANSWERED)  # fewer, rather than too few questions for any
+            leaders.append((reference, None))
 
-    return [(reference, None) for reference in alone[:affordable]]
+    return leaders
 
 
 def _askable(references: References, groups: Sequence[tuple[InputSpec, list[str]]], budget: int) -> int:
