@@ -69,11 +69,13 @@ def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
 
 
 def all_generators() -> dict[str, Callable[..., Any]]:
-    """Every probe generator whose packages are installed."""
+    """Every probe generator whose packages are installed, but those of questions to language models."""
     found = {}
     for name in registry.available("probes"):
         with contextlib.suppress(MissingPackage):
-            found[name] = registry.load("probes", name).generate
+            module = registry.load("probes", name)
+            if "chat" not in module.KINDS:
+                found[name] = module.generate
     return found
 
 
