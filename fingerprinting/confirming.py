@@ -108,7 +108,7 @@ def _on_the_way(
     rows = [np.setdiff1d(np.arange(n), silent) for n in plan]
     known = relative.scale(reference, asked.label, asked.score)
     path = Looks([relative.scale_of(reference, some, known.soft) for some in rows if len(some)])
-    conformal = float(path.conformal(np.array([highest]))[0])
+    conformal = float(path.conformal(np.array([highest]), np.array([evidence.kin]))[0])
     at -= len(plan) - len(path.scales)
     hopeless = bool(path.hopeless(at, np.array([evidence.score]), alpha)[0])
 
@@ -161,6 +161,7 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
         output=reference.suite.spec.output,
         strange=strange,
         renamed=renamed,
+        kin=bool(seen.kin[0]),
         honest=tuple(scale.peer_scores.tolist()),
         derived=tuple(scale.shadows.score.tolist()),
     )
@@ -181,5 +182,5 @@ def evidences(
     highest = scale.peer_scores.max(initial=-np.inf)
     return [
         like._replace(llr=llr, score=score, p=PValues(predictive, conformal), beats_all=score > highest)
-        for llr, score, predictive, conformal in zip(*(values.tolist() for values in seen), strict=True)
+        for llr, score, predictive, conformal in zip(*(values.tolist() for values in seen[:4]), strict=True)
     ]

@@ -21,7 +21,7 @@ PROBES: Final = 64  # kept per reference
 GENERATORS: Final[Mapping[str, tuple[str, ...]]] = {
     "tabular": ("midpoints", "straddle", "mixed", "corrupted"),
     "image": ("midpoints", "mixed", "corrupted"),
-    "text": ("words", "mixed"),
+    "text": ("mixed",),
     "chat": (),
 }
 

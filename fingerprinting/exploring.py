@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import derivatives, learners, residuals
-from .candidates import ENOUGH_STEADY, Candidates, Generate, cheap, gather, shortlist, steady
+from .candidates import ENOUGH_STEADY, Candidates, Generate, gather, steady
 from .collect import Client, Progress, ask, require_fit
 from .disguises import disturbed_source
 from .errors import BadData, UsageError
@@ -135,10 +135,7 @@ def explore(
     theirs = residuals.values_of(early) if number else early.labels
     own = expected_of(found.answers, pool.spec)
     kin = find_kin(material, first, theirs[len(shadow_plans) :, : len(held)], own[: len(held)])
-    if given is None and cheap(pool.spec):
-        kept, eligible = shortlist(source, pool, found, early, k, seed)
-        found, early = found.take(kept), early.columns(kept)
-    elif given is None and not number:
+    if given is None and not number:
         sound = steady(source, pool.spec, pool.classes, found, seed)
         eligible = sound if sound.sum() >= ENOUGH_STEADY else eligible
     late = train_panel(material, rest(kin), found.inputs, jobs=jobs, progress=progress)

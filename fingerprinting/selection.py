@@ -13,7 +13,7 @@ from .likelihood import estimate_rates
 from .records import Panel
 
 REDUNDANCY = 0.8  # a probe that repeats another's outcome exactly keeps a fifth of its worth
-FAMILY_STRENGTH = 4.0  # peers of a class are few: the rate of all peers counts as that many more
+FAMILY_STRENGTH = 8.0  # peers of a class are few: the rate of all peers counts as that many more
 FEW_EXTRACTED = 4  # below this many shadows trained on the source's answers, all shadows count
 
 
@@ -57,18 +57,14 @@ def choose(source: np.ndarray, panel: Panel, k: int, n: int) -> np.ndarray:
     return order[taken]
 
 
-def most_divided(panel: np.ndarray, n: int) -> np.ndarray:
-    """At most n candidates on which the given models (int (m, candidates)) disagree most, by entropy; int (n,)."""
-    return np.argsort(-_entropy(panel), kind="stable")[:n]
-
-
 def spread(panel: np.ndarray, n: int) -> np.ndarray:
     """
     At most n candidates on which the given models (int (m, candidates)) differ most from each other; int (n,).
 
     For a suite that many references share: the entropy of the labels, diversified the same way.
     """
-    entropy = _entropy(panel)
+    share = np.stack([(panel == label).mean(0) for label in range(int(panel.max()) + 1)], 1)
+    entropy = -(share * np.log(np.maximum(share, 1e-12))).sum(1)
     order = np.argsort(-entropy, kind="stable")[: 8 * n]
     picked = panel[:, order]
     taken = [0]
@@ -80,8 +76,3 @@ def spread(panel: np.ndarray, n: int) -> np.ndarray:
         taken.append(int(gain.argmax()))
 
     return order[taken]
-
-
-def _entropy(panel: np.ndarray) -> np.ndarray:
-    share = np.stack([(panel == label).mean(0) for label in range(int(panel.max()) + 1)], 1)
-    return np.asarray(-(share * np.log(np.maximum(share, 1e-12))).sum(1))

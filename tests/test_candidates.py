@@ -1,11 +1,10 @@
-"""What may become a probe: enough of it, and only where the source does not waver."""
+"""What may become a probe: only where the source does not waver."""
 
 import numpy as np
 import pytest
 import worlds
 from probe_match.fingerprinting import candidates
 from probe_match.fingerprinting.collect import Asked
-from probe_match.fingerprinting.exploring import explore
 from probe_match.fingerprinting.records import InputSpec
 
 
@@ -38,17 +37,13 @@ def test_points_on_which_the_source_wavers_are_no_probes(table: InputSpec) -> No
     assert not sure[300:].any()
 
 
-def test_thousands_are_made_and_a_short_list_goes_on() -> None:
-    """The first peers answer all candidates, the rest only a list, from which both suites are chosen."""
-    source = worlds.Counting(worlds.source().predict)
-    explored = explore(
-        worlds.client(source), worlds.pool(), generators=worlds.generators(), peers=12, shadows=4, seed=0
-    )
-    kinds = explored.found.kinds
+def test_texts_as_written_are_steady() -> None:
+    """A lost word changes the label of either kind of text; only those that a generator made are ruled out for it."""
+    texts = tuple(f"start one two three {i}" for i in range(60))
+    kinds = np.array(["uniform", "log", "mixed"] * 20)
+    whole = worlds.client(lambda given: np.array([int(str(text).count(" ") == 4) for text in given]))
+    found = candidates.Candidates(texts, kinds, Asked(np.ones(60, int), None))
+    same = candidates.steady(whole, InputSpec("text"), (), found, seed=0)
 
-    assert len(kinds) <= candidates.SHORT_LIST + candidates.NATURAL
-    assert explored.panel.labels.shape[1] == len(kinds) == len(explored.eligible)
-    assert source.rows > candidates.MANY
-    assert explored.eligible[explored.chosen(50)].all()
-    assert (kinds == "uniform").sum() >= 100
-    assert set(explored.public_suite(20).kinds) == {"uniform"}
+    assert same[kinds != "mixed"].all()
+    assert not same[kinds == "mixed"].all()

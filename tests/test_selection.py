@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from probe_match.fingerprinting.records import Panel
-from probe_match.fingerprinting.selection import choose, most_divided, spread, worth
+from probe_match.fingerprinting.selection import choose, spread, worth
 from scipy.stats import entropy
 
 K = 4
@@ -63,7 +63,7 @@ def test_repeated_probes_are_discounted(models: Models) -> None:
 def test_never_more_than_asked_and_never_twice(n: int, models: Models) -> None:
     """At most n different candidates, all of them where n is larger."""
     source, peers, shadows = models
-    for chosen in (choose(source, panel_of(peers, shadows), K, n), spread(peers, n), most_divided(peers, n)):
+    for chosen in (choose(source, panel_of(peers, shadows), K, n), spread(peers, n)):
         assert len(chosen) == min(n, 30)
         assert len(set(chosen.tolist())) == len(chosen)
         assert 0 <= chosen.min() <= chosen.max() < 30

@@ -69,11 +69,13 @@ class DeviationScale:
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
         score = standardise(z, self._honest[0])
 
-        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores))
+        kin = np.ones(len(z), bool)  # any suspect may be
 
-    def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
-        """P-values of m scores by rank among those of the calibration peers, float (p,), in the worst of kinds."""
-        return rank_by_kind(scores, honest, self._roles == "kin peer")
+        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores, kin), kin)
+
+    def rank(self, scores: np.ndarray, honest: np.ndarray, kin: np.ndarray) -> np.ndarray:
+        """P-values of m scores among those of the calibration peers, float (p,). kin: bool (m,), as in Weighed."""
+        return rank_by_kind(scores, honest, self._roles == "kin peer", kin)
 
     def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
         """Correlation of one suspect's deviations with the source's, -1 to 1. scores: float (t, 1)."""
