@@ -20,6 +20,7 @@ from .records import InputSpec, Pool, ProbeSuite
 MADE: Final = 400  # candidates each generator makes
 MARGIN: Final = 0.05  # between the source's two likeliest classes
 DISTURBED: Final = 3  # times that a steady source is asked about an input with a little noise
+PUBLIC: Final = "public"  # kind of those that belong to the suite all references share
 AS_WRITTEN: Final = ("uniform", "log")
 ENOUGH_STEADY: Final = 128  # steady candidates, below which all are taken
 Generate = Callable[..., ProbeSuite]
@@ -40,8 +41,12 @@ def gather(
     given: ProbeSuite | None,
     generators: Mapping[str, Generate],
     seed: int,
+    public: ProbeSuite | None = None,
 ) -> Candidates:
-    """The held rows, then a given suite, or else the log and what the generators make, with the source's answers."""
+    """
+    The held rows, then a given suite, or else the log and what the generators make, and last the public suite's probes,
+    which are asked and not chosen; with the source's answers.
+    """
     parts: list[Inputs] = [held.x]
     kinds = ["uniform"] * len(held)
     if given is not None:
@@ -66,6 +71,9 @@ def gather(
             made = tuple(text for text in made if text not in seen)
         parts.append(made)
         kinds += [kind] * len(made)
+    if public is not None:
+        parts.append(public.inputs)
+        kinds += [PUBLIC] * len(public)
     inputs = together(parts)
 
     return Candidates(inputs, np.array(kinds), ask(source, inputs, held.spec, classes=held.classes))

@@ -69,6 +69,7 @@ def enroll(
         log=log,
         given=given,
         cohort=cohort,
+        public=public,
         peers=peers,
         shadows=shadows,
         seed=seed,
@@ -78,7 +79,7 @@ def enroll(
     )
     if public is None:
         public = explored.public_suite(probes)
-    reference = explored.reference(name, about, source.target, probes, collect(source, public))
+    reference = explored.reference(name, about, source.target, probes, public)
 
     return Enrolled(reference, public)
 

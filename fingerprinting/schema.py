@@ -6,7 +6,7 @@ goes unnoticed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -72,6 +72,7 @@ class Body:
     answers: Responses
     panel: Panel | None
     public: Responses | None
+    public_panel: Panel | None = field(default=None, metadata=storage.LATER)
 
 
 def sealed(table: Table, **row: Any) -> Row:
@@ -95,7 +96,9 @@ def label(table: Table, row: Mapping[Any, Any]) -> str:
 
 def body_row(reference: Reference) -> Row:
     """The row that holds a reference's arrays."""
-    body = Body(reference.name, reference.about, reference.answers, reference.panel, reference.public)
+    body = Body(
+        reference.name, reference.about, reference.answers, reference.panel, reference.public, reference.public_panel
+    )
     return sealed(bodies, name=reference.name, suite=reference.suite.digest, data=storage.to_bytes(body))
 
 
