@@ -99,7 +99,7 @@ def _draw(known: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def _divergence(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Jensen-Shannon divergences in bits of counts (s, v) from counts (m, v): float64 (s, m) in [0, 1], NaN for none."""
+    """Jensen-Shannon divergences of counts (s, v) from (m, v): bits, float64 (s, m) in [0, 1], NaN without any."""
     p, q = _shares(a), _shares(b)
     mixed = np.stack([_entropy((row + q) / 2) for row in p])
     both = (a.sum(1) > 0)[:, None] & (b.sum(1) > 0)
