@@ -82,10 +82,11 @@ def read_suite(file: str) -> ProbeSuite:
 
 
 def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
-    """The probe generators that enrolment draws candidates from, for one kind of input."""
+    """The probe generators that enrolment draws candidates from, for one kind of input; of those installed."""
     from probe_match.fingerprinting.enrolment import GENERATORS
 
-    return {name: registry.load("probes", name).generate for name in GENERATORS[kind]}
+    installed = all_generators()
+    return {name: installed[name] for name in GENERATORS[kind] if name in installed}
 
 
 def all_generators() -> dict[str, Callable[..., Any]]:
