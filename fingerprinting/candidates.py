@@ -18,6 +18,9 @@ from .plans import Inputs
 from .records import InputSpec, Pool, ProbeSuite
 
 MADE: Final = 400  # candidates each generator makes
+FOLLOW_GRADIENT: Final = ("boundary", "adversarial")  # generators for sources that give gradients
+GRADIENT_FLOPS: Final = 1e12  # most that the points of one such generator may cost: some 20 s on one core
+PASSES: Final = 100  # through the network that a point costs, about
 MARGIN: Final = 0.05  # between the source's two likeliest classes
 DISTURBED: Final = 3  # times that a steady source is asked about an input with a little noise
 PUBLIC: Final = "public"  # kind of those that belong to the suite all references share
@@ -62,8 +65,11 @@ def gather(
         parts.append(log)
         kinds += ["log"] * len(log)
     for i, (kind, generate) in enumerate(generators.items()):
+        most = _affordable_points(source, held) if kind in FOLLOW_GRADIENT else MADE
+        if most == 0:
+            continue
         try:
-            made = generate(source, held, n=min(MADE, len(held)), seed=seed + i).inputs
+            made = generate(source, held, n=min(MADE, most, len(held)), seed=seed + i).inputs
         except BadData:  # a generator may find nothing in a small pool; the others go on
             continue
         if isinstance(made, tuple):  # some generators give natural texts too, and a text is asked once
@@ -77,6 +83,22 @@ def gather(
     inputs = together(parts)
 
     return Candidates(inputs, np.array(kinds), ask(source, inputs, held.spec, classes=held.classes))
+
+
+def _affordable_points(source: Client, held: Pool) -> int:
+    """How many points found by gradient are worth their time; 0 where the source gives no gradient."""
+    forward = getattr(source, "forward", None)
+    if not callable(forward) or not hasattr(source, "device"):
+        return 0
+    import torch  # which is there if the source has a forward pass
+
+    from .fitting import BATCH, affordable_steps
+
+    one = torch.from_numpy(np.asarray(held.x[:1], np.float32)).to(source.device)
+    if not forward(one.clone().requires_grad_()).requires_grad:  # programs may be exported without gradients
+        return 0
+
+    return affordable_steps(forward, one, GRADIENT_FLOPS) * BATCH // PASSES
 
 
 def steady(source: Client, spec: InputSpec, classes: tuple[str, ...], of: Candidates, seed: int) -> np.ndarray:

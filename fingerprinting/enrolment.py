@@ -17,10 +17,10 @@ from .records import About, Pool, ProbeSuite, Reference
 __all__ = ["GENERATORS", "Enrolled", "enroll", "enroll_answers", "panel_size"]
 
 PROBES: Final = 64  # kept per reference
-# Generators that need no gradient and no peers, per input kind.
+# Generators that need no peers, per input kind; those that follow gradients are passed over where there is none.
 GENERATORS: Final[Mapping[str, tuple[str, ...]]] = {
     "tabular": ("midpoints", "straddle", "mixed", "corrupted"),
-    "image": ("midpoints", "mixed", "corrupted"),
+    "image": ("midpoints", "mixed", "corrupted", "boundary", "adversarial"),
     "text": ("mixed",),
     "chat": (),
 }

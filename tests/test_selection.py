@@ -110,3 +110,16 @@ def test_copies_of_the_weights_do_not_speak_for_extracted_ones(models: Models) -
     value = worth(source, panel_of(peers, shadows, ("a",) * 20 + ("",) * 5 + ("a",) * 5), K)
 
     assert value[8] < 0.1 * value[9]
+
+
+def test_the_first_probes_cover_every_kind_of_theft(models: Models) -> None:
+    """Copies of weights keep ten probes well and extracted models ten others a little less: one of each comes first."""
+    source, peers, shadows = models
+    peers[:, :20] = 1
+    shadows[:5, :10], shadows[5:, :10] = 0, 1
+    shadows[:5, 10:20], shadows[5:, 10:20] = 1, 0
+    shadows[5, 10:20] = 1
+    families = ("",) * len(peers) + ("",) * 5 + ("linear",) * 5
+    first = choose(source, panel_of(peers, shadows, families), K, 2)
+
+    assert sorted(first // 10) == [0, 1]

@@ -64,7 +64,9 @@ class Scale:
     def mixtures(self) -> Mixtures:
         """Likelihoods of the rows' answers, from all models that do not calibrate: how sure they are is calibrated."""
         peers = self.panel.rows("peer", "select", "estimate")
-        return fit_mixtures(self.source, self._labels(peers), self._labels(self.panel.rows("shadow")), self.k)
+        shadows = self.panel.rows("shadow")
+        extracted = np.array([bool(self.panel.family(i)) for i in shadows], int)
+        return fit_mixtures(self.source, self._labels(peers), self._labels(shadows), self.k, extracted)
 
     def weigh(self, labels: np.ndarray, scores: np.ndarray | None = None) -> Weighed:
         """
