@@ -32,7 +32,7 @@ def stand_out(near: np.ndarray, cohort: np.ndarray, who: np.ndarray, left_out: n
 
 
 def peers(cohort: np.ndarray, who: np.ndarray) -> np.ndarray:
-    """Normalised scores of the cohort's models as if each were a suspect nobody knows; float64 (c, m), NaN of itself."""
+    """Normalised scores of the cohort's models, each as a suspect nobody knows; float64 (c, m), NaN of itself."""
     scores = stand_out(cohort, cohort, who, left_out=who)
     scores[np.arange(len(who)), who] = np.nan
 

@@ -5,8 +5,7 @@ Everything that compares counts needs only the answers that two models share, so
 answer of a cell, all cells side by side.
 """
 
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,9 +13,8 @@ import numpy as np
 from probe_match.fingerprinting.errors import BadData
 from scipy import sparse
 
-from .records import Question, Transcript
+from .records import Counts
 
-Counts = Mapping[str, Mapping[str, int]]  # of one model: cell -> answer -> how often, at least once
 MAX_COUNT: Final = 100_000  # of one answer
 MAX_ANSWERS: Final = 10_000  # different answers in one cell of one model
 
@@ -38,24 +36,6 @@ class Table:
     base: np.ndarray
 
 
-def count(transcript: Transcript, questions: Sequence[Question], read: Callable[[str, str], str | None]) -> Counts:
-    """
-    Counts of one transcript. read: parser's name and text to the answer as it is compared, None where it is none.
-
-    Questions of weight 0 are not counted.
-    """
-    found = {
-        question.cell: Counter(
-            answer
-            for text in transcript.texts(question.cell)
-            if (answer := read(question.parser, text)) is not None
-        )
-        for question in questions
-        if question.weight > 0
-    }  # fmt: skip
-    return {cell: dict(answers) for cell, answers in found.items() if answers}
-
-
 def checked(counts: Counts, whose: str) -> Counts:
     """The same counts. Raises BadData where they are not whole numbers from 1, or far too many."""
     for cell, answers in counts.items():
@@ -63,7 +43,9 @@ def checked(counts: Counts, whose: str) -> Counts:
             raise BadData(f"{whose}: expected at most {MAX_ANSWERS} different answers to {cell}, got {len(answers)}")
         for answer, times in answers.items():
             if type(times) is not int or not 1 <= times <= MAX_COUNT:
-                raise BadData(f"{whose}: expected counts from 1 to {MAX_COUNT} in {cell}, got {times} of {answer[:40]!r}")
+                raise BadData(
+                    f"{whose}: expected counts from 1 to {MAX_COUNT} in {cell}, got {times} of {answer[:40]!r}"
+                )
     return counts
 
 
@@ -134,7 +116,9 @@ def without(counts: Counts, part: Counts) -> Counts:
 
 
 def _per_cell(given: Any, cell_of: np.ndarray, cells: int) -> np.ndarray:
-    members = sparse.csr_matrix((np.ones(len(cell_of), np.int64), (np.arange(len(cell_of)), cell_of)), (len(cell_of), cells))
+    members = sparse.csr_matrix(
+        (np.ones(len(cell_of), np.int64), (np.arange(len(cell_of)), cell_of)), (len(cell_of), cells)
+    )
     return np.asarray((given @ members).toarray())
 
 
