@@ -6,7 +6,8 @@ answer of a cell, all cells side by side.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
@@ -34,6 +35,11 @@ class Table:
     cell: np.ndarray
     asked: np.ndarray
     base: np.ndarray
+
+    @cached_property
+    def by_column(self) -> Any:
+        """int64 csc (models, columns): the same, quick to take columns of."""
+        return self.given.tocsc()
 
 
 def checked(counts: Counts, whose: str) -> Counts:
@@ -74,6 +80,12 @@ def tabulate(models: Mapping[str, Counts], cells: Sequence[str] | None = None) -
     asked = _per_cell(given, cell_of, len(cells))
 
     return Table(tuple(models), tuple(cells), column, given, cell_of, asked, _base(given, cell_of, asked))
+
+
+def some(table: Table, models: np.ndarray) -> Table:
+    """The table of some models; int (k,). Columns and base rates stay."""
+    names = tuple(table.names[i] for i in models)
+    return replace(table, names=names, given=table.given[models], asked=table.asked[models])
 
 
 def rows_of(table: Table, counts: Counts) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -19,12 +19,14 @@ from . import counting, single_token
 from .counting import Table
 from .records import Counts
 from .single_token import Suspect
-from .standing import peers, stand_out
+from .standing import Level, beyond, levels, peers, stand_out
 
 FEWEST: Final = 0.5  # of the suspect's cells, below which a reference was asked too little to compare
 COHORT: Final = 256  # known models that stand for honest suspects
 GENUINE: Final = 64  # of them, that are also tried against the rest of their own answers
 SHOWN: Final = 256  # references that get a p-value, the best
+RELATED: Final = 0.05  # of known models are no nearer to their own answers than relatives are to each other
+FEW_GENUINE: Final = 8  # below this, nobody is taken for a relative
 LIKENESS: Final = 5.0  # standard deviations that full likeness adds to standing out
 
 
@@ -44,18 +46,18 @@ class Known(NamedTuple):
     """
     Everything about the references that can be worked out before the suspect is.
 
-    own: float64 (m, cells), see `single_token.likeness`. cohort: float64 (c, m), likeness of known models to the
-    references, themselves being who: int (c,). honest: float64 (c, m), their scores, NaN of themselves. genuine: as in
-    Scores. found: p-values of genuine.
+    own: float64 (m, cells), see `single_token.likeness`. who: int (c,), the references that stand for honest suspects.
+    level: of the others' likeness to each reference. honest: float64 (c, m), their scores, NaN of themselves and of
+    near relatives. best: float64 (≤ c,), the highest of each. genuine: as in Scores.
     """
 
     table: Table
     own: np.ndarray
     who: np.ndarray
-    cohort: np.ndarray
+    level: Level
     honest: np.ndarray
+    best: np.ndarray
     genuine: np.ndarray
-    found: np.ndarray
 
 
 def score_counts(suspect: Counts, references: Mapping[str, Counts], *, alpha: float, seed: int = 0) -> Scores:
@@ -83,49 +85,89 @@ def prepare(references: Mapping[str, Counts], asked: Mapping[str, int], *, seed:
     names, m = table.names, len(table.names)
     own = np.array([single_token.own_evidence(*counting.rows_of(table, references[name]), table) for name in names])
     who = np.unique(np.linspace(0, m - 1, min(m, COHORT)).astype(int))
-    drawn = [Suspect(*counting.rows_of(table, counting.thin(references[names[i]], asked, rng))) for i in who]
-    cohort = np.array([single_token.likeness(one, table, own) for one in drawn])
+    cohort = _likeness(references, table, own, who, asked, rng)
     honest = peers(cohort, who) + LIKENESS * cohort
-    genuine, tried = _genuine(references, table, own, cohort, who, asked, rng)
-    found = np.array([tails(np.array([g]), _others(honest[:, i]))[0] for g, i in zip(genuine, tried, strict=True)])
+    honest[_relatives(references, table, own, who, rng)] = np.nan
+    genuine = _genuine(references, table, own, cohort, who, asked, rng)
+    alone = np.isnan(honest).all(1)
 
-    return Known(table, own, who, cohort, honest, genuine, found)
+    return Known(table, own, who, levels(cohort, who), honest, np.nanmax(honest[~alone], axis=1), genuine)
 
 
 def score(suspect: Counts, known: Known, *, alpha: float) -> Scores:
     """Evidence for each reference; milliseconds for thousands of them."""
     table, m = known.table, len(known.table.names)
     given = Suspect(*counting.rows_of(table, suspect))
-    likeness = single_token.likeness(given, table, known.own)
-    scores = stand_out(likeness[None], known.cohort, known.who)[0] + LIKENESS * likeness
     nats = single_token.evidence(given, table)
-    alike = 1 - single_token.divergence(given, table)
-    order = np.argsort(-scores, kind="stable")
-    power = float(np.mean(known.found * m <= alpha)) if len(known.found) else 0.0
-    told = int(given.asked.sum()) >= MIN_ANSWERED
+    likeness = single_token.likeness(given, table, known.own, nats)
+    scores = beyond(likeness, known.level) + LIKENESS * likeness
+    order = np.argsort(-scores, kind="stable")[:SHOWN]
+    alike = 1 - single_token.divergence(given, counting.some(table, order))
+    power = float(np.mean(tails(known.genuine, known.best) <= alpha)) if len(known.genuine) else 0.0
+    enough = int(given.asked.sum()) >= MIN_ANSWERED and m > 2
+    p = _p_values(scores[order], known.best, m) if enough else [PValues(1.0, 1.0)] * len(order)
+    most = np.nan_to_num(known.honest[:, order], nan=-np.inf)
+    nearest = most.argmax(0)
     whole = float(logsumexp(nats))
 
-    evidence = []
-    for j in order[:SHOWN]:
-        honest = _others(known.honest[:, j])
-        at = np.array([scores[j]])
-        p = PValues(float(tails(at, honest)[0]), float(ranks(at, honest)[0])) if told and m > 2 else PValues(1.0, 1.0)
-        nearest = int(np.nanargmax(known.honest[:, j])) if len(honest) else -1
-        evidence.append(
-            Evidence(
-                reference=table.names[j],
-                score=float(scores[j]),
-                llr=float(nats[j] - _rest(whole, nats, j)) if m > 1 else float(nats[j]),
-                p=p,
-                beats_all=bool(m > 2 and scores[j] > honest.max(initial=-np.inf) and j == order[0]),
-                peers=len(honest),
-                agreement=float(np.nan_to_num(alike[j])),
-                power=power,
-                nearest_peer=(table.names[known.who[nearest]], float(honest.max())) if nearest >= 0 else None,
-            )
+    evidence = [
+        Evidence(
+            reference=table.names[j],
+            score=float(scores[j]),
+            llr=float(nats[j] - _rest(whole, nats, j)) if m > 1 else float(nats[j]),
+            p=p[i],
+            beats_all=bool(i == 0 and m > 2 and scores[j] > most[:, i].max()),
+            peers=int(known.level.number[j]),
+            agreement=float(np.nan_to_num(alike[i])),
+            power=power,
+            nearest_peer=(table.names[known.who[nearest[i]]], float(most[nearest[i], i])) if m > 1 else None,
         )
+        for i, j in enumerate(order)
+    ]
 
     return Scores(evidence, known.genuine, m, int((given.asked > 0).sum()))
+
+
+def _p_values(scores: np.ndarray, best: np.ndarray, searched: int) -> list[PValues]:
+    """
+    How often a model of no reference scores as much for any; as if for one, since others correct for the search.
+
+    best: float (c,), what honest models score for the reference they are nearest to.
+    """
+    sides = [
+        -np.expm1(np.log1p(-np.minimum(p, 1 - 1e-12)) / searched) for p in (tails(scores, best), ranks(scores, best))
+    ]
+    return [PValues(max(float(a), 1e-300), float(b)) for a, b in zip(*sides, strict=True)]
+
+
+def _likeness(
+    references: Mapping[str, Counts],
+    table: Table,
+    own: np.ndarray,
+    who: np.ndarray,
+    asked: Mapping[str, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Of some references, drawn to so many answers, to all of them; float64 (c, m)."""
+    drawn = [counting.thin(references[table.names[i]], asked, rng) for i in who]
+    return np.array([single_token.likeness(Suspect(*counting.rows_of(table, one)), table, own) for one in drawn])
+
+
+def _relatives(
+    references: Mapping[str, Counts], table: Table, own: np.ndarray, who: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """
+    Pairs of references that all their answers together do not tell apart: other versions or derivatives of one model,
+    which a verdict names in one breath; bool (c, m).
+    """
+    all_answers = {cell: int(most) for cell, most in zip(table.cells, table.asked.max(0), strict=True)}
+    whole = _likeness(references, table, own, who, all_answers, rng)
+    themselves = _genuine(references, table, own, whole, who, all_answers, rng)
+    if len(themselves) < FEW_GENUINE:
+        return np.zeros(whole.shape, bool)
+    near = peers(whole, who) + LIKENESS * whole
+
+    return np.asarray(near >= np.quantile(themselves, RELATED))
 
 
 def _genuine(
@@ -136,8 +178,8 @@ def _genuine(
     who: np.ndarray,
     asked: Mapping[str, int],
     rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Scores of known models against the rest of their own answers, and which they are: float64 (t,), int (t,)."""
+) -> np.ndarray:
+    """Scores of known models against the rest of their own answers; float64 (≤ t,)."""
     rows = np.unique(np.linspace(0, len(who) - 1, min(len(who), GENUINE)).astype(int))
     parts, rests = {}, {}
     for row in rows:
@@ -154,7 +196,7 @@ def _genuine(
         near[t, who[row]] = single_token.likeness(part, kept, mine)[t]
     scores = stand_out(near, cohort, who, left_out=who[rows]) + LIKENESS * near
 
-    return scores[np.arange(len(rows)), who[rows]], who[rows]
+    return np.asarray(scores[np.arange(len(rows)), who[rows]])
 
 
 def _rest(whole: float, nats: np.ndarray, j: int) -> float:
@@ -162,7 +204,3 @@ def _rest(whole: float, nats: np.ndarray, j: int) -> float:
     if nats[j] > whole - 1e-6:
         return float(logsumexp(np.delete(nats, j)) - np.log(len(nats) - 1))
     return float(whole + np.log1p(-np.exp(nats[j] - whole)) - np.log(len(nats) - 1))
-
-
-def _others(column: np.ndarray) -> np.ndarray:
-    return column[~np.isnan(column)]

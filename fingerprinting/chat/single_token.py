@@ -49,17 +49,19 @@ def own_evidence(columns: np.ndarray, times: np.ndarray, asked: np.ndarray, tabl
     return np.asarray(per_cell + _totals(asked, asked))
 
 
-def likeness(suspect: Suspect, table: Table, own: np.ndarray) -> np.ndarray:
+def likeness(suspect: Suspect, table: Table, own: np.ndarray, nats: np.ndarray | None = None) -> np.ndarray:
     """
     Evidence as a share of what suspect and reference share with themselves; float64 (m,), near 1 for one model.
 
-    own: float64 (m, cells), `own_evidence` of every reference.
+    own: float64 (m, cells), `own_evidence` of every reference. nats: float64 (m,), `evidence` where it is known.
     """
     both = (table.asked > 0) & (suspect.asked > 0)
     mine = own_evidence(*suspect, table)
-    level = (own * both).sum(1) / 2 + both @ mine / 2
+    level = (np.einsum("mc,mc->m", own, both) + both @ mine) / 2
 
-    return evidence(suspect, table) / np.maximum(level, LEAST_SELF * np.maximum(both.sum(1), 1))
+    shared = evidence(suspect, table) if nats is None else nats
+
+    return shared / np.maximum(level, LEAST_SELF * np.maximum(both.sum(1), 1))
 
 
 def likelihood(suspect: Suspect, table: Table) -> np.ndarray:
@@ -80,7 +82,7 @@ def likelihood(suspect: Suspect, table: Table) -> np.ndarray:
 def divergence(suspect: Suspect, table: Table) -> np.ndarray:
     """Mean Jensen–Shannon divergence over the cells both answered; float64 (m,), bits, 0 to 1, NaN without any."""
     both = (table.asked > 0) & (suspect.asked > 0)
-    entries = table.given[:, suspect.columns].tocoo()
+    entries = table.by_column[:, suspect.columns].tocoo()
     cell = table.cell[suspect.columns][entries.col]
     p = (suspect.times / suspect.asked[table.cell[suspect.columns]])[entries.col]
     q = entries.data / table.asked[entries.row, cell]
@@ -97,7 +99,7 @@ def _most(table: Table) -> int:
 
 def _over_shared(suspect: Suspect, table: Table, gain: np.ndarray) -> np.ndarray:
     """Sum over shared answers of gain[answer, times the reference gave it]; gain at 0 is left out, float64 (m,)."""
-    entries = table.given[:, suspect.columns].tocoo()
+    entries = table.by_column[:, suspect.columns].tocoo()
 
     return np.bincount(entries.row, gain[entries.col, entries.data], len(table.names))
 

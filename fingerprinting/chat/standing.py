@@ -3,11 +3,35 @@ How far a suspect stands out, on both sides: nearer to a reference than to other
 other models are (the S-norm of speaker verification, Kenny 2010).
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 LEAST_SPREAD: Final = 1e-6
+
+
+class Level(NamedTuple):
+    """Mean and standard deviation of other models' scores for each reference, and their number; float64, int (m,)."""
+
+    mean: np.ndarray
+    spread: np.ndarray
+    number: np.ndarray
+
+
+def levels(cohort: np.ndarray, who: np.ndarray) -> Level:
+    """Of float (c, m), the models who: int (c,) left out of their own column."""
+    others = np.where(who[:, None] == np.arange(cohort.shape[1]), np.nan, cohort)
+    count = (~np.isnan(others)).sum(0)
+    mean = np.nansum(others, axis=0) / np.maximum(count, 1)
+    spread = np.sqrt(np.nansum((others - mean) ** 2, axis=0) / np.maximum(count, 1))
+
+    return Level(mean, spread + LEAST_SPREAD, count)
+
+
+def beyond(near: np.ndarray, level: Level) -> np.ndarray:
+    """Normalised scores of one suspect whom nobody knows; float64 (m,). near: float (m,)."""
+    by_reference = np.where(level.number > 1, (near - level.mean) / level.spread, 0.0)
+    return (by_reference + _own_side(near[None], np.array([-1]))[0]) / 2
 
 
 def stand_out(near: np.ndarray, cohort: np.ndarray, who: np.ndarray, left_out: np.ndarray | None = None) -> np.ndarray:
