@@ -15,11 +15,11 @@ from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.verdicts import MIN_ANSWERED, Evidence
 from scipy.special import logsumexp
 
-from . import counting, single_token
-from .counting import Table
+from . import single_token, tallies
 from .records import Counts
 from .single_token import Suspect
 from .standing import Level, beyond, levels, peers, stand_out
+from .tallies import Table
 
 FEWEST: Final = 0.5  # of the suspect's cells, below which a reference was asked too little to compare
 COHORT: Final = 256  # known models that stand for honest suspects
@@ -81,9 +81,9 @@ def score_counts(suspect: Counts, references: Mapping[str, Counts], *, alpha: fl
 def prepare(references: Mapping[str, Counts], asked: Mapping[str, int], *, seed: int = 0) -> Known:
     """What is known before a suspect answers so many times per cell; worth keeping for the next suspect."""
     rng = np.random.default_rng(seed)
-    table = counting.tabulate(references, list(asked))
+    table = tallies.tabulate(references, list(asked))
     names, m = table.names, len(table.names)
-    own = np.array([single_token.own_evidence(*counting.rows_of(table, references[name]), table) for name in names])
+    own = np.array([single_token.own_evidence(*tallies.rows_of(table, references[name]), table) for name in names])
     who = np.unique(np.linspace(0, m - 1, min(m, COHORT)).astype(int))
     cohort = _likeness(references, table, own, who, asked, rng)
     honest = peers(cohort, who) + LIKENESS * cohort
@@ -97,12 +97,12 @@ def prepare(references: Mapping[str, Counts], asked: Mapping[str, int], *, seed:
 def score(suspect: Counts, known: Known, *, alpha: float) -> Scores:
     """Evidence for each reference; milliseconds for thousands of them."""
     table, m = known.table, len(known.table.names)
-    given = Suspect(*counting.rows_of(table, suspect))
+    given = Suspect(*tallies.rows_of(table, suspect))
     nats = single_token.evidence(given, table)
     likeness = single_token.likeness(given, table, known.own, nats)
     scores = beyond(likeness, known.level) + LIKENESS * likeness
     order = np.argsort(-scores, kind="stable")[:SHOWN]
-    alike = 1 - single_token.divergence(given, counting.some(table, order))
+    alike = 1 - single_token.divergence(given, tallies.some(table, order))
     power = float(np.mean(tails(known.genuine, known.best) <= alpha)) if len(known.genuine) else 0.0
     enough = int(given.asked.sum()) >= MIN_ANSWERED and m > 2
     p = _p_values(scores[order], known.best, m) if enough else [PValues(1.0, 1.0)] * len(order)
@@ -149,8 +149,8 @@ def _likeness(
     rng: np.random.Generator,
 ) -> np.ndarray:
     """Of some references, drawn to so many answers, to all of them; float64 (c, m)."""
-    drawn = [counting.thin(references[table.names[i]], asked, rng) for i in who]
-    return np.array([single_token.likeness(Suspect(*counting.rows_of(table, one)), table, own) for one in drawn])
+    drawn = [tallies.thin(references[table.names[i]], asked, rng) for i in who]
+    return np.array([single_token.likeness(Suspect(*tallies.rows_of(table, one)), table, own) for one in drawn])
 
 
 def _relatives(
@@ -186,13 +186,13 @@ def _genuine(
         name = table.names[who[row]]
         whole = references[name]
         half = {cell: min(asked[cell], sum(whole[cell].values()) // 2) for cell in asked if cell in whole}
-        parts[name] = counting.thin(whole, half, rng)
-        rests[name] = counting.without({cell: whole[cell] for cell in half}, parts[name])
-    kept = counting.tabulate(rests, table.cells)
-    mine = np.array([single_token.own_evidence(*counting.rows_of(kept, rests[name]), kept) for name in kept.names])
+        parts[name] = tallies.thin(whole, half, rng)
+        rests[name] = tallies.without({cell: whole[cell] for cell in half}, parts[name])
+    kept = tallies.tabulate(rests, table.cells)
+    mine = np.array([single_token.own_evidence(*tallies.rows_of(kept, rests[name]), kept) for name in kept.names])
     near = cohort[rows].copy()
     for t, row in enumerate(rows):
-        part = Suspect(*counting.rows_of(kept, parts[table.names[who[row]]]))
+        part = Suspect(*tallies.rows_of(kept, parts[table.names[who[row]]]))
         near[t, who[row]] = single_token.likeness(part, kept, mine)[t]
     scores = stand_out(near, cohort, who, left_out=who[rows]) + LIKENESS * near
 

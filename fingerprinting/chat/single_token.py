@@ -15,14 +15,14 @@ from typing import Final, NamedTuple
 import numpy as np
 from scipy.special import gammaln
 
-from .counting import Table
+from .tallies import Table
 
 PRIOR: Final = 1.0  # answers that the common distribution counts for
 LEAST_SELF: Final = 0.3  # nats a cell; a model that only says what all say shares nothing telling with itself
 
 
 class Suspect(NamedTuple):
-    """Columns int (t,), counts int64 (t,) and answers per cell int64 (cells,), as `counting.rows_of` gives them."""
+    """Columns int (t,), counts int64 (t,) and answers per cell int64 (cells,), as `tallies.rows_of` gives them."""
 
     columns: np.ndarray
     times: np.ndarray
