@@ -9,15 +9,16 @@ from typing import Final
 
 import numpy as np
 
-WORDS: Final = (
-    "the of and to a in that it is was for on are as with they be at this have from or had by but not what all were we "
-    "when your can said there use an each which she do how their if will up other about out many then them these so "
-    "some her would make like him into time has look two more write go see no way could people my than been who its "
-    "now down may also however such while through i you he me our us any here there's it's i'm don't can't let's "
-    "overall additionally furthermore important ensure example first second finally various several provide help "
-    "certainly sure remember including based using within between because since although both"
-).split()
-MARKS: Final = tuple(".,;:!?'\"()[]{}-–—/*_#`|<>=+&%$@~\\…“”’•→0123456789") + ("\n", "\n\n", "  ", "**", "```", "- ")
+_SPOKEN: Final = (
+    "the of and to a in that it is was for on are as with they be at this have from or had by but not what all were "
+    "we when your can said there use an each which she do how their if will up other about out many then them these "
+    "so some her would make like him into time has look two more write go see no way could people my than been who "
+    "its now down may also however such while through i you he me our us any here there's it's i'm don't can't "
+    "let's overall additionally furthermore important ensure example first second finally various several provide "
+    "help certainly sure remember including based using within between because since although both "
+)
+WORDS: Final = tuple(_SPOKEN.split())
+MARKS: Final = (*tuple(".,;:!?'\"()[]{}-–—/*_#`|<>=+&%$@~\\…“”’•→0123456789"), "\n", "\n\n", "  ", "**", "```", "- ")
 LINES: Final = {
     "bullet": re.compile(r"^\s*[-*•] ", re.M),
     "numbered": re.compile(r"^\s*\d+[.)] ", re.M),

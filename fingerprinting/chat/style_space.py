@@ -6,6 +6,7 @@ directions; the ratio is that of two Gaussians, the suspect's mean around a refe
 general (probabilistic linear discriminant analysis, Ioffe 2006). Prompts of suspect and references need not be equal.
 """
 
+import itertools
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -104,4 +105,4 @@ def _rows(texts: Sequence[str], common: Sequence[str]) -> np.ndarray:
 
 def _pieces(text: str) -> set[str]:
     words = PIECES.findall(text[:READ].lower())
-    return {*words, *(f"{a} {b}" for a, b in zip(words, words[1:], strict=False))}
+    return {*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))}
