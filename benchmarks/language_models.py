@@ -132,7 +132,7 @@ def said(suspect: Any, known: scoring.Known, truth: str) -> str:
 
 def texts(folder: Path, draws: int, say: Callable[[str], None]) -> tuple[Rows, Rows]:
     """Prompt-disjoint identification by style, and same-prompt lineage."""
-    told = json.loads(lzma.open(folder / "alpaca-eval-outputs.json.xz").read())["outputs"]
+    told = json.loads(lzma.decompress((folder / "alpaca-eval-outputs.json.xz").read_bytes()))["outputs"]
     names = sorted(told)
     rng = np.random.default_rng(0)
     order = rng.permutation(400)
@@ -232,7 +232,8 @@ def main(folder: Path, splits: int, draws: int, output: Path | None) -> None:
         "Means over repetitions ± 1.96 standard errors; the repetitions share their models, so that the intervals tell "
         "of the draws and not of other models.",
         "## One-word answers", table(heads, tokens),
-        "## Verdicts at 1 %", table("cells x answers|suspects|n|itself|same vendor|other vendor|no match|inconclusive", told),
+        "## Verdicts at 1 %",
+        table("cells x answers|suspects|n|itself|same vendor|other vendor|no match|inconclusive", told),
         "## Free text, other prompts", table("answers|method|top-1 of 100|EER %|TPR at 1 %|AUROC, 50 unknown", style),
         "## Free text, same prompts: lineage", table("prompts|method|related / foreign pairs|AUC|TPR at 1 %", lineage),
     ]  # fmt: skip

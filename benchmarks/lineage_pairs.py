@@ -1,8 +1,8 @@
 """
 Which AlpacaEval entries are related, labelled by hand from names and model cards, and which are surely not.
 
-Mixtures and fusions of many models (MoA, FuseChat) and merges of unknown descent (Ein) are related to nobody knows whom:
-they are in no negative pair. These were taken out after a look at the highest-scoring negatives.
+Mixtures and fusions of many models (MoA, FuseChat) and merges of unknown descent (Ein) are related to nobody knows
+whom: they are in no negative pair. These were taken out after a look at the highest-scoring negatives.
 """
 
 import re
@@ -11,7 +11,8 @@ from typing import Final
 
 DERIVED: Final = [
     ("Mixtral-8x7B-Instruct-v0.1", "Mixtral-8x7B-Instruct-v0.1_verbose"), ("alpaca-7b", "alpaca-7b_concise"),
-    ("alpaca-7b", "alpaca-7b_verbose"), ("alpaca-7b_concise", "alpaca-7b_verbose"), ("claude-2.1", "claude-2.1_concise"),
+    ("alpaca-7b", "alpaca-7b_verbose"), ("alpaca-7b_concise", "alpaca-7b_verbose"),
+    ("claude-2.1", "claude-2.1_concise"),
     ("gpt4", "gpt4_0613_verbose"), ("ultralm-13b-v2.0", "ultralm-13b-v2.0-best-of-16"),
     ("Storm-7B", "Storm-7B-best-of-64"), ("Starling-LM-7B-alpha", "Starling-LM-7B-alpha-ExPO"),
     ("tulu-2-dpo-70b", "tulu-2-dpo-70b-ExPO"), ("tulu-2-dpo-7b", "tulu-2-dpo-7b-ExPO"),

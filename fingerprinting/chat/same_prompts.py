@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
-from scipy import sparse
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 from .standing import stand_out
@@ -27,14 +26,13 @@ def similarities(answers: Sequence[Sequence[str]]) -> np.ndarray:
     """
     m, prompts = len(answers), len(answers[0])
     texts = [text[:READ] for model in answers for text in model]
-    weigh = TfidfVectorizer(
-        ngram_range=(1, 2), token_pattern=r"(?u)\w+|[^\w\s]", sublinear_tf=True, min_df=2, dtype=np.float32
-    )
+    seen = {"ngram_range": (1, 2), "token_pattern": r"(?u)\w+|[^\w\s]", "min_df": 2 if m > 1 else 1}
+    weigh = TfidfVectorizer(sublinear_tf=True, dtype=np.float32, **seen)
     rows: Any = weigh.fit_transform(texts)
     out = np.empty((prompts, m, m), np.float32)
     for p in range(prompts):
         mine = rows[np.arange(m) * prompts + p]
-        out[p] = (mine @ mine.T).toarray() if sparse.issparse(mine) else mine @ mine.T
+        out[p] = (mine @ mine.T).toarray()
 
     return out
 
