@@ -2,7 +2,7 @@
 The work of the commands on language models: identify, verify, enroll; each asks within a budget and keeps all answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -29,6 +29,7 @@ from .records import Bank, ChatClient, ChatReference, Question, Transcript
 CELLS: Final = 16
 REPEATS: Final = 20
 VERIFY_QUESTIONS: Final = 160
+MOST_KEYS: Final = 50
 KEPT_TEXTS: Final = ("text",)  # parsers whose answers are kept whole: a text is more than its count
 
 
@@ -76,6 +77,12 @@ def plan_verification(db: ReferenceDB, claim: str, *, budget: int | None = None,
     questions = plan(scored(claimed.bank), questions=budget or VERIFY_QUESTIONS, seed=seed)
 
     return Plan(claimed.bank, questions, None, shelf.of_bank(db, claimed.bank.digest))
+
+
+def plan_keys(generate: Callable[..., Bank], file: str, *, budget: int | None = None, seed: int = 0) -> Plan:
+    """An owner's keys, each once. generate: the family of keys, which reads the file. Raises BadData without one."""
+    bank = generate(n=budget or MOST_KEYS, seed=seed, keys=file)
+    return Plan(bank, plan(bank, questions=len(bank.questions), seed=seed), None, [])
 
 
 def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) -> Transcript:
