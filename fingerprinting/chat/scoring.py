@@ -1,33 +1,39 @@
 """
-How near a language model's answers are to those of known ones: divergence of counts, cell by cell, normalised twice.
+Whose answers a language model's are: evidence for each known model from counts by cell.
 
-The mean Jensen-Shannon divergence over cells is the published statistic ("One Token Is Enough", Bruckner, arXiv
-2607.10252). What decides is how far it stands out: among the suspect's own divergences, and among those of the other
-references, drawn to the suspect's numbers of answers, since few answers look far from everything. Beside it stands a
-Dirichlet-multinomial likelihood ratio of one reference against the mixture of the others.
+Open set, what decides: how far the suspect stands out, nearer to a reference than to the others and nearer to it than
+other known models are, each of these drawn to the suspect's number of answers, since few answers look far from
+everything. Closed set, the log-likelihood ratio shown beside it: one reference against the mixture of all others.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting.cohort import above_own_level, stand_out
+from probe_match.fingerprinting.calibration import PValues, ranks, tails
 from probe_match.fingerprinting.errors import NoAnswers
-from probe_match.fingerprinting.verdicts import Evidence
-from scipy.special import gammaln, logsumexp, stdtr
+from probe_match.fingerprinting.verdicts import MIN_ANSWERED, Evidence
+from scipy.special import logsumexp
 
+from . import single_token, tallies
 from .records import Counts
+from .single_token import Suspect
+from .standing import Level, beyond, levels, peers, stand_out
+from .tallies import Table
 
-LEAST: Final = 0.005  # bits; divergences that differ by less tell no model from another
-PRIOR: Final = 2.0  # answers' worth of the pooled odds, that every reference is smoothed with
 FEWEST: Final = 0.5  # of the suspect's cells, below which a reference was asked too little to compare
-COHORT: Final = 256  # references compared in full
+COHORT: Final = 256  # known models that stand for honest suspects
+GENUINE: Final = 64  # of them, that are also tried against the rest of their own answers
+SHOWN: Final = 256  # references that get a p-value, the best
+RELATED: Final = 0.05  # of known models are no nearer to their own answers than relatives are to each other
+FEW_GENUINE: Final = 8  # below this, nobody is taken for a relative
+LIKENESS: Final = 5.0  # standard deviations that full likeness adds to standing out
 
 
 class Scores(NamedTuple):
     """
-    evidence: per reference compared in full, best first. genuine: standardised scores of references against the rest of
-    their own answers, float64 (≤ m,). searched: references that could be compared. cells: of the suspect, that were.
+    evidence: per reference compared in full, best first. genuine: scores of references against the rest of their own
+    answers, float64 (≤ m,). searched: references that could be compared. cells: of the suspect, that were.
     """
 
     evidence: list[Evidence]
@@ -36,133 +42,165 @@ class Scores(NamedTuple):
     cells: int
 
 
+class Known(NamedTuple):
+    """
+    Everything about the references that can be worked out before the suspect is.
+
+    own: float64 (m, cells), see `single_token.likeness`. who: int (c,), the references that stand for honest suspects.
+    level: of the others' likeness to each reference. honest: float64 (c, m), their scores, NaN of themselves and of
+    near relatives. best: float64 (≤ c,), the highest of each. genuine: as in Scores.
+    """
+
+    table: Table
+    own: np.ndarray
+    who: np.ndarray
+    level: Level
+    honest: np.ndarray
+    best: np.ndarray
+    genuine: np.ndarray
+
+
 def score_counts(suspect: Counts, references: Mapping[str, Counts], *, alpha: float, seed: int = 0) -> Scores:
     """
     Evidence for each reference from counts by cell. Raises NoAnswers where nothing can be compared.
 
-    Of many references the nearest COHORT are compared in full, which makes it harder to stand out and not easier.
     alpha: at which power is told. seed: of the draws that stand for honest suspects.
     """
-    cells = [cell for cell in suspect if sum(suspect[cell].values())]
+    asked = {cell: sum(suspect[cell].values()) for cell in suspect if sum(suspect[cell].values())}
     names = [
         name
         for name, counts in references.items()
-        if cells and sum(bool(counts.get(cell)) for cell in cells) >= FEWEST * len(cells)
+        if asked and sum(bool(counts.get(cell)) for cell in asked) >= FEWEST * len(asked)
     ]
     if not names:
         raise NoAnswers("the target and the references share no answered question; collect again")
-    tables = [_table(cell, suspect, references, names) for cell in cells]
-    searched = len(names)
-    if searched > COHORT:
-        near = _mean([_divergence(mine[None], known) for known, mine in tables])[0]
-        kept = np.sort(np.argsort(near, kind="stable")[:COHORT])
-        names, tables = [names[i] for i in kept], [(known[kept], mine) for known, mine in tables]
 
+    return score(suspect, prepare({name: references[name] for name in names}, asked, seed=seed), alpha=alpha)
+
+
+def prepare(references: Mapping[str, Counts], asked: Mapping[str, int], *, seed: int = 0) -> Known:
+    """What is known before a suspect answers so many times per cell; worth keeping for the next suspect."""
     rng = np.random.default_rng(seed)
-    between, own = [], []
-    for known, mine in tables:
-        drawn = _draw(known, int(mine.sum()), rng)
-        between.append(_divergence(np.vstack([drawn, mine]), known))
-        own.append(_paired(drawn, known - drawn))
-    near, alike = -_mean(between), -_mean(own)
-    likelihood = np.sum([_log_likelihood(mine, known) for known, mine in tables], axis=0)
-    llr = np.array([likelihood[j] - _log_mean(np.delete(likelihood, j)) for j in range(len(names))])
-    answers = sum(int(mine.sum()) for _, mine in tables)
-    evidence = stand_out(near, llr, 1 + near[-1], names, answers, LEAST, "classes")
-    genuine = _genuine(near[:-1], alike)
-    power = _power(genuine, searched, alpha)
+    table = tallies.tabulate(references, list(asked))
+    names, m = table.names, len(table.names)
+    own = np.array([single_token.own_evidence(*tallies.rows_of(table, references[name]), table) for name in names])
+    who = np.unique(np.linspace(0, m - 1, min(m, COHORT)).astype(int))
+    cohort = _likeness(references, table, own, who, asked, rng)
+    honest = peers(cohort, who) + LIKENESS * cohort
+    honest[_relatives(references, table, own, who, rng)] = np.nan
+    genuine = _genuine(references, table, own, cohort, who, asked, rng)
+    alone = np.isnan(honest).all(1)
 
-    return Scores([e._replace(power=power) for e in evidence], genuine, searched, len(cells))
+    return Known(table, own, who, levels(cohort, who), honest, np.nanmax(honest[~alone], axis=1), genuine)
 
 
-def _table(
-    cell: str, suspect: Counts, references: Mapping[str, Counts], names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Counts of one cell over all answers that anyone gave: int64 (m, v) of the references and (v,) of the suspect."""
-    rows = [references[name].get(cell, {}) for name in names]
-    answers = sorted({answer for row in [*rows, suspect[cell]] for answer in row})
-    index = {answer: i for i, answer in enumerate(answers)}
-    known = np.zeros((len(rows), len(answers)), np.int64)
-    for i, row in enumerate(rows):
-        for answer, count in row.items():
-            known[i, index[answer]] = count
-    mine = np.zeros(len(answers), np.int64)
-    for answer, count in suspect[cell].items():
-        mine[index[answer]] = count
+def score(suspect: Counts, known: Known, *, alpha: float) -> Scores:
+    """Evidence for each reference; milliseconds for thousands of them."""
+    table, m = known.table, len(known.table.names)
+    given = Suspect(*tallies.rows_of(table, suspect))
+    nats = single_token.evidence(given, table)
+    likeness = single_token.likeness(given, table, known.own, nats)
+    scores = beyond(likeness, known.level) + LIKENESS * likeness
+    order = np.argsort(-scores, kind="stable")[:SHOWN]
+    alike = 1 - single_token.divergence(given, tallies.some(table, order))
+    power = float(np.mean(tails(known.genuine, known.best) <= alpha)) if len(known.genuine) else 0.0
+    enough = int(given.asked.sum()) >= MIN_ANSWERED and m > 2
+    p = _p_values(scores[order], known.best, m) if enough else [PValues(1.0, 1.0)] * len(order)
+    most = np.nan_to_num(known.honest[:, order], nan=-np.inf)
+    nearest = most.argmax(0)
+    whole = float(logsumexp(nats))
 
-    return known, mine
+    evidence = [
+        Evidence(
+            reference=table.names[j],
+            score=float(scores[j]),
+            llr=float(nats[j] - _rest(whole, nats, j)) if m > 1 else float(nats[j]),
+            p=p[i],
+            beats_all=bool(i == 0 and m > 2 and scores[j] > most[:, i].max()),
+            peers=int(known.level.number[j]),
+            agreement=float(np.nan_to_num(alike[i])),
+            power=power,
+            nearest_peer=(table.names[known.who[nearest[i]]], float(most[nearest[i], i])) if m > 1 else None,
+        )
+        for i, j in enumerate(order)
+    ]
 
-
-def _draw(known: np.ndarray, size: int, rng: np.random.Generator) -> np.ndarray:
-    """As many answers of each reference as a suspect gave, without replacement; all where it has fewer, int (m, v)."""
-    return np.stack([rng.multivariate_hypergeometric(row, min(size, int(row.sum()))) for row in known])
-
-
-def _divergence(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Jensen-Shannon divergences of counts (s, v) from (m, v): bits, float64 (s, m) in [0, 1], NaN without any."""
-    p, q = _shares(a), _shares(b)
-    mixed = np.stack([_entropy((row + q) / 2) for row in p])
-    both = (a.sum(1) > 0)[:, None] & (b.sum(1) > 0)
-
-    return np.asarray(np.where(both, mixed - (_entropy(p)[:, None] + _entropy(q)) / 2, np.nan))
-
-
-def _paired(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """Divergences of counts row by row: (s, v) twice -> (s,)."""
-    p, q = _shares(a), _shares(b)
-    both = (a.sum(1) > 0) & (b.sum(1) > 0)
-
-    return np.asarray(np.where(both, _entropy((p + q) / 2) - (_entropy(p) + _entropy(q)) / 2, np.nan))
+    return Scores(evidence, known.genuine, m, int((given.asked > 0).sum()))
 
 
-def _shares(counts: np.ndarray) -> np.ndarray:
-    return np.asarray(counts / np.maximum(counts.sum(-1, keepdims=True), 1))
+def _p_values(scores: np.ndarray, best: np.ndarray, searched: int) -> list[PValues]:
+    """
+    How often a model of no reference scores as much for any; as if for one, since others correct for the search.
+
+    best: float (c,), what honest models score for the reference they are nearest to.
+    """
+    sides = [
+        -np.expm1(np.log1p(-np.minimum(p, 1 - 1e-12)) / searched) for p in (tails(scores, best), ranks(scores, best))
+    ]
+    return [PValues(max(float(a), 1e-300), float(b)) for a, b in zip(*sides, strict=True)]
 
 
-def _entropy(p: np.ndarray) -> np.ndarray:
-    return np.asarray(-(p * np.log2(np.where(p > 0, p, 1.0))).sum(-1))
+def _likeness(
+    references: Mapping[str, Counts],
+    table: Table,
+    own: np.ndarray,
+    who: np.ndarray,
+    asked: Mapping[str, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Of some references, drawn to so many answers, to all of them; float64 (c, m)."""
+    drawn = [tallies.thin(references[table.names[i]], asked, rng) for i in who]
+    return np.array([single_token.likeness(Suspect(*tallies.rows_of(table, one)), table, own) for one in drawn])
 
 
-def _log_likelihood(mine: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Of the suspect's counts (v,) under each reference's (m, v), smoothed by the pooled odds; nats, float64 (m,)."""
-    pooled = (known.sum(0) + 1.0) / (known.sum() + known.shape[1])
-    weights = known + PRIOR * pooled
-    total = weights.sum(1)
-    likely = gammaln(total) - gammaln(total + mine.sum()) + (gammaln(weights + mine) - gammaln(weights)).sum(1)
+def _relatives(
+    references: Mapping[str, Counts], table: Table, own: np.ndarray, who: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """
+    Pairs of references that all their answers together do not tell apart: other versions or derivatives of one model,
+    which a verdict names in one breath; bool (c, m).
+    """
+    all_answers = {cell: int(most) for cell, most in zip(table.cells, table.asked.max(0), strict=True)}
+    whole = _likeness(references, table, own, who, all_answers, rng)
+    themselves = _genuine(references, table, own, whole, who, all_answers, rng)
+    if len(themselves) < FEW_GENUINE:
+        return np.zeros(whole.shape, bool)
+    near = peers(whole, who) + LIKENESS * whole
 
-    return np.asarray(np.where(known.sum(1) > 0, likely, np.median(likely)))  # unasked is neither for nor against
-
-
-def _log_mean(values: np.ndarray) -> float:
-    return float(logsumexp(values) - np.log(len(values))) if len(values) else 0.0
-
-
-def _genuine(near: np.ndarray, own: np.ndarray) -> np.ndarray:
-    """Each reference against the rest of its own answers, scored as `stand_out` scores a suspect; float64 (≤ m,)."""
-    m = len(near)
-    above = above_own_level(near)
-    out = []
-    for i in np.flatnonzero(np.isfinite(own)) if m > 2 else ():
-        others = np.delete(np.arange(m), i)
-        spread = max(float(above[others, i].std(ddof=1)), LEAST)
-        out.append((own[i] - near[i, others].mean() - above[others, i].mean()) / spread)
-
-    return np.array(out)
+    return np.asarray(near >= np.quantile(themselves, RELATED))
 
 
-def _power(genuine: np.ndarray, searched: int, alpha: float) -> float:
-    """Share of the references that so many answers of their own would find, by the tail of as many honest others."""
-    m = searched - 1
-    if m < 2 or not len(genuine):
-        return 0.0
-    p = stdtr(m - 1, -genuine / np.sqrt(1 + 1 / m))
+def _genuine(
+    references: Mapping[str, Counts],
+    table: Table,
+    own: np.ndarray,
+    cohort: np.ndarray,
+    who: np.ndarray,
+    asked: Mapping[str, int],
+    rng: np.random.Generator,
+) -> np.ndarray:
+    """Scores of known models against the rest of their own answers; float64 (≤ t,)."""
+    rows = np.unique(np.linspace(0, len(who) - 1, min(len(who), GENUINE)).astype(int))
+    parts, rests = {}, {}
+    for row in rows:
+        name = table.names[who[row]]
+        whole = references[name]
+        half = {cell: min(asked[cell], sum(whole[cell].values()) // 2) for cell in asked if cell in whole}
+        parts[name] = tallies.thin(whole, half, rng)
+        rests[name] = tallies.without({cell: whole[cell] for cell in half}, parts[name])
+    kept = tallies.tabulate(rests, table.cells)
+    mine = np.array([single_token.own_evidence(*tallies.rows_of(kept, rests[name]), kept) for name in kept.names])
+    near = cohort[rows].copy()
+    for t, row in enumerate(rows):
+        part = Suspect(*tallies.rows_of(kept, parts[table.names[who[row]]]))
+        near[t, who[row]] = single_token.likeness(part, kept, mine)[t]
+    scores = stand_out(near, cohort, who, left_out=who[rows]) + LIKENESS * near
 
-    return float(np.mean(p * searched <= alpha))
+    return np.asarray(scores[np.arange(len(rows)), who[rows]])
 
 
-def _mean(parts: list[np.ndarray]) -> np.ndarray:
-    """Mean over cells, without those a model did not answer; 1 where it answered none of them."""
-    stacked = np.stack(parts)
-    count = np.isfinite(stacked).sum(0)
-
-    return np.asarray(np.where(count > 0, np.nansum(stacked, axis=0) / np.maximum(count, 1), 1.0))
+def _rest(whole: float, nats: np.ndarray, j: int) -> float:
+    """Log mean likelihood under the others; exact where one dominates the sum."""
+    if nats[j] > whole - 1e-6:
+        return float(logsumexp(np.delete(nats, j)) - np.log(len(nats) - 1))
+    return float(whole + np.log1p(-np.exp(nats[j] - whole)) - np.log(len(nats) - 1))
