@@ -9,7 +9,6 @@ from probe_match.fingerprinting.chat import conditions, judging, scoring
 from probe_match.fingerprinting.chat.records import Answer, Bank, ChatReference, Transcript
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.probes import chat_words
-from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy
 
 CELLS = 12
@@ -31,17 +30,6 @@ def spoken(name: str, repeats: int, seed: int = 1, **changes: int) -> Transcript
         for cell, some in drawn.counts.items()
     }
     return Transcript(f"function:{name}", answers, BANK.digest, sent=CELLS * repeats)
-
-
-def test_divergences_are_those_of_scipy() -> None:
-    """Jensen and Shannon's, in bits, for every pair of rows."""
-    rng = np.random.default_rng(0)
-    a, b = rng.integers(0, 5, (3, 6)), rng.integers(0, 5, (4, 6)) + 1
-    mine = scoring._divergence(a, b)
-
-    for i in range(3):
-        for j in range(4):
-            assert mine[i, j] == pytest.approx(jensenshannon(a[i], b[j], base=2) ** 2)
 
 
 def test_known_models_are_named_and_strangers_are_not(known: list[ChatReference]) -> None:
@@ -147,18 +135,6 @@ def test_references_of_other_questions_cannot_be_compared() -> None:
 
     assert verdict.decision == "inconclusive"
     assert "enroll at least three" in verdict.why
-
-
-def test_many_references_are_narrowed_to_the_nearest(
-    monkeypatch: pytest.MonkeyPatch, known: list[ChatReference]
-) -> None:
-    """The right one is among them, and the correction counts all that were searched."""
-    monkeypatch.setattr(scoring, "COHORT", 20)
-    scores = scoring.score_counts(
-        Habits(3).reference("known-30", BANK, 6).counts, {k.name: k.counts for k in known}, alpha=0.01
-    )
-
-    assert (len(scores.evidence), scores.searched, scores.evidence[0].reference) == (20, 60, "known-30")
 
 
 def test_a_bank_may_hold_questions_that_weigh_nothing() -> None:
