@@ -17,8 +17,8 @@ BANK = chat_words.generate(n=CELLS, seed=0, languages=("en", "de"))
 
 @pytest.fixture(scope="module")
 def known() -> list[ChatReference]:
-    """Sixty models that were asked each question 20 times."""
-    return [Habits().reference(f"known-{i}", BANK, 20) for i in range(60)]
+    """Forty models that were asked each question 20 times."""
+    return [Habits().reference(f"known-{i}", BANK, 20) for i in range(40)]
 
 
 def spoken(name: str, repeats: int, seed: int = 1, **changes: int) -> Transcript:
@@ -33,26 +33,27 @@ def spoken(name: str, repeats: int, seed: int = 1, **changes: int) -> Transcript
 
 
 def test_known_models_are_named_and_strangers_are_not(known: list[ChatReference]) -> None:
-    """With six answers to each of twelve questions: nearly all known models, and no stranger of sixty."""
-    verdicts = [judging.identify(spoken(k.name, 6), BANK, known, alpha=0.01, seed=0) for k in known]
-    strangers = [judging.identify(spoken(f"stranger-{i}", 6), BANK, known, alpha=0.01, seed=0) for i in range(60)]
-    right = [v.decision == "match" and v.reference == k.name for v, k in zip(verdicts, known, strict=True)]
+    """With six answers to each of twelve questions: nearly all known models, and hardly a stranger."""
+    some = known[:15]
+    verdicts = [judging.identify(spoken(k.name, 6), BANK, known, alpha=0.01, seed=0) for k in some]
+    strangers = [judging.identify(spoken(f"stranger-{i}", 6), BANK, known, alpha=0.01, seed=0) for i in range(20)]
+    right = [v.decision == "match" and v.reference == k.name for v, k in zip(verdicts, some, strict=True)]
 
     assert np.mean(right) >= 0.9
-    assert not any(v.decision == "match" and v.reference != k.name for v, k in zip(verdicts, known, strict=True))
-    assert sum(v.decision == "match" for v in strangers) <= 2
-    assert sum(v.decision == "no match" for v in strangers) >= 30
+    assert not any(v.decision == "match" and v.reference != k.name for v, k in zip(verdicts, some, strict=True))
+    assert sum(v.decision == "match" for v in strangers) <= 1
+    assert sum(v.decision == "no match" for v in strangers) >= 10
     assert all(v.decision != "no match" for v in verdicts)
 
 
 def test_a_model_that_is_not_in_the_database_is_a_stranger(known: list[ChatReference]) -> None:
-    """The same models, each with its own reference left out."""
+    """Ten of the same models, each with its own reference left out."""
     wrong = 0
-    for i, one in enumerate(known):
+    for i, one in enumerate(known[:10]):
         others = known[:i] + known[i + 1 :]
         wrong += judging.identify(spoken(one.name, 6), BANK, others, alpha=0.01, seed=0).decision == "match"
 
-    assert wrong <= 2
+    assert wrong <= 1
 
 
 def test_unchanged_models_are_accused_at_the_stated_rate(known: list[ChatReference]) -> None:
