@@ -56,6 +56,19 @@ def test_a_model_that_is_not_in_the_database_is_a_stranger(known: list[ChatRefer
     assert wrong <= 1
 
 
+@pytest.mark.parametrize("known", [20, 60])
+def test_the_tail_of_the_best_holds_its_rate(known: int) -> None:
+    """Of strangers whose best of 60 scores is compared with those of known ones, no more than alpha are beyond."""
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(300):
+        seen, new = (rng.normal(size=(n, 60)).max(1) for n in (known, 20))
+        p.append(scoring.tail_of_best(new, seen))
+
+    assert 0.002 <= np.mean(np.concatenate(p) <= 0.01) <= 0.01
+    assert 0.02 <= np.mean(np.concatenate(p) <= 0.05) <= 0.055
+
+
 def test_unchanged_models_are_accused_at_the_stated_rate(known: list[ChatReference]) -> None:
     """Verified again and again, a model fails about as often as alpha says."""
     rng = np.random.default_rng(0)
