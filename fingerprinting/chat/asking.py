@@ -24,7 +24,7 @@ from .collecting import (
     prompt_tokens,
 )
 from .reading import count, statuses
-from .records import Bank, ChatClient, ChatReference, Question, Transcript
+from .records import Answer, Bank, ChatClient, ChatReference, Question, Transcript
 
 CELLS: Final = 16
 REPEATS: Final = 20
@@ -88,6 +88,17 @@ def plan_keys(generate: Callable[..., Bank], file: str, *, budget: int | None = 
 def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) -> Transcript:
     """Put the questions of a plan."""
     return ask_chat(client, planned.bank, planned.questions, tokens=planned.tokens, progress=progress)
+
+
+def ask_recorded(client: ChatClient, planned: Plan) -> Transcript:
+    """Of a plan's questions all that a recording answers; what it does not is no failure of the model's."""
+    given = client.chat(planned.questions)
+    answers: dict[str, tuple[Answer, ...]] = {}
+    for question, answer in zip(planned.questions, given, strict=True):
+        if answer.status != "failed" or "no further answer" not in answer.error:
+            answers[question.cell] = (*answers.get(question.cell, ()), answer)
+
+    return Transcript(client.target, answers, planned.bank.digest, sum(map(len, answers.values())))
 
 
 def identify(transcript: Transcript, planned: Plan, *, alpha: float, seed: int = 0) -> Verdict:
