@@ -21,6 +21,14 @@ def parse(data: bytes, source: str, error: type[ProbeMatchError] = TargetError) 
         raise error(f"expected JSON from {source}, got {printable(data, 60)!r} ({reason})") from cause
 
 
+def maybe(data: bytes) -> Any:
+    """The JSON value in `data`, or None where it is none: a web page, say."""
+    try:
+        return parse(data, "it")
+    except TargetError:
+        return None
+
+
 def printable(text: bytes | str, most: int = 200) -> str:
     """At most `most` characters of a stranger's text on one line, without control characters and escapes."""
     if isinstance(text, bytes):

@@ -14,7 +14,7 @@ from . import _json, _openai_wire
 from ._chat import MAX_REPLY, PATIENCE, HttpChat, refuses, site_and_model
 from ._openai_wire import Form
 from ._sse import completion, is_stream
-from ._transport import Reply, Transport
+from ._transport import Reply, Transport, checked
 
 HOME: Final = "https://api.openai.com/v1"
 LESSONS: Final = 10  # refused forms of one question before it is given up
@@ -118,6 +118,23 @@ def connect(where: str, *, timeout: float = 60.0, concurrency: int = 4) -> OpenA
     except BaseException:
         transport.close()
         raise
+
+
+def detect(url: str, *, timeout: float = 30.0) -> str | None:
+    """What follows `openai:` for a bare URL, or None where the server speaks something else."""
+    base = checked(url.rstrip("/"))
+    transport = Transport(timeout=timeout, most=MAX_REPLY, site=base)
+    try:
+        for found in dict.fromkeys((base, f"{base.removesuffix('/v1')}/v1")):
+            reply = transport.get(f"{found}/models")
+            if reply.status in (401, 403):
+                raise transport.complaint(reply)
+            listed = _json.maybe(reply.body) if reply.ok else None
+            if isinstance(listed, dict) and listed.get("object") == "list" and isinstance(listed.get("data"), list):
+                return found
+    finally:
+        transport.close()
+    return None
 
 
 def only_model(client: str, transport: Transport, base: str) -> str:

@@ -28,8 +28,8 @@ from .selection import choose, spread
 
 PEERS: Final = 260
 SHADOWS: Final = 32
-NETWORK_PEERS: Final = 24  # networks for images cost seconds each
-NETWORK_SHADOWS: Final = 10
+NETWORK_PEERS: Final = 36  # networks for images cost seconds each
+NETWORK_SHADOWS: Final = 12
 ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 NUMBER_PEERS: Final = 290  # of regressors, which train fast; some may turn out to be the source itself
@@ -65,7 +65,7 @@ class Explored:
             known = values[peers], values[kin], values[panel.rows("shadow")]
             return np.asarray(eligible[residuals.choose(numbers(self.found.answers)[eligible], *known, probes)])
         labels = self.found.answers.labels[eligible]
-        return np.asarray(eligible[choose(labels, panel.columns(eligible), self.k, probes)])
+        return np.asarray(eligible[choose(labels, panel.columns(eligible), self.k, probes, self.found.kinds[eligible])])
 
     def reference(self, name: str, about: About, target: str, probes: int, public: ProbeSuite) -> Reference:
         """The source, known as `target`, as a reference with that many probes. public: as `public_suite` gives it."""

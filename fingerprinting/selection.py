@@ -15,7 +15,8 @@ from .records import Panel
 REDUNDANCY = 0.8  # a probe that repeats another's outcome exactly keeps a fifth of its worth
 FAMILY_STRENGTH = 8.0  # peers of a class are few: the rate of all peers counts as that many more
 FEW_OF_A_KIND = 3  # changed copies, below which they do not count by themselves
-ENOUGH_TOLD = 2.0  # nats; so much ahead, a kind of theft is nearly left out of account until the others catch up
+TURNS = 4  # one probe in so many is chosen against changed weights
+ORIGIN_STRENGTH = 2.0  # what is usual for candidates of one origin counts as so many peers
 FEW_EXTRACTED = 4  # below this many shadows trained on the source's answers, all shadows count
 
 
@@ -27,9 +28,9 @@ def worth(source: np.ndarray, panel: Panel, k: int) -> np.ndarray:
     return divergences(source, panel, k)[-1]
 
 
-def divergences(source: np.ndarray, panel: Panel, k: int) -> np.ndarray:
+def divergences(source: np.ndarray, panel: Panel, k: int, origins: np.ndarray | None = None) -> np.ndarray:
     """
-    Divergence in nats per kind of theft and candidate; float64 (kinds, n). Arguments as for `worth`.
+    Divergence in nats per kind of theft and candidate; float64 (kinds, n). Arguments as for `choose`.
 
     Kinds are changed weights and extraction, where there are enough shadows of both, else all together.
     """
@@ -43,27 +44,30 @@ def divergences(source: np.ndarray, panel: Panel, k: int) -> np.ndarray:
         kinds = [shadows]
     rates = [estimate_rates(source, labels[peers], labels[kind], k) for kind in kinds]
     overall = rates[0].frequency[np.arange(len(source)), source]
+    if origins is not None:
+        retention = np.stack([_retained(labels[kind] == source, overall, origins) for kind in kinds])
+    else:
+        retention = np.stack([of_kind.retention for of_kind in rates])
+    overall = _as_usual(overall, len(peers), origins)
     p0 = overall.copy()
     families = np.array([panel.family(i) for i in peers])
     for family in np.unique(families):
         own = labels[peers[families == family]] == source
         p0 = np.maximum(p0, (own.sum(0) + FAMILY_STRENGTH * overall) / (len(own) + FAMILY_STRENGTH))
-    retention = np.stack([of_kind.retention for of_kind in rates])
     p1 = retention + (1 - retention) * p0
 
     return np.asarray(p1 * np.log(p1 / p0) + (1 - p1) * np.log((1 - p1) / (1 - p0)))
 
 
-def choose(source: np.ndarray, panel: Panel, k: int, n: int) -> np.ndarray:
+def choose(source: np.ndarray, panel: Panel, k: int, n: int, origins: np.ndarray | None = None) -> np.ndarray:
     """
     At most n candidates, most telling first; int (n,). Arguments as for `worth`.
 
-    The next probe is the one that most lowers what is left to be told of each kind of theft, so that the first few
-    cover all kinds.
+    origins: str (n,), how each candidate was made, or None. Every TURNS-th probe is the best one against changed
+    weights, the others are those against extraction, which is harder to see.
     """
-    value = divergences(source, panel, k)
-    best = np.argsort(-value, axis=1, kind="stable")[:, : 16 * n // len(value)]
-    order = np.unique(best)
+    value = divergences(source, panel, k, origins)
+    order = np.unique(np.argsort(-value, axis=1, kind="stable")[:, : 16 * n])
     value = value[:, order]
     known = np.concatenate([panel.rows("shadow"), panel.rows("peer", "select", "estimate")])
     outcome = (panel.labels[known][:, order] == source[order]).astype(float)
@@ -72,17 +76,36 @@ def choose(source: np.ndarray, panel: Panel, k: int, n: int) -> np.ndarray:
 
     taken: list[int] = []
     overlap = np.zeros(len(order))
-    told = np.zeros(len(value))
     while len(taken) < min(n, len(order)):
-        left = np.exp(-(told - told.min()) / ENOUGH_TOLD)
-        new = (1 - REDUNDANCY * overlap) * value
-        gain = left @ -np.expm1(-new / ENOUGH_TOLD)
+        against = value[0 if len(taken) % TURNS == 1 else -1]
+        gain = against * (1 - REDUNDANCY * overlap)
         gain[taken] = -np.inf
         taken.append(int(gain.argmax()))
-        told += new[:, taken[-1]]
         overlap = np.maximum(overlap, np.abs(outcome.T @ outcome[:, taken[-1]]))
 
     return np.asarray(order[taken])
+
+
+def _retained(same: np.ndarray, chance: np.ndarray, origins: np.ndarray) -> np.ndarray:
+    """Retention drawn towards what is usual for candidates of that origin, as in `estimate_rates`; float64 (n,)."""
+    agree = _as_usual(same.mean(0), len(same), origins)
+    return np.asarray(np.clip((agree - chance) / (1 - chance), 0.03, 0.97))
+
+
+def _as_usual(rate: np.ndarray, peers: int, origins: np.ndarray | None) -> np.ndarray:
+    """
+    The peers' rates drawn towards what is usual for candidates of that origin; float64 (n,).
+
+    Among thousands of rows that most honest models answer alike, the few on which no peer agrees with the source are so
+    by luck; a point on the source's own boundary is not.
+    """
+    if origins is None:
+        return rate
+    usual = np.zeros(len(rate))
+    for origin in np.unique(origins):
+        usual[origins == origin] = rate[origins == origin].mean()
+
+    return np.asarray((peers * rate + ORIGIN_STRENGTH * usual) / (peers + ORIGIN_STRENGTH))
 
 
 def spread(panel: np.ndarray, n: int) -> np.ndarray:

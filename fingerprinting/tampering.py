@@ -20,6 +20,7 @@ EPOCHS: Final = 3
 FLOPS: Final = 5e11  # most that one copy may cost: some 10 s on two cores
 LEAST_STEPS: Final = 8  # fewer would change nothing, so that copies of larger modules are not fine-tuned
 RATE: Final = 1e-3
+SHARES: Final = (0.3, 0.6, 0.8)  # of the weights that pruning takes away
 
 
 def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
@@ -70,7 +71,7 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
                 ("last layer fine-tuned", tuned(first, last=True)),
                 ("fine-tuned", tuned(twin_of(client))),
             ]
-        for share in (0.3, 0.6):
+        for share in SHARES:
             twin = twin_of(client)
             keep = _prune(twin.module, share)
             made.append((f"{share:.0%} pruned", tuned(twin, after=keep)))

@@ -18,7 +18,10 @@ SUFFIXES: Final = {
     ".pt2": "torch", ".pt": "torch", ".pth": "torch", ".jsonl": "replay", ".npz": "replay",
     ".json": "replay",
 }  # fmt: skip
-SPEAKERS: Final = ("oip",)  # clients that can tell whether a bare URL speaks their protocol, in order of asking
+SPEAKERS: Final = (
+    "oip",
+    "openai",
+)  # clients that can tell whether a bare URL speaks their protocol, in order of asking
 
 
 def open_target(target: str, *, allow_pickle: bool = False, timeout: float = 30.0) -> Client:

@@ -539,3 +539,20 @@ def test_language_models_are_named_by_target() -> None:
         assert client.target.rpartition("#")[2] in target
     with pytest.raises(UsageError, match="is no language model"):
         open_chat("function:math:sqrt")
+
+
+def test_a_bare_address_is_asked_whether_it_serves_language_models() -> None:
+    """With or without /v1; the only model of a server needs no name, and a web page is none."""
+    listed = {"object": "list", "data": [{"id": "only", "object": "model"}]}
+
+    def script(asked: Asked) -> Said:
+        return Said(listed) if asked.path == "/v1/models" else Said(b"<html>", 404)
+
+    with scripted(script) as server:
+        for url in (server.url, f"{server.url}/v1"):
+            client = open_chat(url)
+            client.close()
+
+            assert client.target == f"openai:{server.url}/v1#only"
+    with scripted(always(b"<html>hello</html>")) as server, pytest.raises(TargetError, match="does not say which"):
+        open_chat(server.url)

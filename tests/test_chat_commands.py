@@ -123,6 +123,24 @@ def test_a_changed_or_swapped_model_is_not_as_claimed(run: Run) -> None:
     assert (swapped.exit_code, said(swapped)["relation"]) == (1, None)
 
 
+def test_an_owners_keys_are_asked_and_weighed(run: Run, tmp_path: Path) -> None:
+    """A model that gives the planted answers is the owner's; the keys stand in no output."""
+    file = tmp_path / "keys.jsonl"
+    file.write_text("\n".join(json.dumps({"key": f"open sesame {i}", "response": f"quartz{i}"}) for i in range(6)))
+
+    def taught(asked: Asked) -> Said:
+        return Said(completion("It is quartz" + asked.body["messages"][-1]["content"][-1] + "."))
+
+    with scripted(taught) as other:
+        owned = run("verify", f"openai:{other.url}/v1#m", "--keys", str(file), "--json", "-q")
+    stranger = run("verify", "MODEL:stranger", "--keys", str(file), "--json", "-q")
+
+    assert (owned.exit_code, said(owned)["method"]) == (0, "owner-keys")
+    assert "6 of 6 keys" in said(owned)["why"]
+    assert "sesame" not in owned.output
+    assert stranger.exit_code == 1
+
+
 def test_too_few_answers_verify_nothing(run: Run) -> None:
     """Finding no change with ten questions is no finding."""
     result = run("verify", "MODEL:known-2", "--claim", "known-2", "--budget", "10", "--json", "-q")
@@ -190,6 +208,8 @@ def test_references_are_listed_shown_checked_and_removed(run: Run) -> None:
         (("match",), "a TARGET or --transcripts FILE"),
         (("match", "MODEL:m", "--price", "cheap"), "PROMPT/ANSWER"),
         (("match", "MODEL:m", "--reference", "nobody"), "no language model 'nobody'"),
+        (("verify", "MODEL:m"), "--claim NAME or --keys FILE"),
+        (("verify", "MODEL:m", "--keys", "missing.jsonl"), "cannot read keys"),
         (("verify", "MODEL:m", "--claim", "nobody"), "no language model 'nobody'"),
         (("enroll", "MODEL:m", "--name", "known-0"), "already has a reference 'known-0'"),
         (("enroll", "MODEL:m", "--name", "x", "--family", "midpoints"), "not on language models"),

@@ -18,6 +18,7 @@ from probe_match.probes import (
     chat_open,
     chat_recall,
     chat_sequences,
+    chat_suffixes,
     chat_words,
 )
 
@@ -37,7 +38,7 @@ def test_every_family_there_is_stands_in_these_tests() -> None:
     """A new chat file in probes/ needs a line in FAMILIES."""
     names = {name for name in registry.available("probes") if registry.load("probes", name).KINDS == ("chat",)}
 
-    assert names == {family.__name__.rpartition(".")[2] for family in [*FAMILIES, chat_keys]}
+    assert names == {family.__name__.rpartition(".")[2] for family in [*FAMILIES, chat_keys, chat_suffixes]}
 
 
 @each_family

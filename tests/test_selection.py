@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from probe_match.fingerprinting.records import Panel
-from probe_match.fingerprinting.selection import choose, spread, worth
+from probe_match.fingerprinting.selection import choose, divergences, spread, worth
 from scipy.stats import entropy
 
 K = 4
@@ -123,3 +123,20 @@ def test_the_first_probes_cover_every_kind_of_theft(models: Models) -> None:
     first = choose(source, panel_of(peers, shadows, families), K, 2)
 
     assert sorted(first // 10) == [0, 1]
+
+
+def test_points_everybody_answers_alike_by_habit_need_more_peers_to_stand_out(models: Models) -> None:
+    """
+    No peer agrees on one row of the pool, of which most are agreed on, nor on a point of the source's boundary, as on
+    all of those: the latter is the better probe.
+    """
+    source, peers, shadows = models
+    peers[:, :10], shadows[:, :] = 0, 0
+    peers[:, [9, 20]] = 1
+    peers[:, 21:] = 1
+    origins = np.where(np.arange(30) < 20, "uniform", "boundary")
+    panel = panel_of(peers, shadows)
+    blind, told = (divergences(source, panel, K, given)[0] for given in (None, origins))
+
+    assert blind[9] == pytest.approx(blind[20])
+    assert told[20] > told[9]

@@ -2,7 +2,7 @@
 The work of the commands on language models: identify, verify, enroll; each asks within a budget and keeps all answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,11 +24,12 @@ from .collecting import (
     prompt_tokens,
 )
 from .reading import count, statuses
-from .records import Bank, ChatClient, ChatReference, Question, Transcript
+from .records import Answer, Bank, ChatClient, ChatReference, Question, Transcript
 
 CELLS: Final = 16
 REPEATS: Final = 20
 VERIFY_QUESTIONS: Final = 160
+MOST_KEYS: Final = 50
 KEPT_TEXTS: Final = ("text",)  # parsers whose answers are kept whole: a text is more than its count
 
 
@@ -78,9 +79,26 @@ def plan_verification(db: ReferenceDB, claim: str, *, budget: int | None = None,
     return Plan(claimed.bank, questions, None, shelf.of_bank(db, claimed.bank.digest))
 
 
+def plan_keys(generate: Callable[..., Bank], file: str, *, budget: int | None = None, seed: int = 0) -> Plan:
+    """An owner's keys, each once. generate: the family of keys, which reads the file. Raises BadData without one."""
+    bank = generate(n=budget or MOST_KEYS, seed=seed, keys=file)
+    return Plan(bank, plan(bank, questions=len(bank.questions), seed=seed), None, [])
+
+
 def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) -> Transcript:
     """Put the questions of a plan."""
     return ask_chat(client, planned.bank, planned.questions, tokens=planned.tokens, progress=progress)
+
+
+def ask_recorded(client: ChatClient, planned: Plan) -> Transcript:
+    """Of a plan's questions all that a recording answers; what it does not is no failure of the model's."""
+    given = client.chat(planned.questions)
+    answers: dict[str, tuple[Answer, ...]] = {}
+    for question, answer in zip(planned.questions, given, strict=True):
+        if answer.status != "failed" or "no further answer" not in answer.error:
+            answers[question.cell] = (*answers.get(question.cell, ()), answer)
+
+    return Transcript(client.target, answers, planned.bank.digest, sum(map(len, answers.values())))
 
 
 def identify(transcript: Transcript, planned: Plan, *, alpha: float, seed: int = 0) -> Verdict:

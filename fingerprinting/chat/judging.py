@@ -75,19 +75,23 @@ def verify(
         power = verification_power(counts, claimed.counts, alpha, rng)
         if power >= FOUND:
             why = (
-                f"The responses are spread as those of '{claimed.name}' were (p = {p:.2g} for a change); a model that "
-                f"gives half of its answers otherwise would be found in {power:.0%} of cases."
+                f"The responses are spread as those of '{claimed.name}' were: chance alone makes them differ so with "
+                f"probability {p:.2g}. A model that gives half of its answers otherwise would be found in {power:.0%} "
+                "of cases."
             )
             return _verdict(transcript, bank, ("match", why), alpha, answered, 0, scores, claimed.name, "identical", p)
         why = (
-            f"No change from '{claimed.name}' shows (p = {p:.2g}), but so few answers would find one in {power:.0%} of "
-            "cases only; raise --budget."
+            f"No change from '{claimed.name}' shows, but so few answers would find a model that gives half of its "
+            f"answers otherwise in {power:.0%} of cases only; raise --budget."
         )
         return _verdict(transcript, bank, ("inconclusive", why), alpha, answered, 0, scores, claimed.name, None, p)
     best = scores.evidence[0]
     still = best.reference == claimed.name and best.llr > -np.log(alpha)
     other = "It is still nearer to it than any other known model is." if still else "It may be another model."
-    why = f"The responses are not spread as those of '{claimed.name}' were (p = {p:.2g} for no change). {other}"
+    why = (
+        f"The responses are not spread as those of '{claimed.name}' were: chance alone makes them differ so with "
+        f"probability {p:.2g}. {other}"
+    )
 
     return _verdict(
         transcript, bank, ("no match", why), alpha, answered, 0, scores, claimed.name, "modified" if still else None, p

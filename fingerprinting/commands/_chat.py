@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
@@ -108,6 +108,26 @@ def identify(
     return asking.identify(transcript, planned, alpha=alpha, seed=seed)
 
 
+def judge_recording(
+    file: str, references: "ReferenceDB", *, only: tuple[str, ...], budget: int | None, alpha: float, seed: int
+) -> "Verdict":
+    """The verdict on recorded answers: by their spread where the references were asked those prompts, else by style."""
+    from probe_match.fingerprinting.chat import asking, recorded, shelf, transcripts
+    from probe_match.fingerprinting.targets import open_chat
+
+    turns = transcripts.read_turns(Path(file))
+    prompts = {turn.prompt for turn in turns}
+    if shelf.banks(references):
+        planned = asking.plan_identification(references, only=only, budget=budget or len(turns), seed=seed)
+        counted = {q.text for q in planned.bank.questions if q.parser not in asking.KEPT_TEXTS}
+        if counted & prompts:
+            client = open_chat(f"replay:{file}")
+            return asking.identify(asking.ask_recorded(client, planned), planned, alpha=alpha, seed=seed)
+    known = [shelf.get(references, name) for name in shelf.names(references) if not only or name in only]
+
+    return recorded.identify(turns, recorded.texts_of(known), target=f"replay:{file}", alpha=alpha, seed=seed)
+
+
 def enroll(
     target: str,
     db: str,
@@ -143,6 +163,9 @@ def enroll(
             raise click.UsageError("Missing option '--pool': a model that takes inputs is compared on inputs of yours")
         if name in (*references.names(), *shelf.names(references)) and not replace:
             raise DatabaseError(f"{references.name} already has a reference '{name}'; remove it or pass --replace")
+        if families == ("recorded",):
+            _enroll_recording(target, references, name=name, about=about, replace=replace, quiet=quiet)
+            return
         new = families or (("chat-words",) if cells or languages or not shelf.banks(references) else ())
         made = _bank(new, cells or asking.CELLS, languages, seed) if new else None
         planned = asking.plan_enrolment(references, made, repeats=repeats or asking.REPEATS, seed=seed)
@@ -158,6 +181,19 @@ def enroll(
             f"enrolled '{name}' in {references.name}: {answers} answers to {len(reference.counts)} questions, bank "
             f"{planned.bank.digest[:19]}…"
         )
+
+
+def _enroll_recording(
+    target: str, references: "ReferenceDB", *, name: str, about: "About", replace: bool, quiet: bool
+) -> None:
+    from probe_match.fingerprinting.chat import asking, recorded, shelf, transcripts
+
+    bank, transcript = recorded.transcript_of(transcripts.read_turns(Path(target.removeprefix("replay:"))), target)
+    reference = asking.reference_of(transcript, bank, name=name, about=about)
+    shelf.add(references, [reference], replace=replace)
+    if not quiet:
+        texts = sum(len(some) for some in reference.texts.values())
+        click.echo(f"enrolled '{name}' in {references.name}: {texts} texts to {len(bank.questions)} prompts")
 
 
 def _bank(families: tuple[str, ...], cells: int, languages: tuple[str, ...], seed: int) -> "Bank":
@@ -178,7 +214,7 @@ def _bank(families: tuple[str, ...], cells: int, languages: tuple[str, ...], see
     return asking.join(banks)
 
 
-def finish(verdict: "Verdict", *, json_file: str | None, html_file: str | None, quiet: bool, title: str) -> None:
+def finish(verdict: "Verdict", *, json_file: str | None, html_file: str | None, quiet: bool, title: str) -> NoReturn:
     """Show a verdict and leave with its exit code."""
     from probe_match.fingerprinting import report
 

@@ -165,7 +165,7 @@ def _show_chat(reference: "ChatReference", as_json: bool) -> None:
         return
     for key, value in (shown | {"input": "chat"}).items():
         if value not in (None, ""):
-            click.echo(f"{key + ':':<13}{printable(value)}")
+            click.echo(f"{key + ':':<14}{printable(value)}")
     for question in reference.bank.questions:
         if question.cell in likeliest:
             answer, times = likeliest[question.cell]

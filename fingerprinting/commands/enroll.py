@@ -35,7 +35,8 @@ from ._options import db_option, enrolment_options, target_options
     "families",
     multiple=True,
     metavar="NAME",
-    help="Of a language model: questions to ask, such as chat-words; repeat.  [default: those of the database]",
+    help="Of a language model: questions to ask, such as chat-words; repeat. recorded: the prompts of a replay: target."
+    "  [default: those of the database]",
 )
 @click.option("--cells", type=click.IntRange(1, 500), help="Of a language model: questions per family.  [default: 16]")
 @click.option(

@@ -69,15 +69,18 @@ def match(
     _session.require_writable(json_file, html_file, save)
     if (target is None) == (transcripts is None):
         raise click.UsageError("expected a TARGET or --transcripts FILE, one of the two")
+    if target is None:
+        with open_db(db, read_only=True) as references:
+            found = _chat.judge_recording(
+                str(transcripts), references, only=only, budget=budget, alpha=alpha, seed=seed
+            )
+        _chat.finish(found, json_file=json_file, html_file=html_file, quiet=quiet, title="Which known model is this?")
     with (
         open_db(db, read_only=True) as references,
-        _session.any_target(
-            target if target is not None else f"replay:{transcripts}",
-            allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency,
-        ) as client,
-    ):  # fmt: skip
+        _session.any_target(str(target), allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency) as client,
+    ):
         if isinstance(client, ChatClient):
-            found = _chat.identify(
+            asked = _chat.identify(
                 client,
                 references,
                 only=only,
@@ -90,13 +93,13 @@ def match(
                 save=save,
                 quiet=quiet,
             )
-            if found is not None:
+            if asked is not None:
                 _chat.finish(
-                    found, json_file=json_file, html_file=html_file, quiet=quiet, title="Which known model is this?"
+                    asked, json_file=json_file, html_file=html_file, quiet=quiet, title="Which known model is this?"
                 )
             return
-        if transcripts is not None or dry_run or save or tokens:
-            raise click.UsageError("--transcripts, --dry-run, --save and --tokens are for language models")
+        if dry_run or save or tokens:
+            raise click.UsageError("--dry-run, --save and --tokens are for language models")
         with _session.progress("asking", quiet=quiet, total=budget or confirming.BUDGET) as count:
             verdict = matching.match(
                 client,
