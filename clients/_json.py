@@ -29,6 +29,11 @@ def maybe(data: bytes) -> Any:
         return None
 
 
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in what should be a list of them; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def printable(text: bytes | str, most: int = 200) -> str:
     """At most `most` characters of a stranger's text on one line, without control characters and escapes."""
     if isinstance(text, bytes):

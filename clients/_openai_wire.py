@@ -145,10 +145,9 @@ def _logprobs(given: Any, wanted: int) -> Any:
     content, older = given.get("content"), given.get("top_logprobs")
     positions: list[list[tuple[Any, Any]]] = []
     if isinstance(content, list):
-        for place in content:
-            tops = place.get("top_logprobs") if isinstance(place, dict) else None
-            tops = tops or [place]  # servers that give only the token that was drawn
-            positions.append([(top.get("token", ""), top.get("logprob")) for top in tops if isinstance(top, dict)])
+        for place in _json.objects(content):
+            tops = _json.objects(place.get("top_logprobs")) or [place]  # some give only the token that was drawn
+            positions.append([(top.get("token", ""), top.get("logprob")) for top in tops])
     elif isinstance(older, list):
         positions = [list(place.items()) for place in older if isinstance(place, dict)]
 

@@ -52,17 +52,19 @@ def completion(reply: Reply) -> dict[str, Any]:
         if event.get("error"):
             return {"error": event["error"]}
         whole |= {key: event[key] for key in ("model", "usage") if event.get(key)}
-        for choice in event.get("choices") or ():
-            if not isinstance(choice, dict) or choice.get("index", 0) != 0:
+        for choice in _json.objects(event.get("choices")):
+            if choice.get("index", 0) != 0:
                 continue
             given = choice.get("delta")
             delta: dict[str, Any] = given if isinstance(given, dict) else {"content": choice.get("text")}
-            text += delta.get("content") or ""
+            said = delta.get("content")
+            text += said if isinstance(said, str) else ""
             thoughts += next((delta[key] for key in THOUGHTS if isinstance(delta.get(key), str)), "")
             places = choice.get("logprobs")
             if isinstance(places, dict) and isinstance(places.get("content"), list):
                 logprobs += places["content"]
-            finish = choice.get("finish_reason") or finish
+            reason = choice.get("finish_reason")
+            finish = reason if isinstance(reason, str) and reason else finish
     message = {"content": text, "reasoning_content": thoughts}
     choice = {"message": message, "text": text, "finish_reason": finish or "length", "logprobs": {"content": logprobs}}
 

@@ -64,11 +64,9 @@ def read(value: Any, question: Question, source: str) -> Answer:
     said = value.get("response") if said is None and isinstance(value, dict) else said
     if not isinstance(said, str):
         raise TargetError(f"expected a message from {source}, got {_json.printable(str(value), 80)}")
-    places = value.get("logprobs")
     positions = [
-        [(top.get("token", ""), top.get("logprob")) for top in place.get("top_logprobs") or [place]]
-        for place in (places if isinstance(places, list) else ())
-        if isinstance(place, dict)
+        [(top.get("token", ""), top.get("logprob")) for top in _json.objects(place.get("top_logprobs")) or [place]]
+        for place in _json.objects(value.get("logprobs"))
     ]
 
     return read_text(
@@ -88,9 +86,9 @@ def names(transport: Transport, site: str) -> list[str]:
         listed = reply.json() if reply.ok else None
     except TargetError:
         return []
-    entries = listed.get("models") if isinstance(listed, dict) else None
+    entries = _json.objects(listed.get("models") if isinstance(listed, dict) else None)
 
-    return [_json.printable(str(entry.get("name")), 100) for entry in entries or () if isinstance(entry, dict)][:200]
+    return [_json.printable(str(entry.get("name")), 100) for entry in entries][:200]
 
 
 def connect(where: str, *, timeout: float = 60.0, concurrency: int = 2) -> OllamaChat:

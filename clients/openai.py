@@ -97,7 +97,7 @@ def models(transport: Transport, base: str) -> list[str]:
     except TargetError:
         return []
     entries = listed.get("data", listed.get("models")) if isinstance(listed, dict) else listed
-    names = [entry.get("id", entry.get("name")) for entry in entries or () if isinstance(entry, dict)]
+    names = [entry.get("id", entry.get("name")) for entry in _json.objects(entries)]
 
     return [_json.printable(name, 100) for name in names if isinstance(name, str) and name][:200]
 

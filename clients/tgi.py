@@ -64,9 +64,8 @@ def read(value: Any, wanted: int, model: str, source: str) -> Answer:
     details = details if isinstance(details, dict) else {}
     prefill, tops = details.get("prefill"), details.get("top_tokens")
     positions = [
-        [(top.get("text", ""), top.get("logprob")) for top in place if isinstance(top, dict)]
+        [(top.get("text", ""), top.get("logprob")) for top in _json.objects(place)]
         for place in (tops if isinstance(tops, list) else ())
-        if isinstance(place, list)
     ]
 
     return read_text(

@@ -9,14 +9,21 @@ from typing import Any
 
 import pytest
 from chat_server import Asked, Said, Script, Scripted, completion, error, scripted
-from probe_match.clients import _keys, _patience, anthropic, ollama, openai, replay, tgi
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from probe_match.clients import _keys, _openai_wire, _patience, _sse, anthropic, ollama, openai, replay, tgi
 from probe_match.clients._chat import without_thoughts
-from probe_match.fingerprinting.chat import transcripts
+from probe_match.clients._transport import Reply
+from probe_match.fingerprinting.chat import keeping, transcripts
 from probe_match.fingerprinting.chat.records import Answer, Bank, ChatClient, Question, Sampling, Transcript
 from probe_match.fingerprinting.errors import BadData, TargetError, UsageError
 from probe_match.fingerprinting.targets import open_chat, open_target
 
 SECRET = "sk-canary-77e1"
+KEYS = (
+    "choices", "message", "content", "delta", "text", "logprobs", "top_logprobs", "token", "logprob", "usage", "error",
+    "details", "top_tokens", "completion_tokens_details", "finish_reason", "type", "refusal", "prefill", "index",
+)  # fmt: skip
 NUMBER = Question(
     "number/en", "one-word", "A number?", "number", system="One word.", sampling=Sampling(1.0, 16, seed=3)
 )
@@ -556,3 +563,73 @@ def test_a_bare_address_is_asked_whether_it_serves_language_models() -> None:
             assert client.target == f"openai:{server.url}/v1#only"
     with scripted(always(b"<html>hello</html>")) as server, pytest.raises(TargetError, match="does not say which"):
         open_chat(server.url)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(KEYS) | st.text(max_size=3), inner, max_size=4)
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(JSON)
+def test_any_json_is_an_answer_or_one_of_our_errors(value: Any) -> None:
+    """Whatever stands where an answer should, in every dialect, nothing else is raised."""
+    question = replace(NUMBER, sampling=Sampling(logprobs=2))
+    readers: list[Callable[[Any], Any]] = [
+        lambda v: _openai_wire.read(v, question, "it")[0],
+        lambda v: _openai_wire.read({"choices": [v], "usage": v}, question, "it")[0],
+        lambda v: _openai_wire.read({"choices": [{"message": v, "logprobs": v, "finish_reason": v}]}, question, "it")[
+            0
+        ],
+        lambda v: _openai_wire.read(_sse.completion(stream(v)), question, "it")[0],
+        lambda v: _openai_wire.read(_sse.completion(stream({"choices": [v]})), question, "it")[0],
+        lambda v: anthropic.read(v, "it"),
+        lambda v: anthropic.read({"content": [v], "usage": v, "stop_reason": v}, "it"),
+        lambda v: ollama.read(v, question, "it"),
+        lambda v: ollama.read({"message": {"content": "x"}, "logprobs": v, "eval_count": v}, question, "it"),
+        lambda v: tgi.read(v, 2, "m", "it"),
+        lambda v: tgi.read({"generated_text": "x", "details": v}, 2, "m", "it"),
+    ]
+    for read in readers:
+        try:
+            answer = read(value)
+        except TargetError:
+            continue
+        assert isinstance(answer, Answer)
+        assert isinstance(answer.text, str)
+        keeping.from_bytes(Transcript, keeping.to_bytes(Transcript("t", {"c": (answer,)})), "it")
+
+
+def stream(value: Any) -> Reply:
+    return Reply("it", 200, f"data: {json.dumps(value)}\n\n".encode(), {"content-type": "text/event-stream"})
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(JSON)
+def test_any_json_is_a_recorded_answer_or_bad_data(value: Any) -> None:
+    """A line of a stranger's recording becomes a turn or one clear error."""
+    for entry in (value, {"prompt": "p", "answer": "a", "usage": value}, {"prompt": value, "answer": value}):
+        try:
+            turn = transcripts._turn(entry, "line 1")
+        except BadData:
+            continue
+        assert isinstance(turn.prompt, str)
+        assert isinstance(turn.answer.text, str)
+
+
+@pytest.mark.parametrize("field", ["system", "temperature", "cell", "logprobs", "status", "finish"])
+@pytest.mark.parametrize("value", [3, "x", [1], {"a": 1}, True, 1e300])
+def test_any_field_of_a_recording_may_be_nonsense(field: str, value: Any) -> None:
+    """It is read, or the line is named."""
+    try:
+        turn = transcripts._turn({"prompt": "p", "answer": "a", field: value}, "line 1")
+    except BadData:
+        return
+
+    assert isinstance(turn.system, str | None)
+    assert isinstance(turn.cell, str | None)

@@ -96,6 +96,9 @@ def _turn(entry: Any, place: str) -> Turn:
         text = entry["answer"] if "answer" in entry else entry["output"]
         if not isinstance(prompt, str) or not isinstance(text, str | None):
             raise TypeError("prompt and answer must be texts")
+        for name in ("system", "cell"):
+            if not isinstance(entry.get(name), str | None):
+                raise TypeError(f"{name} must be a text")
         usage = entry.get("usage") or {}
         status: Any = entry.get("status") or ("valid" if text and text.strip() else "empty")
         if status not in STATUSES:
