@@ -46,6 +46,28 @@ def equal_error(scores: np.ndarray, suspects: np.ndarray) -> tuple[float, float,
     return float(miss[at] + alarm[at]) / 2, float((genuine > np.quantile(impostor, 0.99)).mean()), top
 
 
+def mean_discrepancy(suspects: list[Any], known: list[Any], table: tallies.Table) -> np.ndarray:
+    """
+    Unbiased squared MMD with the kernel "the same answer", mean over cells: Model Equality Testing's statistic (Gao et
+    al., 2410.20247) for answers of one word; float64 (s, m). suspects, known: counts.
+    """
+    shares = table.given.multiply(1 / np.maximum(table.asked, 1)[:, table.cell]).tocsr()
+
+    def repeats(counts: Any) -> np.ndarray:
+        drawn = [np.array([*counts.get(cell, {}).values()], float) for cell in table.cells]
+        return np.array([(a * (a - 1)).sum() / max(a.sum() * (a.sum() - 1), 1) for a in drawn])
+
+    own = np.array([repeats(counts) for counts in known])
+    rows = []
+    for counts in suspects:
+        columns, times, asked = tallies.rows_of(table, counts)
+        both = (table.asked > 0) & (asked > 0)
+        mine = np.zeros(len(table.cell))
+        mine[columns] = times / asked[table.cell[columns]]
+        rows.append((both @ repeats(counts) + (own * both).sum(1) - 2 * (shares @ mine)) / np.maximum(both.sum(1), 1))
+    return np.array(rows)
+
+
 def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows:
     """Split halves of the counts; the suspect's true model is in no cohort."""
     counts = {known.name: known.counts for known in read_references(folder / "single-token-2026.counts.json.gz")}
@@ -73,6 +95,7 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows
             closed = np.array([single_token.likelihood(s, table) for s in asked])
             methods = {
                 "mean JSD (published; what the npm tool compares)": jsd,
+                "MMD (Model Equality Testing)": -mean_discrepancy([*suspects.values()], [*known.values()], table),
                 "mean JSD, both-sided cohort": stand_out(jsd, jsd, who, who),
                 "likelihood (closed-set rule)": closed,
                 "ours": ours,
