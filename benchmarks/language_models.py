@@ -46,28 +46,6 @@ def equal_error(scores: np.ndarray, suspects: np.ndarray) -> tuple[float, float,
     return float(miss[at] + alarm[at]) / 2, float((genuine > np.quantile(impostor, 0.99)).mean()), top
 
 
-def mean_discrepancy(suspects: list[Any], known: list[Any], table: tallies.Table) -> np.ndarray:
-    """
-    Unbiased squared MMD with the kernel "the same answer", mean over cells: Model Equality Testing's statistic (Gao et
-    al., 2410.20247) for answers of one word; float64 (s, m). suspects, known: counts.
-    """
-    shares = table.given.multiply(1 / np.maximum(table.asked, 1)[:, table.cell]).tocsr()
-
-    def repeats(counts: Any) -> np.ndarray:
-        drawn = [np.array([*counts.get(cell, {}).values()], float) for cell in table.cells]
-        return np.array([(a * (a - 1)).sum() / max(a.sum() * (a.sum() - 1), 1) for a in drawn])
-
-    own = np.array([repeats(counts) for counts in known])
-    rows = []
-    for counts in suspects:
-        columns, times, asked = tallies.rows_of(table, counts)
-        both = (table.asked > 0) & (asked > 0)
-        mine = np.zeros(len(table.cell))
-        mine[columns] = times / asked[table.cell[columns]]
-        rows.append((both @ repeats(counts) + (own * both).sum(1) - 2 * (shares @ mine)) / np.maximum(both.sum(1), 1))
-    return np.array(rows)
-
-
 def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows:
     """Split halves of the counts; the suspect's true model is in no cohort."""
     counts = {known.name: known.counts for known in read_references(folder / "single-token-2026.counts.json.gz")}
@@ -90,12 +68,18 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows
             asked = [Suspect(*tallies.rows_of(table, suspects[n])) for n in names]
             like = np.array([single_token.likeness(s, table, own) for s in asked])
             cohort = [single_token.likeness(Suspect(*tallies.rows_of(table, known[n])), table, own) for n in names]
-            ours = stand_out(like, np.array(cohort), who, who) + scoring.LIKENESS * like
+            within = np.array([single_token.repeats(*tallies.all_rows(known[n], used)) for n in names])
+            own_repeats = [single_token.repeats(*tallies.all_rows(suspects[n], used)) for n in names]
+            drawn = zip(asked, own_repeats, strict=True)
+            mmd = -np.array([single_token.discrepancy(s, table, within, mine) for s, mine in drawn])
+            out_both = stand_out(like, np.array(cohort), who, who)
+            ours = out_both + scoring.LIKENESS * like + scoring.DISCREPANCY * mmd
             jsd = -np.nan_to_num(np.array([single_token.divergence(s, table) for s in asked]), nan=1.0)
             closed = np.array([single_token.likelihood(s, table) for s in asked])
             methods = {
                 "mean JSD (published; what the npm tool compares)": jsd,
-                "MMD (Model Equality Testing)": -mean_discrepancy([*suspects.values()], [*known.values()], table),
+                "MMD (Model Equality Testing)": mmd,
+                "likeness, both-sided cohort": out_both,
                 "mean JSD, both-sided cohort": stand_out(jsd, jsd, who, who),
                 "likelihood (closed-set rule)": closed,
                 "ours": ours,
