@@ -68,11 +68,18 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows
             asked = [Suspect(*tallies.rows_of(table, suspects[n])) for n in names]
             like = np.array([single_token.likeness(s, table, own) for s in asked])
             cohort = [single_token.likeness(Suspect(*tallies.rows_of(table, known[n])), table, own) for n in names]
-            ours = stand_out(like, np.array(cohort), who, who) + scoring.LIKENESS * like
+            within = np.array([single_token.repeats(*tallies.all_rows(known[n], used)) for n in names])
+            own_repeats = [single_token.repeats(*tallies.all_rows(suspects[n], used)) for n in names]
+            drawn = zip(asked, own_repeats, strict=True)
+            mmd = -np.array([single_token.discrepancy(s, table, within, mine) for s, mine in drawn])
+            out_both = stand_out(like, np.array(cohort), who, who)
+            ours = out_both + scoring.LIKENESS * like + scoring.DISCREPANCY * mmd
             jsd = -np.nan_to_num(np.array([single_token.divergence(s, table) for s in asked]), nan=1.0)
             closed = np.array([single_token.likelihood(s, table) for s in asked])
             methods = {
                 "mean JSD (published; what the npm tool compares)": jsd,
+                "MMD (Model Equality Testing)": mmd,
+                "likeness, both-sided cohort": out_both,
                 "mean JSD, both-sided cohort": stand_out(jsd, jsd, who, who),
                 "likelihood (closed-set rule)": closed,
                 "ours": ours,

@@ -103,6 +103,24 @@ def test_evidence_is_the_ratio_of_dirichlet_multinomials(known: dict[str, Model]
     )
 
 
+def test_discrepancy_is_that_of_all_pairs_of_answers(known: dict[str, Model]) -> None:
+    """The statistic from counts is the mean over pairs of answers, none paired with itself."""
+    table = tallies.tabulate(known)
+    within = np.array([single_token.repeats(*tallies.all_rows(known[n], table.cells)) for n in known])
+    found = single_token.discrepancy(Suspect(*tallies.rows_of(table, known["m02"])), table, within, within[2])
+
+    def pairs(a: list[str], b: list[str]) -> float:
+        same = sum(x == y for x in a for y in b)
+        return (same - len(a)) / (len(a) * (len(a) - 1)) if a is b else same / (len(a) * len(b))
+
+    expected = []
+    for cell in CELLS:
+        x, y = ([a for a, n in known[m][cell].items() for _ in range(n)] for m in ("m02", "m08"))
+        expected.append(pairs(x, x) + pairs(y, y) - 2 * pairs(x, y))
+
+    assert found[8] == pytest.approx(np.mean(expected))
+
+
 def test_what_one_shares_with_oneself_is_full_likeness(known: dict[str, Model]) -> None:
     """A model's own counts have likeness 1 to it, and nobody else's has more."""
     table = tallies.tabulate(known)

@@ -28,6 +28,7 @@ SHOWN: Final = 256  # references that get a p-value, the best
 RELATED: Final = 0.05  # of known models are no nearer to their own answers than relatives are to each other
 FEW_GENUINE: Final = 8  # below this, nobody is taken for a relative
 LIKENESS: Final = 5.0  # standard deviations that full likeness adds to standing out
+DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away
 
 
 class Scores(NamedTuple):
@@ -46,13 +47,15 @@ class Known(NamedTuple):
     """
     Everything about the references that can be worked out before the suspect is.
 
-    own: float64 (m, cells), see `single_token.likeness`. who: int (c,), the references that stand for honest suspects.
+    own, within: float64 (m, cells), see `single_token.likeness` and `discrepancy`. who: int (c,), the references that
+    stand for honest suspects.
     level: of the others' likeness to each reference. honest: float64 (c, m), their scores, NaN of themselves and of
     near relatives. best: float64 (≤ c,), the highest of each. genuine: as in Scores.
     """
 
     table: Table
     own: np.ndarray
+    within: np.ndarray
     who: np.ndarray
     level: Level
     honest: np.ndarray
@@ -82,16 +85,16 @@ def prepare(references: Mapping[str, Counts], asked: Mapping[str, int], *, seed:
     """What is known before a suspect answers so many times per cell; worth keeping for the next suspect."""
     rng = np.random.default_rng(seed)
     table = tallies.tabulate(references, list(asked))
-    names, m = table.names, len(table.names)
-    own = np.array([single_token.own_evidence(*tallies.rows_of(table, references[name]), table) for name in names])
+    m = len(table.names)
+    selves = _selves(references, table)
     who = np.unique(np.linspace(0, m - 1, min(m, COHORT)).astype(int))
-    cohort = _likeness(references, table, own, who, asked, rng)
-    honest = peers(cohort, who) + LIKENESS * cohort
-    honest[_relatives(references, table, own, who, rng)] = np.nan
-    genuine = _genuine(references, table, own, cohort, who, asked, rng)
+    cohort, bonus = _compared(references, table, selves, who, asked, rng)
+    honest = peers(cohort, who) + bonus
+    honest[_relatives(references, table, selves, who, rng)] = np.nan
+    genuine = _genuine(references, table, cohort, who, asked, rng)
     alone = np.isnan(honest).all(1)
 
-    return Known(table, own, who, levels(cohort, who), honest, np.nanmax(honest[~alone], axis=1), genuine)
+    return Known(table, *selves, who, levels(cohort, who), honest, np.nanmax(honest[~alone], axis=1), genuine)
 
 
 def score(suspect: Counts, known: Known, *, alpha: float) -> Scores:
@@ -99,8 +102,8 @@ def score(suspect: Counts, known: Known, *, alpha: float) -> Scores:
     table, m = known.table, len(known.table.names)
     given = Suspect(*tallies.rows_of(table, suspect))
     nats = single_token.evidence(given, table)
-    likeness = single_token.likeness(given, table, known.own, nats)
-    scores = beyond(likeness, known.level) + LIKENESS * likeness
+    likeness, bonus = _near(suspect, given, table, (known.own, known.within), nats)
+    scores = beyond(likeness, known.level) + bonus
     order = np.argsort(-scores, kind="stable")[:SHOWN]
     alike = 1 - single_token.divergence(given, tallies.some(table, order))
     power = float(np.mean(tail_of_best(known.genuine, known.best) <= alpha)) if len(known.genuine) else 0.0
@@ -158,40 +161,62 @@ def tail_of_best(scores: np.ndarray, best: np.ndarray) -> np.ndarray:
     return np.asarray(-np.expm1(-np.exp(-(scores - middle) / width)))
 
 
-def _likeness(
+Selves = tuple[np.ndarray, np.ndarray]
+
+
+def _selves(references: Mapping[str, Counts], table: Table) -> Selves:
+    """What every reference shares with itself, and how often it repeats itself; float64 (m, cells) each."""
+    own = [single_token.own_evidence(*tallies.rows_of(table, references[name]), table) for name in table.names]
+    within = [single_token.repeats(*tallies.all_rows(references[name], table.cells)) for name in table.names]
+
+    return np.array(own), np.array(within)
+
+
+def _near(
+    counts: Counts, given: Suspect, table: Table, selves: Selves, nats: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Likeness to every reference, and what nearness by itself adds to standing out; float64 (m,) each."""
+    likeness = single_token.likeness(given, table, selves[0], nats)
+    own = single_token.repeats(*tallies.all_rows(counts, table.cells))
+    apart = single_token.discrepancy(given, table, selves[1], own)
+
+    return likeness, LIKENESS * likeness - DISCREPANCY * apart
+
+
+def _compared(
     references: Mapping[str, Counts],
     table: Table,
-    own: np.ndarray,
+    selves: Selves,
     who: np.ndarray,
     asked: Mapping[str, int],
     rng: np.random.Generator,
-) -> np.ndarray:
-    """Of some references, drawn to so many answers, to all of them; float64 (c, m)."""
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `_near`, of some references drawn to so many answers; float64 (c, m) each."""
     drawn = [tallies.thin(references[table.names[i]], asked, rng) for i in who]
-    return np.array([single_token.likeness(Suspect(*tallies.rows_of(table, one)), table, own) for one in drawn])
+    near = [_near(one, Suspect(*tallies.rows_of(table, one)), table, selves) for one in drawn]
+
+    return np.array([likeness for likeness, _ in near]), np.array([bonus for _, bonus in near])
 
 
 def _relatives(
-    references: Mapping[str, Counts], table: Table, own: np.ndarray, who: np.ndarray, rng: np.random.Generator
+    references: Mapping[str, Counts], table: Table, selves: Selves, who: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
     """
     Pairs of references that all their answers together do not tell apart: other versions or derivatives of one model,
     which a verdict names in one breath; bool (c, m).
     """
     all_answers = {cell: int(most) for cell, most in zip(table.cells, table.asked.max(0), strict=True)}
-    whole = _likeness(references, table, own, who, all_answers, rng)
-    themselves = _genuine(references, table, own, whole, who, all_answers, rng)
+    whole, bonus = _compared(references, table, selves, who, all_answers, rng)
+    themselves = _genuine(references, table, whole, who, all_answers, rng)
     if len(themselves) < FEW_GENUINE:
         return np.zeros(whole.shape, bool)
-    near = peers(whole, who) + LIKENESS * whole
 
-    return np.asarray(near >= np.quantile(themselves, RELATED))
+    return np.asarray(peers(whole, who) + bonus >= np.quantile(themselves, RELATED))
 
 
 def _genuine(
     references: Mapping[str, Counts],
     table: Table,
-    own: np.ndarray,
     cohort: np.ndarray,
     who: np.ndarray,
     asked: Mapping[str, int],
@@ -207,14 +232,15 @@ def _genuine(
         parts[name] = tallies.thin(whole, half, rng)
         rests[name] = tallies.without({cell: whole[cell] for cell in half}, parts[name])
     kept = tallies.tabulate(rests, table.cells)
-    mine = np.array([single_token.own_evidence(*tallies.rows_of(kept, rests[name]), kept) for name in kept.names])
-    near = cohort[rows].copy()
+    selves = _selves(rests, kept)
+    near, bonus = cohort[rows].copy(), np.zeros(len(rows))
     for t, row in enumerate(rows):
-        part = Suspect(*tallies.rows_of(kept, parts[table.names[who[row]]]))
-        near[t, who[row]] = single_token.likeness(part, kept, mine)[t]
-    scores = stand_out(near, cohort, who, left_out=who[rows]) + LIKENESS * near
+        part = parts[table.names[who[row]]]
+        likeness, more = _near(part, Suspect(*tallies.rows_of(kept, part)), kept, selves)
+        near[t, who[row]], bonus[t] = likeness[t], more[t]
+    scores = stand_out(near, cohort, who, left_out=who[rows])[np.arange(len(rows)), who[rows]]
 
-    return np.asarray(scores[np.arange(len(rows)), who[rows]])
+    return np.asarray(scores + bonus)
 
 
 def _rest(whole: float, nats: np.ndarray, j: int) -> float:

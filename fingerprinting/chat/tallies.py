@@ -106,6 +106,15 @@ def rows_of(table: Table, counts: Counts) -> tuple[np.ndarray, np.ndarray, np.nd
     return columns, times, asked
 
 
+def all_rows(counts: Counts, cells: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Every answer of one model, seen in a table or not: times int64 (t,), its cell int (t,), and asked (cells,)."""
+    place = {cell: c for c, cell in enumerate(cells)}
+    given = [(n, place[cell]) for cell, answers in counts.items() if cell in place for n in answers.values()]
+    times, where = np.array(given, np.int64).reshape(-1, 2).T
+
+    return times, where, np.bincount(where, times, len(cells)).astype(np.int64)
+
+
 def thin(counts: Counts, most: Mapping[str, int], rng: np.random.Generator) -> Counts:
     """A random part of one model's answers, at most so many per cell; cells not named are left out."""
     out = {}
