@@ -1,6 +1,7 @@
 """JSON from strangers: whatever the bytes are, a value or one of our errors."""
 
 import json
+import re
 from typing import Any
 
 from probe_match.fingerprinting.errors import ProbeMatchError, TargetError
@@ -27,6 +28,22 @@ def printable(text: bytes | str, most: int = 200) -> str:
     shown = "".join(c if c.isprintable() else " " for c in text[: 8 * most])
 
     return " ".join(shown.split())[:most]
+
+
+def told(body: bytes) -> str:
+    """What an error says, out of the shapes that servers use: {"error": {"message"}}, {"detail"}, {"message"}, text."""
+    try:
+        value = parse(body, "it")
+    except TargetError:
+        return printable(re.sub(rb"<[^>]*>", b" ", body[:4000]), 300)
+    for _ in range(3):
+        if isinstance(value, list) and value:
+            value = value[0]
+        if not isinstance(value, dict):
+            break
+        value = next((value[key] for key in ("error", "detail", "message", "msg") if value.get(key)), str(value))
+
+    return printable(str(value), 300)
 
 
 def _refuse(constant: str) -> None:

@@ -10,12 +10,12 @@ from . import alignment
 from .calibration import PValues, p_values
 from .collect import Client, Progress, collect, merge
 from .errors import UsageError
+from .looking import Looks, looks
 from .methods import relative
 from .records import Access, Reference, Responses
-from .verdicts import MIN_ANSWERED, Evidence, is_match
+from .verdicts import MIN_ANSWERED, Evidence, by_rank, is_match
 
 BUDGET: Final = 50
-FIRST_LOOK: Final = 10  # answers before the first decision
 SAME_SCORE: Final = 1e-3  # runtimes differ in the last digits
 EARLY_SHARE: Final = 0.2  # of alpha, for all looks before the last
 TELLING: Final = 20  # labels alone, below this many, do not tell a copy from a model trained on its answers
@@ -68,14 +68,6 @@ def within(budget: int | None, probes: int) -> int:
     return min(BUDGET, probes) if budget is None else budget
 
 
-def looks(budget: int) -> list[int]:
-    """Numbers of answers at which a decision is tried: 10, 15, 23, … up to the budget."""
-    at = [float(FIRST_LOOK)]
-    while at[-1] * 1.5 < budget:
-        at.append(at[-1] * 1.5)
-    return [*(round(n) for n in at if n < budget), budget]
-
-
 def confirm(
     client: Client,
     reference: Reference,
@@ -92,12 +84,15 @@ def confirm(
     """
     plan = looks(budget) if stop_early else [budget]
     asked: Responses | None = None
-    done = 0
-    for n in plan:
-        new = collect(client, reference.suite, rows=np.arange(done, n), access=access, rng=rng, progress=progress)
+    highest = -np.inf
+    for at, n in enumerate(plan):
+        rows = np.arange(plan[at - 1] if at else 0, n)
+        new = collect(client, reference.suite, rows=rows, access=access, rng=rng, progress=progress)
         asked = new if asked is None else merge(asked, new)
-        done = n
         evidence = weigh(reference, asked, searched, alpha)
+        if len(plan) > 1 and evidence.peers:
+            highest = max(highest, evidence.score)
+            evidence = _on_the_way(reference, asked, evidence, plan, at, highest, alpha)
         if n < budget and is_clear(evidence, searched, alpha):
             return Confirmed(reference, asked, evidence, True)
     assert asked is not None
@@ -105,16 +100,33 @@ def confirm(
     return Confirmed(reference, asked, evidence, False)
 
 
+def _on_the_way(
+    reference: Reference, asked: Responses, evidence: Evidence, plan: list[int], at: int, highest: float, alpha: float
+) -> Evidence:
+    """The evidence of look `at`, its p-value by rank one that holds at any look, and whether going on is hopeless."""
+    silent = np.flatnonzero(~asked.answered[: plan[at]])
+    rows = [np.setdiff1d(np.arange(n), silent) for n in plan]
+    known = relative.scale(reference, asked.label, asked.score)
+    path = Looks([relative.scale_of(reference, some, known.soft) for some in rows if len(some)])
+    conformal = float(path.conformal(np.array([highest]))[0])
+    at -= len(plan) - len(path.scales)
+    hopeless = bool(path.hopeless(at, np.array([evidence.score]), alpha)[0])
+
+    return evidence._replace(p=evidence.p._replace(conformal=conformal), hopeless=hopeless)
+
+
 def is_clear(evidence: Evidence, searched: int, alpha: float) -> bool:
     """
     Whether asking may stop before the budget is spent.
 
-    For a match the likelihood ratio must pass the anytime-valid bound (Ville 1939) of a share of alpha, and the
-    calibrated p-value alpha; for no match the ratio must fall below alpha, and the answers be ones of this task: those
-    of a copy with permuted labels are not, until enough of them show the permutation.
+    For a match the p-value must reach alpha; where that is no rank among peers, which would hold at any look, the
+    likelihood ratio must pass the anytime-valid bound (Ville 1939) of a share of alpha, too. For no match the ratio
+    must fall below alpha or going on be hopeless, and the answers be ones of this task: those of a copy with permuted
+    labels are not, until enough of them show the permutation.
     """
-    sure = evidence.llr >= np.log(searched / (EARLY_SHARE * alpha)) and is_match(evidence, searched, alpha)
-    return bool(sure or (evidence.llr <= np.log(alpha) and not evidence.strange))
+    if is_match(evidence, searched, alpha):
+        return by_rank(evidence, searched, alpha) or evidence.llr >= np.log(searched / (EARLY_SHARE * alpha))
+    return bool((evidence.llr <= np.log(alpha) or evidence.hopeless) and not evidence.strange)
 
 
 def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: float = 0.01) -> Evidence:

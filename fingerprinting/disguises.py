@@ -11,8 +11,8 @@ from .plans import USES, Inputs, Material
 from .probing import numbers
 from .records import InputSpec, Panel
 
-LEAST_NOISE = 2  # row of the disguise that moves inputs least
-NOISES = (0.05, 0.15)  # on the inputs of a source, in standard deviations of each
+LEAST_NOISE = 0.05  # on the inputs of a source, in standard deviations of each; of texts, the share of words lost
+NOISES = (LEAST_NOISE, 0.15)
 
 
 def disturbed_source(source: Client, material: Material, candidates: Inputs, answers: Asked, seed: int) -> Panel:
@@ -27,17 +27,12 @@ def disturbed_source(source: Client, material: Material, candidates: Inputs, ans
         return _disturbed_regressor(source, material, candidates, answers, rng)
     labels = [answers.labels, np.where(rng.random(n) < 0.1, rng.integers(0, k, n), answers.labels)]
     names = ["shadow (copy)", "shadow (answers flipped)"]
-    if isinstance(candidates, np.ndarray):
-        spec = material.train.spec
-        for strength in NOISES:
-            moved = _moved(candidates, spec, strength, rng)
-            labels.append(ask(source, moved, spec, classes=material.train.classes).labels)
-            names.append(f"shadow (input noise {strength:g})")
-    else:
-        for share in (0.05, 0.15):
-            thinned = _without_words(candidates, share, rng)
-            labels.append(ask(source, thinned, material.train.spec, classes=material.train.classes).labels)
-            names.append(f"shadow ({share:.0%} of the words lost)")
+    spec = material.train.spec
+    for strength in NOISES:
+        moved = noisy(candidates, spec, strength, rng)
+        labels.append(ask(source, moved, spec, classes=material.train.classes).labels)
+        numeric = isinstance(candidates, np.ndarray)
+        names.append(f"shadow (input noise {strength:g})" if numeric else f"shadow ({strength:.0%} of the words lost)")
     m = len(labels)
     scores = None
     if answers.scores is not None and k <= 100:
@@ -63,6 +58,11 @@ def _disturbed_regressor(
     return panel_of_numbers({f"shadow ({name})": given for name, given in named.items()})
 
 
+def noisy(inputs: Inputs, spec: InputSpec, strength: float, rng: np.random.Generator) -> Inputs:
+    """Inputs with noise of so many standard deviations on every number; texts without that share of their words."""
+    return _moved(inputs, spec, strength, rng) if isinstance(inputs, np.ndarray) else _thinned(inputs, strength, rng)
+
+
 def _moved(inputs: np.ndarray, spec: InputSpec, strength: float, rng: np.random.Generator) -> np.ndarray:
     """Inputs with noise of so many standard deviations on every number."""
     movable = spec.numeric.reshape(spec.shape) if spec.kind == "tabular" else 1.0
@@ -70,7 +70,7 @@ def _moved(inputs: np.ndarray, spec: InputSpec, strength: float, rng: np.random.
     return spec.clip(inputs + rng.normal(0, strength, inputs.shape) * width)
 
 
-def _without_words(texts: tuple[str, ...], share: float, rng: np.random.Generator) -> tuple[str, ...]:
+def _thinned(texts: tuple[str, ...], share: float, rng: np.random.Generator) -> tuple[str, ...]:
     """The texts with this share of their words left out, but never all."""
     made = []
     for text in texts:

@@ -7,9 +7,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from .candidates import Generate
 from .collect import Client, Progress, ask, collect, require_fit
 from .errors import BadData
-from .exploring import MAX_CANDIDATES, Generate, explore, panel_size, suite_from
+from .exploring import MAX_CANDIDATES, explore, panel_size, suite_from
 from .plans import Inputs
 from .records import About, Pool, ProbeSuite, Reference
 

@@ -8,35 +8,33 @@ Rows that shadows were trained on are never candidates, so that a shadow's agree
 be. Inputs from the owner's own log are the exception on purpose: a thief's questions are in that log.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 
 from . import derivatives, learners, residuals
-from .collect import Asked, Client, Progress, ask, require_fit
-from .disguises import LEAST_NOISE, disturbed_source
-from .errors import BadData, SuiteMismatch, UsageError
+from .candidates import ENOUGH_STEADY, Candidates, Generate, cheap, gather, shortlist, steady
+from .collect import Client, Progress, ask, require_fit
+from .disguises import disturbed_source
+from .errors import BadData, UsageError
 from .kin import find_kin
-from .panels import ask_cohort, join, together, train_panel, vote
+from .panels import ask_cohort, join, train_panel, vote
 from .plans import Inputs, Material, plan_peers, plan_shadows
 from .probing import expected_of, numbers
 from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
-from .regressor_peers import TWINS, plan_regressors
 from .selection import choose, spread
 
-PEERS: Final = 190
-SHADOWS: Final = 16
+PEERS: Final = 260
+SHADOWS: Final = 32
 NETWORK_PEERS: Final = 24  # networks for images cost seconds each
 NETWORK_SHADOWS: Final = 10
 ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
-DOUBLES: Final = 8  # peers of regressors that may turn out to be the source itself, and do not count
-MARGIN: Final = 0.05  # between the source's two likeliest classes
-ENOUGH_STEADY: Final = 128  # steady candidates, below which all are taken
-MADE: Final = 400  # candidates each generator makes
-Generate = Callable[..., ProbeSuite]
+NUMBER_PEERS: Final = 290  # of regressors, which train fast; some may turn out to be the source itself
+NUMBER_SHADOWS: Final = 40
+NATURAL: Final = ("uniform", "log")  # kinds of candidates on which regressors' own deviations show best
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,15 +42,12 @@ class Explored:
     """
     A source, its peers and its shadows on every candidate, from which probes are chosen.
 
-    candidates: float32 (c, *shape) or c texts. kinds: str (c,), the generator of each. answers: the source's.
     panel: answers of peers and shadows, (models, c). k: classes. eligible: bool (c,), what may be chosen.
     """
 
     spec: InputSpec
     classes: tuple[str, ...]
-    candidates: Inputs
-    kinds: np.ndarray
-    answers: Asked
+    found: Candidates
     panel: Panel
     k: int
     eligible: np.ndarray
@@ -62,37 +57,35 @@ class Explored:
         """Indices of the candidates that best tell copies from peers, most telling first; int (probes,)."""
         panel, eligible = self.panel, np.flatnonzero(self.eligible)
         if self.spec.output == "number":
+            natural = eligible[np.isin(self.found.kinds[eligible], NATURAL)]
+            eligible = natural if len(natural) >= probes else eligible
             values = residuals.values_of(panel)[:, eligible]
-            peers, shadows = (values[panel.rows(*which)] for which in (("peer", "select", "estimate"), ("shadow",)))
-            return np.asarray(eligible[residuals.choose(numbers(self.answers)[eligible], peers, shadows, probes)])
-        picked = choose(
-            self.answers.labels[eligible],
-            panel.labels[panel.rows("peer", "select", "estimate")][:, eligible].astype(int),
-            panel.labels[panel.rows("shadow")][:, eligible].astype(int),
-            self.k,
-            probes,
-        )
-        return np.asarray(eligible[picked])
+            fitting, kin = panel.rows("peer", "select", "estimate"), panel.rows("kin peer")
+            peers, kin = np.setdiff1d(fitting, kin), np.intersect1d(fitting, kin)
+            known = values[peers], values[kin], values[panel.rows("shadow")]
+            return np.asarray(eligible[residuals.choose(numbers(self.found.answers)[eligible], *known, probes)])
+        labels = self.found.answers.labels[eligible]
+        return np.asarray(eligible[choose(labels, panel.columns(eligible), self.k, probes)])
 
     def reference(self, name: str, about: About, target: str, probes: int, public: Responses) -> Reference:
         """The source, known as `target`, as a reference with that many probes; public: its answers to that suite."""
         chosen = self.chosen(probes)
-        suite = self._suite(name, chosen, expected_of(self.answers, self.spec))
-        scores = None if self.answers.scores is None else self.answers.scores[chosen][:, None]
+        suite = self._suite(name, chosen, expected_of(self.found.answers, self.spec))
+        scores = None if self.found.answers.scores is None else self.found.answers.scores[chosen][:, None]
         answers = Responses(
             suite=suite.digest,
             target=target,
             access="label" if scores is None else "scores",
-            labels=self.answers.labels[chosen][:, None],
+            labels=self.found.answers.labels[chosen][:, None],
             scores=scores,
             latency=np.full(len(chosen), np.nan, np.float32),
-            sent=len(self.answers.labels),
+            sent=len(self.found.answers.labels),
         )
         return Reference(name, about, suite, answers, self.panel.columns(chosen), public)
 
     def public_suite(self, probes: int) -> ProbeSuite:
         """A suite that references of this input can share: pool rows on which all the models differ most."""
-        natural = np.flatnonzero(self.kinds == "uniform")
+        natural = np.flatnonzero(self.found.kinds == "uniform")
         if self.spec.output == "number":
             picked = natural[residuals.spread(residuals.values_of(self.panel)[:, natural], probes)]
         else:
@@ -100,7 +93,7 @@ class Explored:
         return self._suite("public", picked, None)
 
     def _suite(self, name: str, rows: np.ndarray, expected: np.ndarray | None) -> ProbeSuite:
-        return suite_from(name, self.spec, self.classes, self.candidates, self.kinds, rows, expected, self.seed)
+        return suite_from(name, self.spec, self.classes, self.found.inputs, self.found.kinds, rows, expected, self.seed)
 
 
 def explore(
@@ -132,58 +125,39 @@ def explore(
     held, train = pool.take(order[:held_size]), pool.take(order[held_size:])
 
     material = _material(source, train, held, log, seed)
-    candidates, kinds = _candidates(source, held, log, given, generators, seed)
-    answers = ask(source, candidates, pool.spec, classes=pool.classes)
-    k = max(material.k, int(answers.labels.max()) + 1)
-    panels = []
-    if "disturbed" not in without:
-        panels.append(disturbed_source(source, material, candidates, answers, seed))
-    changed = None if "changed" in without else derivatives.derive(source, train, candidates, seed)
-    panels += [changed] if changed is not None else []
+    found = gather(source, held, log, given, generators, seed)
+    k = max(material.k, int(found.answers.labels.max()) + 1)
+    eligible = np.arange(len(found.kinds)) >= (len(held) if given is not None else 0)
     shadow_plans = plan_shadows(material, shadows, seed, without)
-    if pool.spec.output == "number":
-        plans = shadow_plans + plan_regressors(material, peers, seed)
-        trained = train_panel(material, plans, candidates, jobs=jobs, progress=progress)
-        panel = residuals.without_doubles(join([*panels, trained]), numbers(answers))
-    else:
-        first, rest = plan_peers(material, peers, seed)
-        early = train_panel(material, shadow_plans + first, candidates, jobs=jobs, progress=progress)
-        theirs = early.labels[len(shadow_plans) :, : len(held)]
-        kin = find_kin(material, first, theirs, answers.labels[: len(held)])
-        late = train_panel(material, rest(kin), candidates, jobs=jobs, progress=progress)
-        panel = join([*panels, early, late])
+    first, rest = plan_peers(material, peers, seed)
+    early = train_panel(material, shadow_plans + first, found.inputs, jobs=jobs, progress=progress)
+    number = pool.spec.output == "number"
+    theirs = residuals.values_of(early) if number else early.labels
+    own = expected_of(found.answers, pool.spec)
+    kin = find_kin(material, first, theirs[len(shadow_plans) :, : len(held)], own[: len(held)])
+    if given is None and cheap(pool.spec):
+        kept, eligible = shortlist(source, pool, found, early, k, seed)
+        found, early = found.take(kept), early.columns(kept)
+    elif given is None and not number:
+        sound = steady(source, pool.spec, pool.classes, found, seed)
+        eligible = sound if sound.sum() >= ENOUGH_STEADY else eligible
+    late = train_panel(material, rest(kin), found.inputs, jobs=jobs, progress=progress)
+    panels = [] if "disturbed" in without else [disturbed_source(source, material, found.inputs, found.answers, seed)]
+    changed = None if "changed" in without else derivatives.derive(source, train, found.inputs, seed)
+    panel = join([*panels, *([] if changed is None else [changed]), early, late])
+    if number:
+        panel = residuals.without_doubles(panel, numbers(found.answers))
     if cohort:
-        panel = join([panel, ask_cohort(cohort, candidates, pool)])
-    eligible = np.arange(len(candidates)) >= (len(held) if given is not None else 0)
-    if given is None and pool.spec.output == "classes":
-        steady = _steady(answers, None if "disturbed" in without else panels[0])
-        eligible = steady if steady.sum() >= ENOUGH_STEADY else eligible
+        panel = join([panel, ask_cohort(cohort, found.inputs, pool)])
 
-    return Explored(pool.spec, pool.classes, candidates, kinds, answers, panel, k, eligible, seed)
-
-
-def _steady(answers: Asked, disturbed: Panel | None) -> np.ndarray:
-    """
-    Bool (c,): candidates on which the source does not change its mind for a trifle.
-
-    A copy whose scores are rounded, or whose inputs carry a little noise, answers a point on the very boundary by
-    chance; such points are for telling whether a model changed at all, not whose it was.
-    """
-    steady = np.ones(len(answers.labels), bool)
-    if answers.scores is not None:
-        top = np.sort(answers.scores, axis=1)
-        steady &= top[:, -1] - top[:, -2] >= MARGIN
-    if disturbed is not None:
-        steady &= disturbed.labels[LEAST_NOISE] == answers.labels
-
-    return steady
+    return Explored(pool.spec, pool.classes, found, panel, k, eligible, seed)
 
 
 def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = None) -> tuple[int, int]:
     """Peers and shadows to train for inputs of this kind, unless told otherwise."""
     usual = (NETWORK_PEERS, NETWORK_SHADOWS) if learners.image_networks(spec) else (PEERS, SHADOWS)
     if spec.output == "number":
-        usual = (PEERS + TWINS + DOUBLES, SHADOWS)
+        usual = (NUMBER_PEERS, NUMBER_SHADOWS)
 
     return usual[0] if peers is None else peers, usual[1] if shadows is None else shadows
 
@@ -218,40 +192,6 @@ def _own(source: Client, spec: InputSpec, k: int) -> Any:
 
         return networks.fresh(source, spec, k)
     return getattr(source, "estimator", None)
-
-
-def _candidates(
-    source: Client,
-    held: Pool,
-    log: Inputs | None,
-    given: ProbeSuite | None,
-    generators: Mapping[str, Generate],
-    seed: int,
-) -> tuple[Inputs, np.ndarray]:
-    """The held rows, then a given suite, or else the log and what the generators make, with the origin of each."""
-    parts: list[Inputs] = [held.x]
-    kinds = ["uniform"] * len(held)
-    if given is not None:
-        if not held.spec.accepts(given.spec) or held.spec.categories != given.spec.categories:
-            raise SuiteMismatch(
-                f"suite '{given.name}' is for {given.spec.kind} inputs of shape {given.spec.shape}, the pool holds "
-                f"{held.spec.kind} inputs of shape {held.spec.shape}; build a suite from this pool"
-            )
-        return together([held.x, given.inputs]), np.array([*kinds, *given.kinds])
-    if log is not None:
-        parts.append(log)
-        kinds += ["log"] * len(log)
-    for i, (kind, generate) in enumerate(generators.items()):
-        try:
-            made = generate(source, held, n=min(MADE, len(held)), seed=seed + i).inputs
-        except BadData:  # a generator may find nothing in a small pool; the others go on
-            continue
-        if isinstance(made, tuple):  # some generators give natural texts too, and a text is asked once
-            seen = {text for part in parts for text in part}
-            made = tuple(text for text in made if text not in seen)
-        parts.append(made)
-        kinds += [kind] * len(made)
-    return together(parts), np.array(kinds)
 
 
 def suite_from(

@@ -5,6 +5,7 @@ A learner is trained on labels, or on score rows (probability extraction), and a
 torch is installed, images of 16 x 16 pixels and more are learnt by the small networks of `networks`.
 """
 
+import re
 import warnings
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -64,6 +65,7 @@ def _network(seed: int) -> Any:
         ((24,), (64,), (96,), (32, 32))[rng.integers(4)],
         alpha=float(10 ** rng.uniform(-5, 0)),
         activation=("relu", "tanh")[rng.integers(2)],
+        learning_rate_init=float(rng.choice([0.001, 0.003, 0.006])),
         max_iter=int(rng.integers(30, 81)),
         random_state=seed,
     )
@@ -90,6 +92,12 @@ REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
     "trees": lambda s: ExtraTreesRegressor(40, random_state=s),
     "linear": lambda s: Ridge(1.0),
 }
+FAMILY: Final = {
+    "RandomForest": "forest", "ExtraTrees": "trees", "MLP": "network", "HistGradientBoosting": "boosting",
+    "GradientBoosting": "boosting", "SVC": "kernel", "SVR": "kernel", "LogisticRegression": "linear",
+    "LinearRegression": "linear", "LinearSVC": "linear", "Ridge": "linear", "RidgeCV": "linear", "SGD": "linear",
+    "KNeighbors": "neighbours", "MultinomialNB": "bayes", "ComplementNB": "bayes",
+}  # fmt: skip
 OWN: Final = "own"  # the source's own class, other seeds
 NETWORKS: Final = ("plain", "residual", "wide", "deep")  # shapes in `networks`, which needs torch
 NETWORK_SIDE: Final = 16  # pixels a side from which on networks learn more than flat pixels teach
@@ -200,6 +208,13 @@ def train(
         return scores.argmax(1).astype(np.int16), scores.astype(np.float16)
 
     return answer
+
+
+def family(estimator: Any) -> str | None:
+    """The learner that a scikit-learn estimator, alone, in a pipeline or behind a scaled target, is of; or None."""
+    while (inner := getattr(estimator, "regressor", None)) is not None or hasattr(estimator, "steps"):
+        estimator = inner if inner is not None else estimator.steps[-1][1]
+    return FAMILY.get(re.sub("(Classifier|Regressor)$", "", type(estimator).__name__))
 
 
 def flat(x: np.ndarray | tuple[str, ...]) -> Any:

@@ -62,6 +62,7 @@ def train_panel(
         uses=tuple(plan.use for plan in plans),
         labels=np.stack([labels for labels, _ in answers]),
         scores=np.stack([scores for _, scores in answers]) if keep_scores else None,
+        families=tuple("kin" if plan.role == "kin peer" else plan.learner for plan in plans),
     )
 
 
@@ -137,6 +138,7 @@ def join(panels: list[Panel]) -> Panel:
         sum((p.uses for p in panels), ()),
         np.concatenate([p.labels for p in panels]),
         np.concatenate([s for s in scores if s is not None]) if whole else None,
+        sum((p.families or ("",) * len(p.names) for p in panels), ()),
     )
 
 
@@ -155,7 +157,7 @@ def _answer(
 ) -> tuple[np.ndarray, np.ndarray]:
     train, held = material.train, material.held
     parts: list[tuple[Inputs, np.ndarray]] = []
-    if plan.target == "truth":
+    if plan.target in ("truth", "refit"):
         assert train.y is not None
         assert held.y is not None
         parts = [(train.take(plan.train).x, train.y[plan.train]), (held.take(plan.held).x, held.y[plan.held])]

@@ -17,14 +17,16 @@ from .collect import Asked
 from .records import Pool
 
 Inputs = np.ndarray | tuple[str, ...]
-Target = Literal["truth", "label", "scores", "flipped", "values", "perturbed", "rounded"]
-CALIBRATING = 15 / 19  # share of the peers: from 99 of a kind on, the p-value that decides assumes nothing of it
+Target = Literal["truth", "label", "scores", "flipped", "values", "perturbed", "rounded", "refit"]
+CALIBRATING = 10 / 13  # share of the peers: from 99 of a kind on, the p-value that decides assumes nothing of it
+CALIBRATING_NUMBERS = 8 / 15  # of a regressor's: many more fit, as the covariance of their answers is to be known
 FEW = 64
 FEW_CALIBRATING = 1 / 2  # with few peers those that choose and fit would else be too few
-KIN = 0.3  # share of the others that are of the source's class; of those that calibrate, two in three are
+KIN = 1 / 3  # share of the others that are of the source's class; of those that calibrate, every other is
+REFITTED = 0.85  # of the source's rows are in a refit of it
 USES = ("select", "estimate")
 # Kinds of shadows: what a thief learns from, and the source itself in disguise or with its weights changed.
-SHADOW_KINDS = ("label", "scores", "flipped", "values", "perturbed", "rounded", "disturbed", "changed")
+SHADOW_KINDS = ("label", "scores", "flipped", "values", "perturbed", "rounded", "refit", "disturbed", "changed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,9 +77,13 @@ class Plan:
 
 
 class Kin(NamedTuple):
-    """The source's model class, known or the nearest, and the rows it was trained on as in Material, or None."""
+    """
+    Learners of the source's model class, known or the nearest, and the rows it was trained on as in Material, or None.
 
-    learner: str
+    Where the source is at hand, its own settings take turns with those that others might choose for its class.
+    """
+
+    learners: tuple[str, ...]
     trained: np.ndarray | None
 
 
@@ -89,13 +95,14 @@ def plan_peers(material: Material, count: int, seed: int) -> tuple[list[Plan], C
     rows of train, of held ("same-data": the rows probes come from), of both, of the source's training data, and of the
     log under the labels that other honest models vote for: an honest model may know the very inputs a thief asked.
     """
-    calibrating = round((CALIBRATING if count > FEW else FEW_CALIBRATING) * count)
+    usual = CALIBRATING_NUMBERS if material.train.spec.output == "number" else CALIBRATING
+    calibrating = round((usual if count > FEW else FEW_CALIBRATING) * count)
     kin = round(KIN * (count - calibrating))
     first = count - calibrating - kin
 
     def rest(of: Kin) -> list[Plan]:
         uses = [USES[i % 2] for i in range(kin)] + ["calibrate"] * calibrating
-        related = [i < kin or i % 3 != 0 for i in range(len(uses))]
+        related = [i < kin or (i - kin) % 2 == 0 for i in range(len(uses))]
         return _peers(material, uses, related, of, seed, first)
 
     return _peers(material, [USES[i % 2] for i in range(first)], [False] * first, None, seed, 0), rest
@@ -108,10 +115,11 @@ def _peers(
     n, h = len(material.train), len(material.held)
     names = material.learners
     logged = 0 if material.log_truth is None else len(material.log_truth)
+    trained = material.trained if kin is None else kin.trained
+    # Honest models elsewhere know the source's data or other data of the task: with the data known, peers do likewise.
     kinds = ["other half", "same half", "both halves"]
-    trained = None if kin is None else kin.trained
     if trained is not None:
-        kinds.append("the source's rows")
+        kinds = ["other half", "the source's rows", "the other rows", "the source's rows"]
     if logged:
         kinds.append("both halves and log")
     plans = []
@@ -121,16 +129,17 @@ def _peers(
         at = turn // 2 if kin is None else turn
         learner, kind = names[at % len(names)], kinds[(at + at // len(names)) % len(kinds)]
         share = rng.uniform(0.7, 1.0)
-        role = "peer" if kind == "other half" else "same-data peer"
+        role = "peer" if kind in ("other half", "the other rows") else "same-data peer"
         if kin is not None and of_its_class:
-            learner, role, share = kin.learner, "kin peer", rng.uniform(0.6, 1.0)
+            learner, role, share = kin.learners[i // 2 % len(kin.learners)], "kin peer", rng.uniform(0.6, 1.0)
             kind = "both halves" if trained is None else "the source's rows"
         else:
             turn += 1
         train = _some(rng, n, 0.0 if kind == "same half" else share)
         held = _some(rng, h, 0.0 if kind == "other half" else share)
-        if kind == "the source's rows" and trained is not None:
-            train, held = train[trained[:n][train]], held[trained[n:][held]]
+        if trained is not None and kind in ("the source's rows", "the other rows"):
+            wanted = trained if kind == "the source's rows" else ~trained
+            train, held = train[wanted[:n][train]], held[wanted[n:][held]]
         plans.append(
             Plan(
                 name=f"peer {start + i + 1} ({learner}, {kind})",
@@ -150,7 +159,8 @@ def _peers(
 def plan_shadows(material: Material, count: int, seed: int, without: Sequence[str] = ()) -> list[Plan]:
     """
     Stolen copies in turn: label extraction, probability extraction (where scores are given), flipped labels; of
-    regressors from the values, from perturbed and from rounded values.
+    regressors from the values, from perturbed and from rounded values, and refits: its own class fitted again to most
+    of its rows and to others.
     """
     rng = np.random.default_rng([seed, 2])
     n = len(material.train)
@@ -159,27 +169,38 @@ def plan_shadows(material: Material, count: int, seed: int, without: Sequence[st
     soft = material.answers.scores is not None
     every: tuple[Target, ...] = ("label", "scores" if soft else "label", "label", "flipped")
     if material.train.spec.output == "number":
-        every = ("values", "values", "perturbed", "rounded")
+        refits = material.own is not None and material.trained is not None and not material.trained.all()
+        every = ("values", "values", "perturbed", "rounded") + (("refit",) if refits else ())
     targets = [target for target in every if target not in without]
     if not targets:
         return []
     plans = []
     for i in range(count):
         learner, target = names[i % len(names)], targets[(i + i // len(names)) % len(targets)]
+        train, held = _some(rng, n, rng.uniform(0.4, 1.0)), np.zeros(0, int)
+        if target == "refit" and material.trained is not None:
+            learner = learners.OWN
+            mine, others = np.flatnonzero(material.trained), np.flatnonzero(~material.trained)
+            rows = np.concatenate([_of(rng, mine, REFITTED), _of(rng, others, rng.uniform(0.5, 1.0))])
+            train, held = rows[rows < n], rows[rows >= n] - n
         plans.append(
             Plan(
-                name=f"shadow {i + 1} ({learner}, {target} extraction)",
+                name=f"shadow {i + 1} ({learner}, {target if target == 'refit' else f'{target} extraction'})",
                 role="shadow",
                 use=USES[i % 2],
                 learner=learner,
                 target=target,
                 seed=int(rng.integers(1 << 31)),
-                train=_some(rng, n, rng.uniform(0.4, 1.0)),
-                held=np.zeros(0, int),
+                train=train,
+                held=held,
                 log=_some(rng, logged, rng.uniform(0.4, 1.0)),
             )
         )
     return plans
+
+
+def _of(rng: np.random.Generator, rows: np.ndarray, share: float) -> np.ndarray:
+    return rows[_some(rng, len(rows), share)]
 
 
 def _some(rng: np.random.Generator, n: int, share: float) -> np.ndarray:

@@ -106,7 +106,8 @@ def make_pool(
         rows = rows[kept]
         spec = _spec(rows, bounds, tuple(features), tuple(tuple(c) for c in categories), source)
         if number:
-            return _of_numbers(spec, rows, None if labels is None else labels[kept], classes, source)
+            measured = _of_numbers(spec, rows, None if labels is None else labels[kept], classes, source)
+            return replace(measured, trained=None if trained is None else _mask(trained, len(x), source)[kept])
     names = tuple(str(name) for name in classes or ())
     if len(set(names)) < len(names):
         raise BadData(f"{source}: expected distinct class names, got {', '.join(names[:12])}; rename one")

@@ -274,6 +274,8 @@ class Panel:
     names, and roles per model: "peer", "same-data peer" or "shadow". use per model: "select" chose the probes,
     "estimate" helped and fitted the likelihoods, "calibrate" did neither and stands for the honest world in p-values.
     labels: int16 (models, n). scores: float16 (models, n, k), float32 (models, n, 1) of regressors, or None.
+    families: the model class each was trained as, "kin" for those of the source's own, "" for changed copies of the
+    source itself; () where nobody knows.
     """
 
     names: tuple[str, ...]
@@ -281,10 +283,12 @@ class Panel:
     uses: tuple[str, ...]
     labels: np.ndarray
     scores: np.ndarray | None = None
+    families: tuple[str, ...] = field(default=(), metadata=storage.LATER)
 
     def __post_init__(self) -> None:
-        if not len(self.names) == len(self.roles) == len(self.uses) == len(self.labels):
-            raise BadData("a panel needs one name, role, use and row of answers per model")
+        known = len(self.families) or len(self.names)
+        if not len(self.names) == len(self.roles) == len(self.uses) == len(self.labels) == known:
+            raise BadData("a panel needs one name, role, use, family and row of answers per model")
         if self.labels.ndim != 2 or self.labels.dtype.kind != "i":
             raise BadData(f"expected integer labels (models, n), got {self.labels.dtype} {self.labels.shape}")
         if self.scores is not None and (self.scores.ndim != 3 or self.scores.shape[:2] != self.labels.shape):
@@ -299,10 +303,14 @@ class Panel:
         ]
         return np.array(picked, int)
 
+    def family(self, model: int) -> str:
+        """The family of a model by its index; "" where it is not known."""
+        return self.families[model] if self.families else ""
+
     def columns(self, rows: np.ndarray) -> "Panel":
         """The same models' answers to the given probes; int (m,)."""
         scores = None if self.scores is None else self.scores[:, rows]
-        return Panel(self.names, self.roles, self.uses, self.labels[:, rows], scores)
+        return Panel(self.names, self.roles, self.uses, self.labels[:, rows], scores, self.families)
 
 
 @dataclass(frozen=True, eq=False)

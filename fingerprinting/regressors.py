@@ -24,22 +24,56 @@ from .learners import MAX_ROWS, OWN, flat, preparation, reseeded
 from .records import InputSpec
 
 Inputs = np.ndarray | tuple[str, ...]
-# By name: a seed makes one. Settings differ from seed to seed, as they do among honest models.
+
+
+def _trees(make: Callable[..., Any], seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return make(
+        n_estimators=40,
+        min_samples_leaf=int(rng.integers(1, 7)),
+        max_features=(1.0, 0.8, 0.5, 0.33, "sqrt")[rng.integers(5)],
+        max_depth=(None, None, 10, 6)[rng.integers(4)],
+        bootstrap=bool(rng.integers(2)),
+        random_state=seed,
+    )
+
+
+def _boosting(seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return HistGradientBoostingRegressor(
+        max_iter=int(rng.integers(20, 71)),
+        learning_rate=float(rng.uniform(0.06, 0.3)),
+        max_leaf_nodes=int(rng.integers(5, 24)),
+        min_samples_leaf=int(rng.choice([5, 10, 20])),
+        l2_regularization=float(rng.choice([0.0, 1.0, 10.0])),
+        random_state=seed,
+    )
+
+
+def _network(seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    return MLPRegressor(
+        hidden_layer_sizes=((24,), (64,), (96,), (32, 32))[rng.integers(4)],
+        alpha=float(10 ** rng.uniform(-5, 0)),
+        activation=("relu", "tanh")[rng.integers(2)],
+        learning_rate_init=float(rng.choice([0.001, 0.003, 0.01])),
+        max_iter=int(rng.integers(30, 121)),
+        random_state=seed,
+    )
+
+
+def _power(seed: int, low: float, high: float) -> float:
+    return float(10 ** np.random.default_rng(seed).uniform(low, high))
+
+
+# By name: a seed makes one. How they are tuned is drawn too, as widely as honest people tune.
 REGRESSORS: Final[dict[str, Callable[[int], Any]]] = {
-    "forest": lambda s: RandomForestRegressor(
-        40, min_samples_leaf=1 + 2 * (s % 2), max_features=[1.0, 0.5, 0.33][s % 3], random_state=s
-    ),
-    "boosting": lambda s: HistGradientBoostingRegressor(
-        max_iter=[50, 100][s % 2], learning_rate=[0.05, 0.1, 0.1][s % 3], random_state=s
-    ),
-    "network": lambda s: MLPRegressor(
-        hidden_layer_sizes=((32,), (64,), (100,), (32, 32))[s % 4], max_iter=[60, 120, 200][s % 3], random_state=s
-    ),
-    "trees": lambda s: ExtraTreesRegressor(
-        40, min_samples_leaf=1 + 2 * (s % 2), max_features=[1.0, 0.5, 0.33][s % 3], random_state=s
-    ),
-    "linear": lambda s: Ridge(10.0 ** (s % 5 - 1)),
-    "kernel": lambda s: SVR(C=[0.5, 1.0, 5.0, 20.0][s % 4], epsilon=[0.05, 0.1][s % 2]),
+    "forest": lambda s: _trees(RandomForestRegressor, s),
+    "boosting": _boosting,
+    "network": _network,
+    "trees": lambda s: _trees(ExtraTreesRegressor, s),
+    "linear": lambda s: Ridge(_power(s, -1.5, 2)),
+    "kernel": lambda s: SVR(C=_power(s, -0.5, 1.5), epsilon=[0.05, 0.1][s % 2], kernel=["rbf", "rbf", "linear"][s % 3]),
     "neighbours": lambda s: KNeighborsRegressor([5, 8, 12][s % 3], weights="distance" if s % 2 else "uniform"),
 }
 SCALED: Final = ("network", "linear", "kernel", "neighbours")

@@ -1,10 +1,12 @@
 """
-How regressors deviate from honest models, and which probes show it best.
+How regressors deviate from honest models, how much of a source's deviation a model keeps, and which probes show it.
 
 A deviation is what is left of a model's values after the best affine map onto the peers' mean, in standard deviations
-of the peers: another unit or an added constant leaves nothing. Deviations of one model are correlated from probe to
-probe, as models of one class, or of one training set, err together; so they are whitened by the peers' covariance, and
-what the source shares with honest models of its class and data counts for little.
+of the peers: another unit or an added constant leaves nothing. What a model keeps of its source's deviation is measured
+along the direction that tells the source best from honest models (a matched filter, Fisher 1936): weighed against all
+that honest models of any class, those nearest to the source above all, and copies learnt from its answers, do besides.
+A copy keeps 1, a stranger 0. A correlation would count what a model does beyond that direction in full against it: a
+distilled copy errs in ways of its own. A mere projection would not count it at all, and wild models may project far.
 """
 
 from typing import Final, NamedTuple
@@ -15,9 +17,11 @@ from scipy.special import gammaln
 from .records import Panel
 from .selection import REDUNDANCY
 
-SHRINKAGE: Final = 0.3  # of the peers' variance per probe to its mean, and of their covariance to its diagonal
-GROUND: Final = 0.1  # of the mean variance, added to each: a few dozen peers know no direction to be free of noise
-NEAREST: Final = 0.15  # of the peers may stand nearer to the source than the distance by which a probe is judged
+SHRINKAGE: Final = 0.3  # of the peers' variance per probe to its mean
+GROUND: Final = 2.0  # times the mean variance, added to each: a few dozen models know no direction to be free of noise
+KIN_WEIGHT: Final = 6.0  # kin stand for the honest models that are taken for copies most easily
+USUAL: Final = 0.8  # of the peers deviate by no more than is usual
+FLOOR: Final = 2.0  # times the square of what is usual: far below it a projection decides, far above it a correlation
 LEAST_SLOPE: Final = 0.2  # a flatter response to the peers' mean is not stretched further
 MOST: Final = 0.999  # correlation beyond which nothing is said
 SAME: Final = 1e-3  # of a source's spread: a difference below this is rounding
@@ -25,14 +29,14 @@ SAME: Final = 1e-3  # of a source's spread: a difference below this is rounding
 
 class Space(NamedTuple):
     """
-    Where deviations are compared: mean, spread float64 (t,) of the peers; whitening (t, t); free (t, t), the projection
-    that takes out what an affine map could explain.
+    Where deviations are compared: mean, spread float64 (t,) of the peers; precision (t, t), the inverse covariance of
+    what honest models and copies do besides the source's deviation; usual: the whitened size of a usual deviation.
     """
 
     mean: np.ndarray
     spread: np.ndarray
-    whitening: np.ndarray
-    free: np.ndarray
+    precision: np.ndarray
+    usual: float
 
 
 def values_of(panel: Panel) -> np.ndarray:
@@ -52,31 +56,22 @@ def without_doubles(panel: Panel, source: np.ndarray) -> Panel:
     kept = np.flatnonzero(~double)
     assert panel.scores is not None
     names, roles, uses = (tuple(of[i] for i in kept) for of in (panel.names, panel.roles, panel.uses))
+    families = tuple(panel.families[i] for i in kept) if panel.families else ()
 
-    return Panel(names, roles, uses, panel.labels[kept], panel.scores[kept])
+    return Panel(names, roles, uses, panel.labels[kept], panel.scores[kept], families)
 
 
-def fit_space(peers: np.ndarray, twins: np.ndarray, shadows: np.ndarray, source: np.ndarray) -> Space:
+def fit_space(peers: np.ndarray, kin: np.ndarray, shadows: np.ndarray, source: np.ndarray) -> Space:
     """
-    The space of some probes, from float (m, t) each of peers, of twins (peers of the source's own class and data) and
-    of shadows, whose scatter about the source (t,) counts as noise.
+    The space of some probes, from float (m, t) each of peers, of kin (peers of the source's own class and data) and of
+    shadows, whose scatter about the source (t,) counts as noise.
     """
-    t = len(source)
-    space = Space(peers.mean(0), _spread(peers), np.eye(t), np.eye(t))
-    honest = deviations(peers, space)
-    covariance = honest.T @ honest / len(honest)
-    if len(twins):
-        own = deviations(twins, space)
-        covariance += own.T @ own / len(own)
-    diagonal = np.diag(covariance)
-    covariance = (1 - SHRINKAGE) * covariance + np.diag(SHRINKAGE * diagonal + GROUND * diagonal.mean())
-    if len(shadows):
-        noise = deviations(shadows, space) - deviations(source[None], space)
-        covariance += np.diag(np.median(noise**2, axis=0))
-    whitening = np.linalg.inv(np.linalg.cholesky(covariance))
-    explained, _ = np.linalg.qr(whitening @ _affine(space))
+    mean, spread_, noise = _noise(peers, kin, shadows, source)
+    covariance = noise.T @ noise
+    precision = np.linalg.inv(covariance + GROUND * np.trace(covariance) / len(source) * np.eye(len(source)))
+    space = Space(mean, spread_, precision, 1.0)
 
-    return Space(space.mean, space.spread, whitening, np.eye(t) - explained @ explained.T)
+    return space._replace(usual=float(np.quantile(_size(deviations(peers, space), space), USUAL)))
 
 
 def deviations(values: np.ndarray, space: Space) -> np.ndarray:
@@ -88,27 +83,62 @@ def deviations(values: np.ndarray, space: Space) -> np.ndarray:
     return np.asarray((scaled - (basis @ fitted).T) / slope[:, None])
 
 
+def kept(values: np.ndarray, source: np.ndarray, space: Space) -> np.ndarray:
+    """
+    How well the source's deviation (t,) accounts for those of models (m, t); float64 (m,), 1 for a copy, at most 1.
+
+    The logarithm of how much a model's squared deviation shrinks when as much of the source's is taken out as is in it,
+    beside a floor below which deviations are usual; that of a copy is the unit. A model that overshoots is scaled down
+    to the source first: more than the whole of it is no more than a copy has. Negative where the sign is opposite.
+    """
+    models, own = deviations(values, space), deviations(source[None], space)
+    whole = max(float(_size(own, space)[0]) ** 2, 1e-12)
+    floor = FLOOR * max(space.usual, 1e-6) ** 2
+    part = models @ space.precision @ own[0] / whole
+    size = (_size(models, space) / np.maximum(np.abs(part), 1.0)) ** 2
+    taken = np.minimum(np.abs(part), 1.0) ** 2 * whole
+    shrinks = np.log(floor + size) - np.log(floor + np.maximum(size - taken, 0.0))
+
+    return np.asarray(np.sign(part) * shrinks / np.log1p(whole / floor))
+
+
 def likeness(values: np.ndarray, source: np.ndarray, space: Space) -> np.ndarray:
     """Correlation of models' deviations (m, t) with the source's (t,), whitened; float64 (m,), -MOST to MOST."""
-    turn = (space.free @ space.whitening).T
-    models, own = deviations(values, space) @ turn, deviations(source[None], space)[0] @ turn
-    size = np.linalg.norm(models, axis=1) * np.linalg.norm(own)
+    models, own = deviations(values, space), deviations(source[None], space)
+    size = _size(models, space) * _size(own, space)
 
-    return np.asarray(np.clip(models @ own / np.maximum(size, 1e-12), -MOST, MOST))
+    return np.asarray(np.clip(models @ space.precision @ own[0] / np.maximum(size, 1e-12), -MOST, MOST))
 
 
-def choose(source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, n: int) -> np.ndarray:
+def choose(source: np.ndarray, peers: np.ndarray, kin: np.ndarray, shadows: np.ndarray, n: int) -> np.ndarray:
     """
-    At most n candidates on which the source stands far from even the nearer peers and shadows stay with it; int (n,).
+    At most n candidates that together tell the source best from honest models and keep with its copies; int (n,).
 
-    source: float (c,). peers, shadows: float (m, c). Probes that tell of the same models are discounted.
+    source: float (c,). peers, kin, shadows: float (m, c). Each adds most to the source's squared distance (Mahalanobis
+    1936) from honest models, given those before it: a pivoted Cholesky decomposition of the covariance, so the first
+    probes are the best few, too, and none repeats what others tell.
     """
-    spread_ = _spread(peers)
-    far = np.quantile(np.abs(peers - source) / spread_, NEAREST, axis=0)
-    lost = np.median(((shadows - source) / spread_) ** 2, axis=0)
-    outcome = np.concatenate([(peers - peers.mean(0)) / spread_, (shadows - source) / spread_])
+    mean, spread_, noise = _noise(peers, kin, shadows, source)
+    left = deviations(source[None], Space(mean, spread_, np.zeros((0, 0)), 1.0))[0]
+    variance = (noise**2).sum(0)
+    ground = GROUND * float(variance.mean())
+    variance += ground
+    n = min(n, len(source))
+    taken: list[int] = []
+    factor = np.zeros((n, len(source)))
+    for step in range(n):
+        gain = left**2 / variance
+        gain[taken] = -np.inf
+        best = int(gain.argmax())
+        taken.append(best)
+        column = noise.T @ noise[:, best]
+        column[best] += ground
+        row = (column - factor[:step].T @ factor[:step, best]) / np.sqrt(variance[best])
+        left = left - row * (left[best] / np.sqrt(variance[best]))
+        variance = np.maximum(variance - row**2, np.finfo(float).tiny)
+        factor[step] = row
 
-    return _diverse(far**2 / (GROUND + lost), outcome, n)
+    return np.array(taken, int)
 
 
 def spread(models: np.ndarray, n: int) -> np.ndarray:
@@ -137,6 +167,29 @@ def _diverse(worth: np.ndarray, outcome: np.ndarray, n: int) -> np.ndarray:
         overlap = np.maximum(overlap, np.abs(direction.T @ direction[:, taken[-1]]))
 
     return np.asarray(order[taken])
+
+
+def _noise(
+    peers: np.ndarray, kin: np.ndarray, shadows: np.ndarray, source: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """
+    Mean and spread of the peers, float64 (t,) each, and what is noise about a deviation: float64 (models, t), the sum
+    of squares over the models being the covariance.
+    """
+    space = Space(peers.mean(0), _spread(peers), np.zeros((0, 0)), 1.0)
+    honest = deviations(peers, space)
+    parts = [(honest - honest.mean(0)) / np.sqrt(len(honest))]
+    if len(kin):
+        parts.append(np.sqrt(KIN_WEIGHT / len(kin)) * deviations(kin, space))
+    if len(shadows):
+        parts.append((deviations(shadows, space) - deviations(source[None], space)) / np.sqrt(len(shadows)))
+
+    return space.mean, space.spread, np.concatenate(parts)
+
+
+def _size(deviating: np.ndarray, space: Space) -> np.ndarray:
+    """Length of deviations (m, t), whitened; float64 (m,)."""
+    return np.asarray(np.sqrt(np.einsum("ij,jk,ik->i", deviating, space.precision, deviating)))
 
 
 def _spread(peers: np.ndarray) -> np.ndarray:

@@ -182,6 +182,8 @@ def _require_fit(scheme: Scheme, pool: Pool, n: int) -> None:
             f"{scheme.name} works on {' and '.join(scheme.kinds)} inputs, this pool holds {pool.spec.kind}; "
             f"use {', '.join(other.name for other in SCHEMES.values() if pool.spec.kind in other.kinds)}"
         )
+    if pool.spec.output == "number":
+        raise UsageError(f"{scheme.name} compares classes, this pool is for regressors; use relative")
     if scheme.truth and pool.y is None:
         raise BadData(f"{scheme.name} needs the true labels of the pool, this one has none; add an array y to it")
     least = 2 if scheme.paired else 1

@@ -1,31 +1,48 @@
 """
 Which candidate probes to keep: those that tell a derived model from an honest peer, and not the same thing twice.
 
-A probe is worth the Kullback-Leibler divergence between "derived" and "peer" of whether the source's label comes back;
-greedy selection discounts probes whose outcomes over the known models correlate with one already taken.
+A probe is worth the Kullback-Leibler divergence between "derived" and "peer" of whether the source's label comes back.
+Peers count by their model class, the one that agrees with the source most: a suspect may be of any. Of the shadows,
+those trained on the source's answers count, as copies of its weights repeat its answers anyway. Greedy selection
+discounts probes whose outcomes over the known models correlate with one already taken.
 """
 
 import numpy as np
 
 from .likelihood import estimate_rates
+from .records import Panel
 
-REDUNDANCY = 0.5  # a probe that repeats another's outcome exactly keeps half its worth
+REDUNDANCY = 0.8  # a probe that repeats another's outcome exactly keeps a fifth of its worth
+FAMILY_STRENGTH = 4.0  # peers of a class are few: the rate of all peers counts as that many more
+FEW_EXTRACTED = 4  # below this many shadows trained on the source's answers, all shadows count
 
 
-def worth(source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, k: int) -> np.ndarray:
-    """Divergence in nats per candidate; float64 (n,). source: int (n,), peers: int (m, n), shadows: int (s, n)."""
-    rates = estimate_rates(source, peers, shadows, k)
-    p0 = rates.frequency[np.arange(len(source)), source]
+def worth(source: np.ndarray, panel: Panel, k: int) -> np.ndarray:
+    """
+    Divergence in nats per candidate; float64 (n,). source: int (n,), what it answers. panel: over the same candidates;
+    peers that calibrate do not count.
+    """
+    labels = panel.labels.astype(int)
+    peers, shadows = panel.rows("peer", "select", "estimate"), panel.rows("shadow")
+    extracted = shadows[[bool(panel.family(i)) for i in shadows]]
+    rates = estimate_rates(source, labels[peers], labels[extracted if len(extracted) >= FEW_EXTRACTED else shadows], k)
+    overall = rates.frequency[np.arange(len(source)), source]
+    p0 = overall.copy()
+    families = np.array([panel.family(i) for i in peers])
+    for family in np.unique(families):
+        own = labels[peers[families == family]] == source
+        p0 = np.maximum(p0, (own.sum(0) + FAMILY_STRENGTH * overall) / (len(own) + FAMILY_STRENGTH))
     p1 = rates.retention + (1 - rates.retention) * p0
 
     return np.asarray(p1 * np.log(p1 / p0) + (1 - p1) * np.log((1 - p1) / (1 - p0)))
 
 
-def choose(source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, k: int, n: int) -> np.ndarray:
-    """At most n candidates, most telling first; int (n,)."""
-    value = worth(source, peers, shadows, k)
-    order = np.argsort(-value, kind="stable")[: 8 * n]
-    outcome = np.concatenate([shadows == source, peers == source])[:, order].astype(float)
+def choose(source: np.ndarray, panel: Panel, k: int, n: int) -> np.ndarray:
+    """At most n candidates, most telling first; int (n,). Arguments as for `worth`."""
+    value = worth(source, panel, k)
+    order = np.argsort(-value, kind="stable")[: 16 * n]
+    known = np.concatenate([panel.rows("shadow"), panel.rows("peer", "select", "estimate")])
+    outcome = (panel.labels[known][:, order] == source[order]).astype(float)
     outcome -= outcome.mean(0)
     outcome /= np.linalg.norm(outcome, axis=0) + 1e-9
 
@@ -40,15 +57,18 @@ def choose(source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, k: int, n
     return order[taken]
 
 
+def most_divided(panel: np.ndarray, n: int) -> np.ndarray:
+    """At most n candidates on which the given models (int (m, candidates)) disagree most, by entropy; int (n,)."""
+    return np.argsort(-_entropy(panel), kind="stable")[:n]
+
+
 def spread(panel: np.ndarray, n: int) -> np.ndarray:
     """
     At most n candidates on which the given models (int (m, candidates)) differ most from each other; int (n,).
 
     For a suite that many references share: the entropy of the labels, diversified the same way.
     """
-    k = int(panel.max()) + 1
-    share = np.stack([(panel == label).mean(0) for label in range(k)], 1)
-    entropy = -(share * np.log(np.maximum(share, 1e-12))).sum(1)
+    entropy = _entropy(panel)
     order = np.argsort(-entropy, kind="stable")[: 8 * n]
     picked = panel[:, order]
     taken = [0]
@@ -60,3 +80,8 @@ def spread(panel: np.ndarray, n: int) -> np.ndarray:
         taken.append(int(gain.argmax()))
 
     return order[taken]
+
+
+def _entropy(panel: np.ndarray) -> np.ndarray:
+    share = np.stack([(panel == label).mean(0) for label in range(int(panel.max()) + 1)], 1)
+    return np.asarray(-(share * np.log(np.maximum(share, 1e-12))).sum(1))

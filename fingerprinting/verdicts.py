@@ -22,8 +22,8 @@ class Evidence(NamedTuple):
     p: not yet corrected for the references searched. beats_all: scores above every calibration peer. agreement: share
     of the source's labels, or the correlation of a regressor's deviations with the source's. power: share of the
     reference's shadows that these probes find at alpha. strange: the answers are far less likely than any known
-    model's. renamed: the suspect permutes the classes, undone. honest, derived: scores of the peers and of the
-    shadows.
+    model's. renamed: the suspect permutes the classes, undone. hopeless: more answers would not show a copy. honest,
+    derived: scores of the peers and of the shadows.
     """
 
     reference: str
@@ -38,6 +38,7 @@ class Evidence(NamedTuple):
     output: Output = "classes"
     strange: bool = False
     renamed: bool = False
+    hopeless: bool = False
     honest: tuple[float, ...] = ()
     derived: tuple[float, ...] = ()
 
@@ -50,24 +51,30 @@ def deciding_p(evidence: Evidence, searched: int, alpha: float) -> tuple[float, 
     """
     conformal = corrected(evidence.p.conformal, searched)
     predictive = corrected(evidence.p.predictive, searched)
-    reachable = corrected(1 / (evidence.peers + 1), searched) <= alpha
-    decides = conformal if evidence.peers >= ENOUGH and reachable else predictive
 
-    return decides, conformal
+    return conformal if by_rank(evidence, searched, alpha) else predictive, conformal
+
+
+def by_rank(evidence: Evidence, searched: int, alpha: float) -> bool:
+    """Whether the rank among the peers decides: they are enough for it to reach alpha."""
+    return evidence.peers >= ENOUGH and corrected(1 / (evidence.peers + 1), searched) <= alpha
 
 
 def is_match(evidence: Evidence, searched: int, alpha: float) -> bool:
     """
-    Whether a match may be named: the deciding p-value is small enough, and no honest peer stands higher.
+    Whether a match may be named: the deciding p-value is small enough, and the likelihoods favour a copy.
 
     A suspect whose classes had to be renamed is never named: no peer was given the choice among so many permutations.
-    Where a fitted tail decides for want of peers, the likelihoods themselves must favour a copy by 1/sqrt(alpha) to 1:
-    the tail of a dozen peers is easily mistaken.
+    Where a fitted tail decides for want of peers, no honest peer may stand higher, and the likelihoods must favour a
+    copy by 1/sqrt(alpha) to 1: the tail of a dozen peers is easily mistaken.
     """
-    p, conformal = deciding_p(evidence, searched, alpha)
-    least = 0.0 if p == conformal else -0.5 * np.log(alpha)
+    p, _ = deciding_p(evidence, searched, alpha)
+    if p > alpha or evidence.renamed:
+        return False
+    if by_rank(evidence, searched, alpha):
+        return evidence.llr > 0
 
-    return bool(p <= alpha and evidence.beats_all and evidence.llr > least and not evidence.renamed)
+    return evidence.beats_all and evidence.llr > -0.5 * np.log(alpha)
 
 
 def decide(

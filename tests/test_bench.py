@@ -11,8 +11,8 @@ import skops.io
 from click.testing import CliRunner, Result
 from probe_match.fingerprinting.cli import cli
 from sklearn.base import ClassifierMixin
-from sklearn.datasets import make_classification
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
+from sklearn.datasets import make_classification, make_friedman1
+from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier, RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
 
 SMALL = ["--peers", "12", "--shadows", "4", "--jobs", "1"]
@@ -240,3 +240,31 @@ def test_no_zoo_at_all(tmp_path: Path) -> None:
     assert "cannot read zoo" in str(bench(tmp_path).exception)
     (tmp_path / "zoo.json").write_text("[")
     assert "expected JSON" in str(bench(tmp_path).exception)
+
+
+def test_regressors_of_whole_measurements_are_benchmarked(tmp_path: Path) -> None:
+    """The zoo says that its output is a number; plain comparisons of numbers stand beside ours, with published none."""
+    x, y = make_friedman1(260, 6, noise=1.0, random_state=0)
+    x, y = x.astype(np.float32), np.round(y)
+    rows = [slice(0, 90), slice(90, 170), slice(170, 260)]
+    fitted = [RandomForestRegressor(8, random_state=i).fit(x[rows[i // 2]], y[rows[i // 2]]) for i in range(6)]
+    skops.io.dump(fitted[0], tmp_path / "s.skops")
+    models = [
+        {"name": "s", "target": "sklearn:s.skops", "role": "source"},
+        {"name": "s-copy", "target": "sklearn:s.skops", "role": "derived", "parent": "s", "attack": "copy"},
+    ]
+    for i in range(1, 6):
+        skops.io.dump(fitted[i], tmp_path / f"n{i}.skops")
+        models.append({"name": f"n{i}", "target": f"sklearn:n{i}.skops", "role": "independent"})
+    np.savez(tmp_path / "pool.npz", x=x[:170], y=y[:170], trained=np.arange(170) < 90)
+    described = {"input": {"kind": "tabular", "output": "number"}, "pool": "pool.npz", "models": models}
+    (tmp_path / "zoo.json").write_text(json.dumps(described))
+    few = ["--peers", "20", "--shadows", "4", "--jobs", "1", "--budgets", "10", "-q"]
+    result = bench(tmp_path, "--methods", "akh,random", *few, "--json", tmp_path / "b.json")
+    assert result.exit_code == 0, result.output
+    data = json.loads((tmp_path / "b.json").read_text())
+    found = {row["method"]: row["auc"] for row in data["summary"]["detection"] if row["attack"] == "copy"}
+
+    assert set(found) == {"relative", "correlation", "error", "residuals"}
+    assert set(found.values()) == {1.0}
+    assert all("is for regressors" in why for why in data["summary"]["refused"].values())

@@ -8,15 +8,14 @@ import worlds
 from probe_match.fingerprinting.collect import collect
 from probe_match.fingerprinting.confirming import (
     BUDGET,
-    FIRST_LOOK,
     Confirmed,
     check_limits,
     confirm,
-    looks,
     weigh,
     within,
 )
 from probe_match.fingerprinting.errors import NoAnswers, UsageError
+from probe_match.fingerprinting.looking import FIRST_LOOK, looks
 from probe_match.fingerprinting.methods import relative
 from probe_match.fingerprinting.records import UNANSWERED, Reference, Responses
 from probe_match.fingerprinting.verdicts import decide

@@ -6,12 +6,11 @@ import numpy as np
 import pytest
 import worlds
 from probe_match.clients import function, sklearn
-from probe_match.fingerprinting import exploring, plans, storage
-from probe_match.fingerprinting.collect import Asked
+from probe_match.fingerprinting import plans, storage
 from probe_match.fingerprinting.enrolment import Enrolled, enroll, enroll_answers
 from probe_match.fingerprinting.errors import BadData, SuiteMismatch, TargetError, UsageError
 from probe_match.fingerprinting.pools import make_pool
-from probe_match.fingerprinting.records import About, InputSpec, Panel, Pool, ProbeSuite
+from probe_match.fingerprinting.records import About, InputSpec, Pool, ProbeSuite
 from samples import make_suite
 from worlds import CLASSES, FEATURES, client, data, pool, source
 
@@ -119,11 +118,11 @@ def test_a_black_box_is_enrolled_by_its_labels(few: Pool) -> None:
 
 
 def test_questions_to_the_source_are_counted(few: Pool) -> None:
-    """Half the pool to learn from, the candidates thrice (twice with noise), and the public suite; `sent` says so."""
+    """Half the pool to learn from, the candidates six times (five with noise), and the public suite."""
     answer = worlds.Counting(source().predict)
     reference = small(client(answer), few).reference
 
-    assert answer.rows == 40 + 3 * 40 + 20
+    assert answer.rows == 40 + 6 * 40 + 20
     assert reference.answers.sent == 40
 
 
@@ -296,15 +295,3 @@ def test_honest_models_at_hand_join_the_peers() -> None:
     assert len(panel.rows("peer")) == 8 + 4
     for i, model in zip(at_hand, list(worlds.honest().values()), strict=False):
         assert np.array_equal(panel.labels[i], model.predict(reference.suite.inputs))
-
-
-def test_points_on_which_the_source_wavers_are_no_probes() -> None:
-    """A margin that rounding can close, or a label that a little noise changes, rules a candidate out."""
-    labels = np.zeros(3, np.int64)
-    scores = np.array([[0.9, 0.1], [0.51, 0.49], [0.9, 0.1]], np.float32)
-    noisy = np.array([[0, 0, 0], [0, 0, 0], [0, 0, 1]], np.int16)
-    disturbed = Panel(("a", "b", "c"), ("shadow",) * 3, ("select",) * 3, noisy)
-
-    assert exploring._steady(Asked(labels, scores), disturbed).tolist() == [True, False, False]
-    assert exploring._steady(Asked(labels, None), disturbed).tolist() == [True, True, False]
-    assert exploring._steady(Asked(labels, scores), None).tolist() == [True, False, True]

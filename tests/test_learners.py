@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from probe_match.fingerprinting import learners
 from probe_match.fingerprinting.records import InputSpec
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.naive_bayes import GaussianNB
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.naive_bayes import GaussianNB, MultinomialNB
+from sklearn.neural_network import MLPRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.svm import SVR
 
 K = 4
 FLAT = InputSpec("tabular", (3,), (-9.0,), (9.0,))
@@ -125,3 +130,14 @@ def test_many_rows_are_thinned(monkeypatch: pytest.MonkeyPatch, task: Task) -> N
 
     assert np.mean(labels == y) > 0.8
     assert not np.array_equal(labels, whole)
+
+
+def test_an_estimator_is_told_by_its_family() -> None:
+    """Alone, at the end of a pipeline or behind a scaled target; classifiers and regressors alike."""
+    scaled = TransformedTargetRegressor(make_pipeline(StandardScaler(), MLPRegressor()), transformer=StandardScaler())
+
+    assert learners.family(RandomForestClassifier()) == learners.family(RandomForestRegressor()) == "forest"
+    assert learners.family(make_pipeline(StandardScaler(), SVR())) == "kernel"
+    assert learners.family(scaled) == "network"
+    assert learners.family(MultinomialNB()) == "bayes"
+    assert learners.family(GaussianNB()) is None

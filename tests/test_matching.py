@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 import worlds
 from probe_match.clients import function
-from probe_match.fingerprinting.confirming import BUDGET, FIRST_LOOK
+from probe_match.fingerprinting.confirming import BUDGET
 from probe_match.fingerprinting.database import ReferenceDB, open_db
 from probe_match.fingerprinting.enrolment import enroll_answers
 from probe_match.fingerprinting.errors import DatabaseError, TargetError, UsageError
+from probe_match.fingerprinting.looking import FIRST_LOOK
 from probe_match.fingerprinting.matching import match, match_one
 from probe_match.fingerprinting.records import About, InputSpec, ProbeSuite, Reference, Verdict
 from worlds import Counting, client, copies, honest, pool, public, source

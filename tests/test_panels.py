@@ -9,6 +9,7 @@ import pytest
 import worlds
 from probe_match.fingerprinting import disguises, learners, panels
 from probe_match.fingerprinting.collect import Asked, ask
+from probe_match.fingerprinting.exploring import PEERS
 from probe_match.fingerprinting.panels import train_panel
 from probe_match.fingerprinting.plans import Kin, Material, Plan, plan_peers, plan_shadows
 from probe_match.fingerprinting.records import Panel
@@ -75,7 +76,7 @@ def test_shadows_learn_the_sources_answers(material: Material, seen: list[tuple[
 def all_peers(material: Material, count: int, seed: int) -> list[Plan]:
     """The first peers and the rest, kin of a class that is as good as any."""
     first, rest = plan_peers(material, count, seed)
-    kin = learners.OWN if material.own is not None else material.learners[0]
+    kin = (learners.OWN, "forest") if material.own is not None else material.learners[:1]
     return first + rest(Kin(kin, material.trained))
 
 
@@ -107,7 +108,7 @@ def test_roles_say_which_half_a_peer_saw(material: Material) -> None:
 def test_uses_are_balanced_over_learners(names: int, material: Material, monkeypatch: pytest.MonkeyPatch) -> None:
     """However many model classes there are, each is in every use, and none fills one."""
     monkeypatch.setattr(learners, "names", lambda *_: tuple("abcdefg"[:names]))
-    plans = all_peers(material, 190, seed=0)
+    plans = all_peers(material, PEERS, seed=0)
     assert Counter(plan.use for plan in plans)["calibrate"] >= 99  # what the p-value that decides needs
     plans = [plan for plan in plans if plan.role != "kin peer"]
     count = Counter((plan.learner, plan.use) for plan in plans)
@@ -127,9 +128,12 @@ def test_the_sources_own_class_is_among_the_peers(material: Material) -> None:
 
     for plans in (all_peers(own, 12, seed=0), plan_shadows(own, 8, seed=0)):
         assert learners.OWN in {plan.learner for plan in plans}
-    kin = [plan for plan in all_peers(own, 190, seed=0) if plan.role == "kin peer"]
-    assert {plan.learner for plan in kin} == {learners.OWN}
-    assert Counter(plan.use for plan in kin)["calibrate"] == 100
+    plans = all_peers(own, PEERS, seed=0)
+    kin = Counter((plan.learner, plan.use) for plan in plans if plan.role == "kin peer")
+    assert {learner for learner, _ in kin} == {learners.OWN, "forest"}  # its own settings, and others of its class
+    assert all(kin[learners.OWN, use] == kin["forest", use] for use in ("select", "estimate", "calibrate"))
+    assert Counter((plan.role == "kin peer", plan.use) for plan in plans)[True, "calibrate"] >= 99
+    assert Counter((plan.role == "kin peer", plan.use) for plan in plans)[False, "calibrate"] >= 99
     assert learners.OWN not in {plan.learner for plan in all_peers(material, 12, seed=0)}
 
 
@@ -218,3 +222,18 @@ def test_kin_learn_what_the_source_learnt(material: Material) -> None:
         assert trained[plan.train].all()
         assert trained[n + plan.held].all()
         assert len(plan.train) + len(plan.held) > 0.5 * trained.sum()
+
+
+def test_others_know_the_sources_data_or_other_data(material: Material) -> None:
+    """Where the pool names the rows the source was trained on, others have those, other ones, or any."""
+    n = len(material.train)
+    trained = np.arange(n + len(material.held)) % 3 == 0
+    told = replace(material, trained=trained)
+    shares = {}
+    for plan in all_peers(told, PEERS, seed=0):
+        rows = np.concatenate([plan.train, n + plan.held])
+        shares.setdefault(plan.name.split(", ")[1].rstrip(")"), set()).add(round(float(trained[rows].mean()), 1))
+
+    assert shares["the source's rows"] == {1.0}
+    assert shares["the other rows"] == {0.0}
+    assert "same half" not in shares

@@ -17,7 +17,9 @@ from probe_match.fingerprinting.collect import ask, collect
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.enrolment import Enrolled, enroll, enroll_answers
 from probe_match.fingerprinting.errors import TargetError, UsageError
+from probe_match.fingerprinting.kin import find_kin
 from probe_match.fingerprinting.matching import match, match_one
+from probe_match.fingerprinting.plans import Material, plan_peers, plan_shadows
 from probe_match.fingerprinting.pools import load_pool, make_pool
 from probe_match.fingerprinting.records import About, InputSpec, Pool, ProbeSuite
 from sklearn.datasets import make_friedman1
@@ -106,6 +108,42 @@ def test_what_was_stored_for_classifiers_keeps_its_digest() -> None:
     assert storage.from_bytes(ProbeSuite, storage.to_bytes(suite)).spec.output == "classes"
     assert again.spec.output == "number"
     assert again.digest == enrolled().reference.suite.digest
+
+
+def test_who_trained_on_what_is_known_of_regressors_too(tmp_path: Path) -> None:
+    """The pool's mask survives, kin learn the source's rows alone, and refits most of them with others."""
+    x, y = data()
+    mine = np.arange(200) < 120
+    np.savez(tmp_path / "pool.npz", x=x[OWNED], y=y[OWNED], trained=mine)
+    pool_ = load_pool(tmp_path / "pool.npz")
+    material = Material(
+        pool_.take(np.arange(140)), pool_.take(np.arange(140, 200)), ask(sklearn.wrap(source()), x[:140], pool_.spec),
+        None, None, None, 1, RandomForestRegressor(), mine,
+    )  # fmt: skip
+    first, rest = plan_peers(material, 100, 0)
+    answers = np.stack([source().predict(x[140:200]) for _ in first])
+    kin = [plan for plan in rest(find_kin(material, first, answers, answers[0])) if plan.role == "kin peer"]
+    refits = [plan for plan in plan_shadows(material, 20, 0) if plan.target == "refit"]
+
+    np.testing.assert_array_equal(pool_.trained, mine)
+    assert {plan.learner for plan in kin} == {"own", "forest"}
+    assert all(plan.train.max() < 120 and len(plan.held) == 0 for plan in kin)
+    assert {plan.use for plan in kin} == {"select", "estimate", "calibrate"}
+    assert refits
+    assert all((plan.train < 120).sum() == 102 and len(plan.held) for plan in refits)
+
+
+def test_the_nearest_class_stands_in_for_an_unknown_one() -> None:
+    """Behind an endpoint, the class of the first peers whose numbers are nearest to the source's."""
+    x, y = data()
+    whole = make_pool(x[OWNED], y[OWNED])
+    answers = ask(sklearn.wrap(source()), x[:140], whole.spec)
+    material = Material(whole.take(np.arange(140)), whole.take(np.arange(140, 200)), answers, None, None, None, 1)
+    first, _ = plan_peers(material, 100, 0)
+    own = source().predict(x[140:200])
+    near = np.stack([own + (0.1 if plan.learner == "trees" else 5.0) for plan in first])
+
+    assert find_kin(material, first, near, own).learners == ("trees",)
 
 
 @pytest.mark.parametrize("disguise", [lambda v: v, lambda v: 1.8 * v + 32, lambda v: np.round(v, 1)])

@@ -65,9 +65,64 @@ def test_probes_are_those_on_which_the_source_stands_alone(honest: np.ndarray) -
     source[[5, 17, 30]] += 4
     shadows = np.tile(source, (4, 1))
     shadows[:, 30] -= 4
-    picked = residuals.choose(source, honest, shadows, 2)
+    picked = residuals.choose(source, honest, honest[:0], shadows, 2)
 
     assert sorted(picked.tolist()) == [5, 17]
+
+
+def test_probes_tell_different_things(honest: np.ndarray) -> None:
+    """Where the same honest models err together, one probe tells all; a weaker one elsewhere comes next."""
+    honest = honest.copy()
+    honest[:, 9] = honest[:, 8] - honest[:, 8].mean() + honest[:, 9].mean()
+    source = honest.mean(0).copy()
+    source[[8, 9, 25]] += 4.0, 4.0, 3.5
+    picked = residuals.choose(source, honest, honest[:0], honest[:0], 3).tolist()
+
+    assert picked[0] in (8, 9)
+    assert picked[1] == 25
+
+
+def test_a_copy_keeps_all_and_a_stranger_nothing(honest: np.ndarray) -> None:
+    """What a distilled copy errs besides, in ways of its own, does not count against it, and wildness does."""
+    rng = np.random.default_rng(5)
+    truth = honest.mean(0)
+    source, own, stranger = rng.normal(0, 1, (3, PROBES))
+    space = space_of(honest, truth + source)
+    given = truth + np.stack([source, 0.6 * source + 0.6 * own, stranger, 40 * stranger])
+    copy, distilled, other, wild = residuals.kept(given, truth + source, space)
+
+    assert copy == pytest.approx(1.0)
+    assert 0.2 < distilled < 0.9
+    assert abs(other) < 0.2
+    assert abs(wild) < 0.2
+
+
+def test_refits_teach_that_a_class_wanders() -> None:
+    """A direction in which shadows scatter about the source is noise, and less is kept for standing there."""
+    rng = np.random.default_rng(6)
+    honest = rng.normal(0, 1, (40, PROBES))
+    source = rng.normal(0, 2, PROBES)
+    direction = np.zeros(PROBES)
+    direction[:5] = 10.0
+    shadows = source + rng.normal(0, 1, (12, 1)) * direction
+    suspect = (source + direction)[None]
+    blind = residuals.fit_space(honest, honest[:0], honest[:0], source)
+    seeing = residuals.fit_space(honest, honest[:0], shadows, source)
+    kept = [residuals.kept(suspect, source, space)[0] for space in (blind, seeing)]
+
+    assert kept[1] > kept[0] + 0.1
+
+
+def test_overshooting_is_not_more_than_copying(honest: np.ndarray) -> None:
+    """Nothing counts for more than a copy, and a model that deviates threefold in its way for no less."""
+    rng = np.random.default_rng(7)
+    truth = honest.mean(0)
+    source = rng.normal(0, 0.3, PROBES)
+    models = truth + np.concatenate([3 * source[None], rng.normal(0, 5, (400, PROBES))])
+    kept = residuals.kept(models, truth + source, space_of(honest, truth + source))
+
+    assert kept.max() <= 1 + 1e-9
+    assert kept[0] > kept[1:].max()
 
 
 def test_a_peer_that_is_the_source_is_dropped() -> None:

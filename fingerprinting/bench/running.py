@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from probe_match.fingerprinting.candidates import Generate
 from probe_match.fingerprinting.collect import Progress
-from probe_match.fingerprinting.exploring import Generate
 
 from .identifying import identify
 from .scoring import DEFAULT, score, stop_early

@@ -7,12 +7,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting.calibration import ENOUGH, PValues
-from probe_match.fingerprinting.confirming import evidences, is_clear, looks
+from probe_match.fingerprinting.confirming import evidences, is_clear
+from probe_match.fingerprinting.looking import Looks, looks
 from probe_match.fingerprinting.methods import relative
 from probe_match.fingerprinting.records import Access
 from probe_match.fingerprinting.schemes import SCHEMES, similarities
 from probe_match.fingerprinting.verdicts import Evidence, is_match
 
+from . import plain
 from .subjects import Settings, Subject
 from .suspects import Questions, Suspects
 
@@ -63,25 +65,41 @@ def score(at: int, subject: Subject, suspects: Suspects, questions: Questions, s
                 value = similarities(SCHEMES[name], asked.answers, answers, asked.suite, access)
                 none = np.full(len(value), np.nan)
                 yield Block(at, name, access, budget, *_spread(given, len(suspects.models), value, none))
+            if isinstance(scale, relative.DeviationScale):
+                suite, sheets = subject.reference.suite, [suspects.sheets[i] for i in np.flatnonzero(given)]
+                replies = [questions.responses(sheet, suite, budget, access).score for sheet in sheets]
+                values = np.stack([numbers[scale.rows, 0] for numbers in replies if numbers is not None])
+                for name, value in plain.compare(values, scale.source, scale.honest).items():
+                    none = np.full(len(value), np.nan)
+                    yield Block(at, name, access, budget, *_spread(given, len(suspects.models), value, none))
 
 
 def stop_early(at: int, subject: Subject, suspects: Suspects, questions: Questions, settings: Settings) -> list[Stops]:
     """Every suspect asked as `match` would ask it, against this one reference, up to the largest budget."""
     out = []
-    limit = max(settings.budgets)
+    plan = looks(max(settings.budgets))
     m = len(suspects.models)
-    like = Evidence(subject.model.name, 0.0, 0.0, PValues(1.0, 1.0), False, 0, 0.0, 0.0, None)
     for access in settings.access:
-        found, asked = np.zeros(m, bool), np.full(m, limit)
-        going = np.ones(m, bool)
-        for n in looks(limit):
-            scale, seen, given = _weighed(subject, suspects, questions, n, access)
-            if scale is None or seen is None:
-                break
-            like = like._replace(peers=len(scale.peer_scores))
-            for i, evidence in zip(np.flatnonzero(given), evidences(scale, seen, like), strict=True):
-                if going[i] and (n == limit or is_clear(evidence, 1, settings.alpha)):
-                    found[i], asked[i], going[i] = is_match(evidence, 1, settings.alpha), n, False
+        steps = [_weighed(subject, suspects, questions, n, access) for n in plan]
+        scales = [scale for scale, _, _ in steps if scale is not None]
+        found, asked, going = np.zeros(m, bool), np.full(m, plan[-1]), np.ones(m, bool)
+        if len(scales) == len(plan):
+            path = Looks(scales)
+            like = Evidence(
+                subject.model.name, 0.0, 0.0, PValues(1.0, 1.0), False, len(scales[0].peer_scores), 0.0, 0.0, None
+            )
+            highest = np.full(m, -np.inf)
+            for look, (n, (scale, seen, given)) in enumerate(zip(plan, steps, strict=True)):
+                assert scale is not None
+                assert seen is not None
+                highest[given] = np.maximum(highest[given], seen.score)
+                seen = seen._replace(conformal=path.conformal(highest[given]))
+                hopeless = path.hopeless(look, seen.score, settings.alpha)
+                known = evidences(scale, seen, like)
+                for i, evidence, lost in zip(np.flatnonzero(given), known, hopeless.tolist(), strict=True):
+                    clear = n == plan[-1] or is_clear(evidence._replace(hopeless=lost), 1, settings.alpha)
+                    if going[i] and clear:
+                        found[i], asked[i], going[i] = is_match(evidence, 1, settings.alpha), n, False
         out.append(Stops(at, access, found, asked))
 
     return out

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from probe_match.fingerprinting.candidates import Generate
 from probe_match.fingerprinting.collect import Client, Progress, collect
 from probe_match.fingerprinting.enrolment import PROBES, enroll
 from probe_match.fingerprinting.errors import BadData, ProbeMatchError, UsageError
-from probe_match.fingerprinting.exploring import Generate
 from probe_match.fingerprinting.records import About, Access, ProbeSuite, Reference, Responses
 from probe_match.fingerprinting.schemes import SCHEMES, build
 from probe_match.fingerprinting.storage import canonical_json, from_bytes, read_file, to_bytes, write_file

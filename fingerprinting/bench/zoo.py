@@ -135,12 +135,13 @@ def _pool(described: Mapping[str, Any], path: Path) -> Pool:
     file = described.get("pool")
     if not isinstance(file, str):
         raise BadData(f"expected the file name of a pool in {path}, got {file!r}")
-    pool = load_pool(path.parent / file, drop_duplicates=True)
-    if pool.y is None:
-        raise BadData(f"the pool {file} of {path} has no labels; add y, peers are trained on it")
     described_input = described.get("input", {})
     if not isinstance(described_input, dict):
         raise BadData(f"expected an object as 'input' in {path}, got {described_input!r}")
+    number = described_input.get("output") == "number"  # measurements may all be whole
+    pool = load_pool(path.parent / file, drop_duplicates=True, regression=number)
+    if pool.y is None:
+        raise BadData(f"the pool {file} of {path} has no labels; add y, peers are trained on it")
     spec = _spec(described_input, pool.spec, path)
 
     return replace(pool, spec=spec)

@@ -1,10 +1,10 @@
 """
 The scale of a regressor: does the suspect deviate from honest models where and as the source does?
 
-The correlation of their whitened deviations (see `residuals`), as Fisher's z, is one nearly normal number however
-correlated a model's deviations are among themselves. Its ratio is that of two densities of z: a Student t through the
-honest peers that calibrate, and a mixture over how much of the source's deviation is kept, part of it where the shadows
-stand and part open, as thieves need not resemble the shadows.
+How much a suspect keeps of the source's deviation (see `residuals`), stretched as Fisher's z stretches a correlation,
+is one nearly normal number however correlated a model's deviations are among themselves. Its ratio is that of two
+densities of z: a Student t through the honest peers that calibrate, and a mixture over degrees of keeping, part of it
+where the shadows stand and part open, as thieves need not resemble the shadows.
 """
 
 from functools import cached_property
@@ -12,17 +12,17 @@ from typing import Final
 
 import numpy as np
 from probe_match.fingerprinting import residuals
-from probe_match.fingerprinting.calibration import ranks, standardise, tails
+from probe_match.fingerprinting.calibration import standardise, tails
 from probe_match.fingerprinting.records import Panel, Reference
 from scipy.special import logsumexp
 
-from ._weighed import FEW_PEERS, Weighed
+from ._weighed import FEW_PEERS, Weighed, rank_by_kind
 
 OPEN_SHARE: Final = 0.3  # of the mixture that does not resemble the shadows
 OPEN: Final = 8  # degrees of retention in it
 KERNEL_FREEDOM: Final = 4  # degrees of freedom of each part of the mixture
 MOST_FREEDOM: Final = 10  # of the honest density: however many peers, a new model may be wilder
-LEAST_WIDTH: Final = 0.15  # of each part, in z
+LEAST_WIDTH: Final = 0.1  # of each part, in z
 
 
 class DeviationScale:
@@ -41,21 +41,26 @@ class DeviationScale:
         self.source = reference.answers.score[rows, 0].astype(np.float64)
 
     @cached_property
+    def honest(self) -> np.ndarray:
+        """Float64 (p, t): numbers of the peers that chose the probes or are set aside for estimating, kin left out."""
+        return self._values(np.setdiff1d(self._fitting, self.panel.rows("kin peer")))
+
+    @cached_property
     def space(self) -> residuals.Space:
         """From the peers that chose the probes or are set aside for estimating."""
-        fitting = self.panel.rows("peer", "select", "estimate")
-        twin = np.isin(fitting, self.panel.rows("twin peer"))
-        shadows = self.panel.rows("shadow")
-        return residuals.fit_space(
-            self._values(fitting[~twin]), self._values(fitting[twin]), self._values(shadows), self.source
-        )
+        kin = np.intersect1d(self._fitting, self.panel.rows("kin peer"))
+        return residuals.fit_space(self.honest, self._values(kin), self._values(self.panel.rows("shadow")), self.source)
+
+    @property
+    def _fitting(self) -> np.ndarray:
+        return self.panel.rows("peer", "select", "estimate")
 
     def weigh(self, labels: np.ndarray, scores: np.ndarray | None = None) -> Weighed:
         """
         How derived m models look. labels: int (m, t), of no meaning. scores: float (m, t, 1), their numbers.
 
-        conformal, predictive: as for classifiers, by rank and by the Student-t tail of z, for the worse of two kinds of
-        peers; far below what the number of peers can show, the ratio must agree.
+        conformal, predictive: as for classifiers, by rank and by the Student-t tail of z, for the worst kind of peers;
+        far below what the number of peers can show, the ratio must agree.
         """
         assert scores is not None
         z = self._z(scores[:, :, 0])
@@ -64,12 +69,16 @@ class DeviationScale:
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
         score = standardise(z, self._honest[0])
 
-        return Weighed(llr, score, np.maximum(tail, bound), ranks(score, self.peer_scores))
+        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores))
+
+    def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
+        """P-values of m scores by rank among those of the calibration peers, float (p,), in the worst of kinds."""
+        return rank_by_kind(scores, honest, self._roles == "kin peer")
 
     def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
         """Correlation of one suspect's deviations with the source's, -1 to 1. scores: float (t, 1)."""
         assert scores is not None
-        return float(np.tanh(self._z(scores[None, :, 0])[0]))
+        return float(residuals.likeness(scores[None, :, 0], self.source, self.space)[0])
 
     @cached_property
     def peer_scores(self) -> np.ndarray:
@@ -91,7 +100,8 @@ class DeviationScale:
         return self.panel.names[self._calibration[best]], float(self.peer_scores[best])
 
     def _z(self, values: np.ndarray) -> np.ndarray:
-        return np.arctanh(residuals.likeness(values, self.source, self.space))
+        kept = residuals.kept(values, self.source, self.space)
+        return np.asarray(np.arctanh(np.clip(kept, -residuals.MOST, residuals.MOST)))
 
     def _llr(self, z: np.ndarray) -> np.ndarray:
         honest = [_density(z, group) for group in self._honest if len(group) > 1]
@@ -112,9 +122,12 @@ class DeviationScale:
     def _honest(self) -> list[np.ndarray]:
         """Z of all calibration peers, and of each kind of which there are enough."""
         z = self._z(self._values(self._calibration))
-        roles = np.array([self.panel.roles[i] for i in self._calibration])
-        kinds = [z[roles == role] for role in np.unique(roles)]
+        kinds = [z[self._roles == role] for role in np.unique(self._roles)]
         return [z, *(kind for kind in kinds if len(kind) >= FEW_PEERS)]
+
+    @cached_property
+    def _roles(self) -> np.ndarray:
+        return np.array([self.panel.roles[i] for i in self._calibration])
 
     @cached_property
     def _calibration(self) -> np.ndarray:

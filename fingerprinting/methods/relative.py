@@ -14,23 +14,22 @@ from functools import cached_property, lru_cache
 from typing import Final
 
 import numpy as np
-from probe_match.fingerprinting.calibration import ENOUGH, ranks, standardise, tails
+from probe_match.fingerprinting.calibration import ranks, standardise, tails
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
 from scipy.special import stdtr
 
 from ._deviation import DeviationScale
-from ._weighed import FEW_PEERS, Weighed
+from ._weighed import FEW_PEERS, Weighed, rank_by_kind
 
-__all__ = ["DeviationScale", "Scale", "Weighed", "represent", "scale"]
+__all__ = ["DeviationScale", "Scale", "Weighed", "represent", "scale", "scale_of"]
 
 READS: Final = {"label"}
 PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviations
 LOWEST: Final = 5e-3  # a probability below this says no more than this
 VERY_FEW: Final = 20  # below this many, peers do not show how near an honest model can come
 SCALES: Final = 64  # kept for the next suspect
-FEW_SHADOWS: Final = 6  # below this, shadows that chose the probes also fit the likelihoods
 
 
 def represent(responses: Responses, suite: ProbeSuite) -> Signature:
@@ -56,20 +55,15 @@ class Scale:
 
     @cached_property
     def mixtures(self) -> Mixtures:
-        """Likelihoods of the rows' answers, from the peers and shadows set aside for estimating."""
-        peers = self.panel.rows("peer", "estimate")
-        shadows = self.panel.rows("shadow", "estimate")
-        if len(shadows) < FEW_SHADOWS:
-            shadows = self.panel.rows("shadow")
-        return fit_mixtures(self.source, self._labels(peers), self._labels(shadows), self.k)
+        """Likelihoods of the rows' answers, from all models that do not calibrate: how sure they are is calibrated."""
+        peers = self.panel.rows("peer", "select", "estimate")
+        return fit_mixtures(self.source, self._labels(peers), self._labels(self.panel.rows("shadow")), self.k)
 
     def weigh(self, labels: np.ndarray, scores: np.ndarray | None = None) -> Weighed:
         """
         How derived m models look. labels: int (m, t) over the rows, UNANSWERED says nothing. scores: float (m, t, k).
 
-        conformal: by rank of the score among the calibration peers, among their kin alone, who are of the source's
-        class and know its data, and among the others alone: the worst of these, for a suspect may be of either kind. A
-        suspect above all of a kind of which there are fewer than 99 goes by the tail of their agreement.
+        conformal: by rank of the score, see `rank`.
         predictive: the Student-t tail of the weighted agreement, a plain sum over probes and so nearly normal among
         peers, for the worst kind of peers, whatever data they know; where peers are very few, beyond the best of them.
         Far below what p peers can show by rank, from 1/(p + 1)^2 on, a fitted tail alone is a guess: the ratio's own
@@ -83,17 +77,12 @@ class Scale:
         else:
             tail = self._beyond_the_best(agreement)
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
-        conformal = ranks(score, self.peer_scores)
-        kin = self._roles == "kin peer"
-        for group in (np.flatnonzero(kin), np.flatnonzero(~kin)):
-            if FEW_PEERS <= len(group) < len(kin):
-                own = ranks(score, self.peer_scores[group])
-                if len(group) < ENOUGH:  # above all of them, their tail says how far
-                    beyond = np.minimum(own, tails(agreement, self._peer_agreement[group]))
-                    own = np.where(own > 1 / (len(group) + 1), own, beyond)
-                conformal = np.maximum(conformal, own)
 
-        return Weighed(llr, score, np.maximum(tail, bound), conformal)
+        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores))
+
+    def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
+        """P-values of m scores by rank among those of the calibration peers, float (p,), in the worst of kinds."""
+        return rank_by_kind(scores, honest, self._roles == "kin peer")
 
     def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
         """Share of the probes on which one suspect agrees with the source. labels: int (t,)."""
@@ -221,7 +210,12 @@ def scale(reference: Reference, labels: np.ndarray, scores: np.ndarray | None = 
         raise NoAnswers(f"none of the {len(labels)} probes was answered; collect again")
     known = None if reference.panel is None or reference.panel.scores is None else reference.panel.scores.shape[2]
 
-    return _made(reference, rows.tobytes(), scores is not None and scores.shape[1] == known)
+    return scale_of(reference, rows, scores is not None and scores.shape[1] == known)
+
+
+def scale_of(reference: Reference, rows: np.ndarray, soft: bool) -> "Scale | DeviationScale":
+    """The scale over these probes, int (t,). soft: whether scores count beside labels."""
+    return _made(reference, rows.astype(np.int64).tobytes(), soft)
 
 
 @lru_cache(SCALES)
