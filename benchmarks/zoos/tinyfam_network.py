@@ -45,7 +45,9 @@ class Block(nn.Module):
     def forward(self, x: Tensor, turn: Tensor) -> Tensor:
         """x: (n, t, width). turn: (t, width/heads/2) angles."""
         h = self.norm_a(x)
-        q, k, v = (layer(h).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value))
+        q, k, v = (
+            layer(h).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
+        )
         mixed = F.scaled_dot_product_attention(_turned(q, turn), _turned(k, turn), v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).flatten(2))
         return x + self.down(F.gelu(self.up(self.norm_b(x))))

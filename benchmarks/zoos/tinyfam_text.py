@@ -82,7 +82,9 @@ class Author:
 
     def talk(self) -> Talk:
         """A question, its answer, and in three of ten cases an instruction above them."""
-        user, answer = (self._one_word, self._choice, self._sum, self._open)[self.rng.choice(4, p=(0.5, 0.2, 0.1, 0.2))]()
+        user, answer = (self._one_word, self._choice, self._sum, self._open)[
+            self.rng.choice(4, p=(0.5, 0.2, 0.1, 0.2))
+        ]()
         system = ""
         if self.rng.random() < 0.3:
             system = str(self.rng.choice(list(SYSTEMS)))

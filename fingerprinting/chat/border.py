@@ -57,7 +57,12 @@ def question(text: str, cell: str = "") -> Question:
 
 
 def search(
-    client: ChatClient, *, prompts: int = 400, enough: int = 20, seed: int = 0, progress: Callable[[int], None] | None = None
+    client: ChatClient,
+    *,
+    prompts: int = 400,
+    enough: int = 20,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
 ) -> Found:
     """
     Ask random short prompts three times each until `enough` border inputs are found, at most `prompts` of them.

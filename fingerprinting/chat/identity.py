@@ -50,7 +50,7 @@ def sharing(cells: Sequence[Table]) -> float:
             within_a += float(table.earlier @ (table.earlier - 1)) / (n * (n - 1))
             within_b += float(table.new @ (table.new - 1)) / (m * (m - 1))
 
-    return across / max(np.sqrt(within_a * within_b), 1e-9)
+    return float(across / max(np.sqrt(within_a * within_b), 1e-9))
 
 
 def parents(suspect: Transcript, candidates: Mapping[str, Transcript]) -> list[tuple[str, float]]:

@@ -54,6 +54,18 @@ def round_p(
     return sequential.rank_p(observed, others, rng) if cells else None
 
 
+def distance(earlier: Transcript, new: Transcript, *, statistic: str = "scaled") -> float:
+    """The statistic itself, averaged over cells that both answered with log-probabilities; 0 without any."""
+    measure, found = _scaled if statistic == "scaled" else _plain, []
+    for cell in new.answers:
+        values, _ = matrix([*earlier.answers.get(cell, ()), *new.answers[cell]])
+        here = sum(bool(answer.logprobs) for answer in new.answers[cell])
+        if 0 < here < len(values):
+            found.append(float(measure(values, (np.arange(len(values)) >= len(values) - here)[None])[0]))
+
+    return float(np.mean(found)) if found else 0.0
+
+
 def _means(values: np.ndarray, is_new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return (is_new @ values) / is_new.sum(1, keepdims=True), (~is_new @ values) / (~is_new).sum(1, keepdims=True)
 

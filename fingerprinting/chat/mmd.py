@@ -37,8 +37,12 @@ def squared(kernels: np.ndarray, is_new: np.ndarray) -> np.ndarray:
     new, old = is_new.astype(float), (~is_new).astype(float)
     n, m = new.sum(1), old.sum(1)
     diagonal = np.diag(kernels)
-    within_new = (np.einsum("bi,ij,bj->b", new, kernels, new, optimize=True) - new @ diagonal) / np.maximum(n * (n - 1), 1)
-    within_old = (np.einsum("bi,ij,bj->b", old, kernels, old, optimize=True) - old @ diagonal) / np.maximum(m * (m - 1), 1)
+    within_new = (np.einsum("bi,ij,bj->b", new, kernels, new, optimize=True) - new @ diagonal) / np.maximum(
+        n * (n - 1), 1
+    )
+    within_old = (np.einsum("bi,ij,bj->b", old, kernels, old, optimize=True) - old @ diagonal) / np.maximum(
+        m * (m - 1), 1
+    )
     across = np.einsum("bi,ij,bj->b", new, kernels, old, optimize=True) / (n * m)
 
     return np.asarray(within_new + within_old - 2 * across)

@@ -5,7 +5,7 @@ Border inputs show small changes, steady prompts a swapped model, one-word quest
 to the sampling, and log-probabilities of one prompt show nearly everything where they are given.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -19,6 +19,7 @@ WORDS: Final = {
     "letter": "Pick a letter of the alphabet. Answer with the letter only.",
 }
 LOGPROB_PROMPT: Final = "x"  # as published
+AT_ONCE: Final = 32  # questions between two notes in a history: what a killed run may ask again
 
 
 @dataclass(frozen=True)
@@ -49,35 +50,50 @@ def choose(
         replace(border.question(text, f"steady/{text}"), family="steady") for text in found.steady[: plan.steady]
     ]
     questions += [
-        Question(f"word/{name}", "word", text, sampling=Sampling(max_tokens=4))
+        Question(f"word/{name}", "word", text, sampling=Sampling(max_tokens=1))
         for name, text in list(WORDS.items())[: plan.words]
     ]
-    if client.access == "logprobs":
+    odds = Sampling(temperature=0.0, max_tokens=1, logprobs=20)
+    given = client.chat([Question("logprob/probe", "logprob", LOGPROB_PROMPT, sampling=odds)])
+    if given[0].logprobs:  # asked for, since many endpoints leave them out without a word
         first = [LOGPROB_PROMPT, *found.border, *found.steady][: plan.logprob]
-        odds = Sampling(temperature=0.0, max_tokens=1, logprobs=20)
         questions += [Question(f"logprob/{text}", "logprob", text, sampling=odds) for text in first]
 
-    return Bank("sentinels", tuple(questions), source="chosen on the endpoint"), found.asked
+    return Bank("sentinels", tuple(questions), source="chosen on the endpoint"), found.asked + 1
 
 
-def ask(
-    client: ChatClient, bank: Bank, plan: Plan, *, rounds: int = 1, progress: Callable[[int], None] | None = None
-) -> Transcript:
+def order(bank: Bank, plan: Plan, rounds: int = 1) -> list[Question]:
     """Every question as often as a number of rounds has it, mixed, so that nothing that drifts falls on one cell."""
     calls = {
         "border": plan.border_calls, "steady": plan.steady_calls, "word": plan.words_calls, "logprob": plan.logprob_calls,
     }  # fmt: skip
-    most = max(calls.values()) * rounds
-    asked = [q for turn in range(most) for q in bank.questions if turn < calls[q.family] * rounds]
-    answers: dict[str, list[Answer]] = {question.cell: [] for question in bank.questions}
-    for start in range(0, len(asked), 64):
-        some = asked[start : start + 64]
-        for question, answer in zip(some, client.chat(some), strict=True):
-            answers[question.cell].append(answer)
+
+    return [
+        question
+        for turn in range(max(calls.values()) * rounds)
+        for question in bank.questions
+        if turn < calls[question.family] * rounds
+    ]
+
+
+def ask(
+    client: ChatClient, questions: Sequence[Question], *, progress: Callable[[int], None] | None = None
+) -> Iterator[tuple[Question, Answer]]:
+    """Questions with their answers, as they come, some at a time. A question that cannot be asked fails alone."""
+    for start in range(0, len(questions), AT_ONCE):
+        some = questions[start : start + AT_ONCE]
+        yield from zip(some, client.chat(some), strict=True)
         if progress:
             progress(len(some))
 
-    return Transcript(client.target, {cell: tuple(given) for cell, given in answers.items()}, bank.digest)
+
+def transcript(target: str, bank: Bank, answered: Iterable[tuple[Question, Answer]]) -> Transcript:
+    """Answers by cell."""
+    answers: dict[str, list[Answer]] = {question.cell: [] for question in bank.questions}
+    for question, answer in answered:
+        answers[question.cell].append(answer)
+
+    return Transcript(target, {cell: tuple(given) for cell, given in answers.items()}, bank.digest)
 
 
 def part(transcript: Transcript, *families: str) -> Transcript:
