@@ -4,8 +4,8 @@ How well changes of a language model are found, on TinyFam: tables in Markdown, 
     python benchmarks/zoos/tinyfam.py                                   # once
     python benchmarks/tinyfam_figures.py [--start 1] [--zoo DIR] [--part change …] [--output FILE]
 
-Constants were chosen on the families of start 0 (--start 0); figures are those of start 1. Intervals are 95 % bootstraps
-over pairs of family and kind of change, or Wilson's where something is counted.
+Constants were chosen on the families of start 0 (--start 0); figures are those of start 1. Intervals are 95 %
+bootstraps over pairs of family and kind of change, or Wilson's where something is counted.
 """
 
 import argparse
@@ -93,7 +93,7 @@ def change(bench: Bench) -> Iterator[str]:
             for repeat in range(REPEATS):
                 before = {arm: one[0](bench.client(parent, 100 + repeat, how)) for arm, one in arms.items()}
                 for kind, name in kinds.items():
-                    # The endpoint that did not change is asked three times as often: it is what all others are held against.
+                    # What did not change is what all else is held against: asked more often.
                     for again in range(3 if kind == "same" else 1):
                         seed = 1000 + 10 * repeat + again
                         for arm, (_, after, score) in arms.items():
@@ -298,7 +298,7 @@ def watched(bench: Bench) -> Iterator[str]:
 
 def swap(bench: Bench) -> Iterator[str]:
     """One-token questions until a swapped model is found."""
-    yield "\n**Full swap: one-token questions until e >= 100**, over pairs of foundations (text only, no token counts)\n"
+    yield "\n**Full swap: one-token questions until e >= 100**, pairs of foundations, text only\n"
     took: dict[str, list[float]] = {"all": [], "same tokenizer and texts": []}
     false, runs = 0, 0
     for parent in tqdm(bench.tested, desc="swap", disable=None):

@@ -1,4 +1,4 @@
-"""What is done to a model's weights without training: pruned, rounded, shaken, merged (the grid of Chauvin et al., LT)."""
+"""What is done to a model's weights without training: pruned, rounded, shaken, merged, as in LT's grid."""
 
 import copy
 from collections.abc import Callable

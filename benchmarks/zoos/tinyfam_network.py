@@ -14,7 +14,7 @@ import torch
 from probe_match.fingerprinting import storage
 from tinyfam_tokens import Tokenizer
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 
 @dataclass(frozen=True)
@@ -48,9 +48,9 @@ class Block(nn.Module):
         q, k, v = (
             layer(h).unflatten(-1, (self.heads, -1)).transpose(1, 2) for layer in (self.query, self.key, self.value)
         )
-        mixed = F.scaled_dot_product_attention(_turned(q, turn), _turned(k, turn), v, is_causal=True)
+        mixed = functional.scaled_dot_product_attention(_turned(q, turn), _turned(k, turn), v, is_causal=True)
         x = x + self.out(mixed.transpose(1, 2).flatten(2))
-        return x + self.down(F.gelu(self.up(self.norm_b(x))))
+        return x + self.down(functional.gelu(self.up(self.norm_b(x))))
 
 
 class Network(nn.Module):

@@ -16,8 +16,8 @@ from tinyfam_network import Model
 from tinyfam_tokens import BEGIN, END
 from tinyfam_training import template
 
-# Relative error of a last hidden state, as bfloat16 (2^-8) leaves it after dozens of roundings one upon the other. It moves
-# the difference of two log-probabilities by about .02 here; real endpoints were seen to move by .05 and more.
+# Relative error of a last hidden state, as bfloat16 (2^-8) leaves it after dozens of roundings upon each other. It
+# moves the difference of two log-probabilities by about .02 here; real endpoints were seen to move by .05 and more.
 JITTER = 2.0**-5
 
 

@@ -1,5 +1,5 @@
 """
-Byte-pair encoding: any text is bytes, and the pairs that a corpus holds most often become tokens (Sennrich et al., 2016).
+Byte-pair encoding: any text is bytes, and a corpus's commonest pairs become tokens (Sennrich et al., 2016).
 
 Ids 0-255 are the bytes, then the marks of a conversation, then the merges in the order in which they were learnt.
 """
@@ -8,6 +8,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Final
 
 MARKS: Final = ("begin", "system", "user", "assistant", "end")
@@ -50,7 +51,7 @@ class Tokenizer:
     def _encode(self, piece: str) -> tuple[int, ...]:
         ids = list(piece.encode("utf-8", "replace"))
         while len(ids) > 1:
-            pair = min(zip(ids, ids[1:], strict=False), key=lambda pair: self.rank.get(pair, len(self.merges)))
+            pair = min(pairwise(ids), key=lambda pair: self.rank.get(pair, len(self.merges)))
             if pair not in self.rank:
                 break
             ids = _merged(ids, pair, FIRST + self.rank[pair])
@@ -65,7 +66,7 @@ def learn(texts: Iterable[str], merges: int) -> Tokenizer:
     for new in range(FIRST, FIRST + merges):
         pairs: Counter[tuple[int, int]] = Counter()
         for piece, ids in words.items():
-            for pair in zip(ids, ids[1:], strict=False):
+            for pair in pairwise(ids):
                 pairs[pair] += counts[piece]
         if not pairs:
             break

@@ -1,4 +1,4 @@
-"""How TinyFam's models learn: from texts, by whole weights or low-rank changes of them, or from another model's odds."""
+"""How TinyFam's models learn: from texts, by all weights or low-rank changes, or from another model's odds."""
 
 import copy
 import math
@@ -9,7 +9,7 @@ from tinyfam_network import Model, Network, Size
 from tinyfam_text import Author, Talk
 from tinyfam_tokens import ASSISTANT, BEGIN, END, SYSTEM, USER, Tokenizer
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 WINDOW = 64  # tokens in one row of a batch
 FINE_TUNING_RATE = 3e-4
@@ -96,7 +96,7 @@ def distilled(model: Model, stream: Tensor, steps: int, seed: int) -> Model:
             group["lr"] = 4e-3 * min(1, (step + 1) / 30) * (1 - step / steps)
         with torch.no_grad():
             odds = model.network(batch[:, :-1]).softmax(-1)
-        _learn(optimiser, F.cross_entropy(network(batch[:, :-1]).flatten(0, 1), odds.flatten(0, 1)), network)
+        _learn(optimiser, functional.cross_entropy(network(batch[:, :-1]).flatten(0, 1), odds.flatten(0, 1)), network)
     return Model(network.eval(), model.tokenizer)
 
 
@@ -111,7 +111,7 @@ class _LowRank(nn.Module):
 
 
 def _loss(network: nn.Module, batch: Tensor) -> Tensor:
-    return F.cross_entropy(network(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
+    return functional.cross_entropy(network(batch[:, :-1]).flatten(0, 1), batch[:, 1:].flatten())
 
 
 def _learn(optimiser: torch.optim.Optimizer, loss: Tensor, network: nn.Module) -> None:

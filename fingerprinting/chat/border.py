@@ -18,10 +18,12 @@ ONE_TOKEN: Final = Sampling(temperature=0.0, max_tokens=1)
 CALLS: Final = 3  # of a prompt in the search, as published
 MORE_CALLS: Final = 10  # of a prompt found, to see how even it is
 SYLLABLES: Final = (
-    "a al an ar ba be bi bo ca ce co cu da de di do e el en er fa fe fi fo ga ge go ha he hi ho i il in is ja ka ke ki la "
-    "le li lo lu ma me mi mo mu na ne ni no o on or pa pe pi po qua ra re ri ro ru sa se si so sta su ta te ti to tra u "
-    "un ur va ve vi vo wa we wi ya za zo"
-).split()
+    "a", "al", "an", "ar", "ba", "be", "bi", "bo", "ca", "ce", "co", "cu", "da", "de", "di", "do", "e", "el", "en",
+    "er", "fa", "fe", "fi", "fo", "ga", "ge", "go", "ha", "he", "hi", "ho", "i", "il", "in", "is", "ja", "ka",
+    "ke", "ki", "la", "le", "li", "lo", "lu", "ma", "me", "mi", "mo", "mu", "na", "ne", "ni", "no", "o", "on",
+    "or", "pa", "pe", "pi", "po", "qua", "ra", "re", "ri", "ro", "ru", "sa", "se", "si", "so", "sta", "su", "ta",
+    "te", "ti", "to", "tra", "u", "un", "ur", "va", "ve", "vi", "vo", "wa", "we", "wi", "ya", "za", "zo",
+)  # fmt: skip
 
 
 class Found(NamedTuple):
@@ -105,7 +107,7 @@ def _evenest(client: ChatClient, texts: list[str]) -> tuple[list[str], int]:
 def _varied(steady: list[str], said: dict[str, list[str]]) -> list[str]:
     """Prompts with rare answers first, each answer once before any twice: an answer all prompts share tells little."""
     turn: Counter[str] = Counter()
-    keyed = []
+    keyed: list[tuple[int, int, str]] = []
     for text in steady:
         word = said[text][0]
         keyed.append((turn[word], len(keyed), text))

@@ -2,9 +2,9 @@
 Whether an endpoint is still what it was, and if not, in which of three ways it differs.
 
 Three questions, three statistics. Equality must care about everything: ranks of each round among all earlier ones,
-bet upon (`sequential`), the only one with an error rate for ever. Configuration asks what could have changed without the
-weights: words put above ours, the sampling (`configuration`). Identity asks whether it is the same model at all, and
-must not care about light changes (`identity`). A change that a configuration explains accuses nobody.
+bet upon (`sequential`), the only one with an error rate for ever. Configuration asks what could have changed without
+the weights: words put above ours, the sampling (`configuration`). Identity asks whether it is the same model at all,
+and must not care about light changes (`identity`). A change that a configuration explains accuses nobody.
 """
 
 from collections.abc import Sequence
@@ -38,8 +38,8 @@ class RoundP:
 @dataclass(frozen=True)
 class ChangeVerdict:
     """
-    decision: see Change. evidence: log of the larger e-process, nats. needed: where it becomes an alarm. alarm: the round
-    of the first alarm, from 1, or None. why: one sentence. details: the statistics of configuration and identity.
+    decision: see Change. evidence: log of the larger e-process, nats. needed: where it becomes an alarm. alarm: the
+    round of the first alarm, from 1, or None. why: one sentence. details: the statistics of configuration and identity.
     """
 
     target: str

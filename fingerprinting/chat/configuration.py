@@ -2,8 +2,8 @@
 What changed about an endpoint without its weights: a system prompt, a template, a sampling temperature.
 
 The server's own count of prompt tokens tells of words that were put above ours: it grows by the same number whatever is
-asked. Another tokenizer shows in differences that vary with the question. A temperature raises all odds of a cell to one
-power, p(answer) ~ q(answer)^(1/T), which a change of weights does not.
+asked. Another tokenizer shows in differences that vary with the question. A temperature raises all odds of a cell to
+one power, p(answer) ~ q(answer)^(1/T), which a change of weights does not.
 """
 
 from typing import Final, NamedTuple
@@ -48,7 +48,7 @@ def prompt_tokens(earlier: Transcript, new: Transcript) -> Counted:
 
 
 class Fit(NamedTuple):
-    """temperature: by which the new odds are the earlier ones' power. p: of the fit; small if no temperature explains."""
+    """temperature: its inverse is the power to which odds were raised. p: of the fit, small if none explains them."""
 
     temperature: float
     p: float

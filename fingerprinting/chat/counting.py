@@ -15,7 +15,7 @@ from scipy.special import gammaln
 from . import sequential
 from .records import USABLE, Transcript
 
-# Pseudo-counts: of an answer never seen, were the earlier odds the new ones; and of each answer, were any odds possible.
+# Pseudo-counts: of an answer never seen, if the earlier odds hold; of each answer, if any odds may.
 UNSEEN: Final = 0.2
 ANY: Final = 0.5
 
@@ -74,7 +74,7 @@ def round_p(cells: Sequence[Table], rng: np.random.Generator, *, statistic: str 
 
 
 def _log_gamma(most: int, prior: float) -> np.ndarray:
-    """log Gamma(prior + j) for counts j = 0 .. most: looking up is faster than computing a million of them."""
+    """Log Gamma(prior + j) for counts j = 0 .. most: looking up is faster than computing a million of them."""
     return np.asarray(gammaln(prior + np.arange(most + 1)))
 
 

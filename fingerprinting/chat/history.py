@@ -18,7 +18,7 @@ from probe_match.fingerprinting.errors import BadData, DatabaseError
 
 from . import keeping
 from .changing import RoundP
-from .records import Answer, Bank, Question, Transcript
+from .records import Answer, Bank, Question, Transcript, plain
 from .sentinels import Plan
 
 SCHEMA: Final = 1
@@ -135,7 +135,7 @@ class History:
         """Answers number `first` and on of a round, all of them or none."""
         with self._transaction():
             for number, (question, answer) in enumerate(answered, first):
-                data = json.dumps(keeping.plain(answer), ensure_ascii=False)
+                data = json.dumps(plain(answer), ensure_ascii=False)
                 self._run("INSERT INTO answers VALUES (?, ?, ?, ?)", one.number, number, question.cell, data)
 
     def answered(self, one: Round) -> int:

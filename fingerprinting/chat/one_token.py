@@ -2,7 +2,7 @@
 One question at a time: does this answer still come from where the earlier answers of its cell came from?
 
 Used where the alarm should come after as few questions as possible, a whole model having been swapped. Every answer is
-ranked by rarity among all answers of its cell so far, itself included; see `sequential` for what the ranks are good for.
+ranked by rarity among all answers of its cell so far, itself included; `sequential` bets on the ranks.
 """
 
 from collections import Counter

@@ -65,8 +65,11 @@ def choose(
 def order(bank: Bank, plan: Plan, rounds: int = 1) -> list[Question]:
     """Every question as often as a number of rounds has it, mixed, so that nothing that drifts falls on one cell."""
     calls = {
-        "border": plan.border_calls, "steady": plan.steady_calls, "word": plan.words_calls, "logprob": plan.logprob_calls,
-    }  # fmt: skip
+        "border": plan.border_calls,
+        "steady": plan.steady_calls,
+        "word": plan.words_calls,
+        "logprob": plan.logprob_calls,
+    }
 
     return [
         question

@@ -1,8 +1,8 @@
 """
 A small OpenAI-compatible server on loopback for any ChatClient: chat and completions, log-probabilities, token counts.
 
-For demonstrations, benchmarks and tests, so that a model in this process is asked through the real client. Requests that
-arrive together are answered together, as servers with continuous batching do.
+For demonstrations, benchmarks and tests, so that a model in this process is asked through the real client. Requests
+that arrive together are answered together, as servers with continuous batching do.
 https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -213,7 +213,8 @@ def _completion_form(name: str, answer: Answer) -> dict[str, Any]:
 
 def _whole(kind: str, name: str, answer: Answer, choice: dict[str, Any]) -> dict[str, Any]:
     whole: dict[str, Any] = {
-        "id": f"cmpl-{time.monotonic_ns()}", "object": kind, "created": int(time.time()), "model": name, "choices": [choice]
+        "id": f"cmpl-{time.monotonic_ns()}", "object": kind, "created": int(time.time()), "model": name,
+        "choices": [choice],
     }  # fmt: skip
     if answer.prompt_tokens >= 0:
         total = answer.prompt_tokens + answer.answer_tokens

@@ -71,8 +71,8 @@ def watch(
     Say whether a language model's endpoint is still what it was when the watch began.
 
     The first look chooses questions on which small changes show and takes a baseline; every later one asks a few dozen
-    one-token questions. Run it from cron, or with --looks and --every. It may be killed at any time and goes on where it
-    was. Exit code 0: unchanged; 1: modified, or another model; 3: a person must look; 2: error.
+    one-token questions. Run it from cron, or with --looks and --every. It may be killed at any time and goes on where
+    it was. Exit code 0: unchanged; 1: modified, or another model; 3: a person must look; 2: error.
 
     \b
     Examples:
