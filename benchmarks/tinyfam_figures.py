@@ -199,8 +199,8 @@ def _only(transcript: Transcript, cells: set[str]) -> Transcript:
 
 
 def _share(count: float, of: int) -> str:
-    low, high = wilson(int(count), of)
-    return f"**{count / of:.3f}** ({low:.3f}–{high:.3f})"
+    found = wilson(int(count), of)
+    return f"**{count / of:.3f}** ({found.low:.3f}–{found.high:.3f})"
 
 
 def stream(

@@ -1,5 +1,5 @@
 """
-TinyFam: small language models whose descent is known, 8 foundations and 16 derivatives of each.
+TinyFam: small language models whose descent is known, 8 foundations and 18 derivatives of each.
 
     python benchmarks/zoos/tinyfam.py [--output DIR] [--seed 0] [--steps 300] [--layers 2] [--width 64] [--small]
 
@@ -96,7 +96,7 @@ class Zoo:
         if line.kind.startswith("ft-"):
             names = {steps: f"{line.parent}-ft-{steps}" for steps in STEPS_TUNED}
             wanted = [steps for steps, name in names.items() if name in self.lines]
-            tuned = training.tuned(parent, other, wanted, self.seed(f"{line.parent}-ft"))
+            tuned = training.tuned(parent, other, wanted, self.seed(f"{line.parent}-ft"), rate=training.CAREFUL_RATE)
             return {names[steps]: model for steps, model in tuned.items()}
         sibling = {name: f"{line.parent}-{name}" for name in ("sft", "domain")}
         make: dict[str, Callable[[], Model]] = {
@@ -108,10 +108,12 @@ class Zoo:
             "prune-50": lambda: changes.changed(parent, changes.pruned(0.5)),
             "prune-12": lambda: changes.changed(parent, changes.pruned(1 / 8)),
             "prune-3": lambda: changes.changed(parent, changes.pruned(1 / 32)),
+            "prune-1": lambda: changes.changed(parent, changes.pruned(1 / 128)),
             "int8": lambda: changes.changed(parent, changes.rounded(8)),
             "int4": lambda: changes.changed(parent, changes.rounded(4)),
             "noise-3": lambda: changes.changed(parent, changes.shaken(2**-3, seed)),
             "noise-6": lambda: changes.changed(parent, changes.shaken(2**-6, seed)),
+            "noise-9": lambda: changes.changed(parent, changes.shaken(2**-9, seed)),
         }
         return {line.name: make[line.kind]()}
 
@@ -135,8 +137,8 @@ class Zoo:
 def _plan(recipe: Recipe) -> Iterator[Line]:
     """Every model, parents first."""
     kinds = (
-        "sft", "domain", "lora", "merge", "distil", "prune-50", "prune-12", "prune-3", "int8", "int4", "noise-3",
-        "noise-6", *(f"ft-{steps}" for steps in STEPS_TUNED),
+        "sft", "domain", "lora", "merge", "distil", "prune-50", "prune-12", "prune-3", "prune-1", "int8", "int4",
+        "noise-3", "noise-6", "noise-9", *(f"ft-{steps}" for steps in STEPS_TUNED),
     )  # fmt: skip
     for start in (0, 1):
         for tokenizer in MERGES:

@@ -13,6 +13,7 @@ from torch.nn import functional
 
 WINDOW = 64  # tokens in one row of a batch
 FINE_TUNING_RATE = 3e-4
+CAREFUL_RATE = 5e-5  # a step moves a weight by about a 2000th of its size, as 1e-5 does in large models
 
 
 def template(tokenizer: Tokenizer, system: str | None, user: str) -> list[int]:
