@@ -36,7 +36,7 @@ from tinyfam import DEFAULT_OUTPUT, Recipe, Zoo
 from tinyfam_serving import Deployment, Laundered, Routed, TinyChat
 from tinyfam_text import SYSTEMS
 
-REPEATS: Final = 6  # of every change and of no change, each with a baseline of its own
+REPEATS: Final = 4  # of every change and of no change, each with a baseline of its own
 NOISES: Final = (2.0**-5, 2.0**-8)
 
 
@@ -238,9 +238,9 @@ def honest(bench: Bench) -> Iterator[str]:
     yield "\n**Accusations of endpoints with unchanged weights**, alpha 1 %, a look after every round\n"
     yield "| what happens | access | runs | rounds | any alarm | accused | verdicts |\n|" + " --- |" * 7
     cases: dict[str, list[tuple[Deployment, Deployment]]] = {
-        "nothing, noise 2^-5": [(Deployment(), Deployment())] * 12,
-        "nothing, noise 2^-8": [(Deployment(jitter=2.0**-8), Deployment(jitter=2.0**-8))] * 12,
-        "nothing, no noise": [(Deployment(jitter=0.0), Deployment(jitter=0.0))] * 6,
+        "nothing, noise 2^-5": [(Deployment(), Deployment())] * 6,
+        "nothing, noise 2^-8": [(Deployment(jitter=2.0**-8), Deployment(jitter=2.0**-8))] * 6,
+        "nothing, no noise": [(Deployment(jitter=0.0), Deployment(jitter=0.0))] * 3,
         "system prompt": [(Deployment(), Deployment(system=text)) for text in SYSTEMS] * 2,
         "temperature": [(Deployment(), Deployment(temperature=t)) for t in (0.0, 0.3, 0.7, 1.2)] * 3,
         "temperature, other way": [(Deployment(temperature=t), Deployment()) for t in (0.3, 0.7, 1.2)] * 2,
@@ -249,7 +249,7 @@ def honest(bench: Bench) -> Iterator[str]:
     accused_in_all = runs_in_all = 0
     for access in ("text", "logprobs"):
         for case, deployments in tqdm(cases.items(), desc=f"honest, {access}", disable=None):
-            rounds = 30 if case.startswith("nothing") else 12
+            rounds = 24 if case.startswith("nothing") else 12
             said = []
             for parent in bench.tested:
                 for number, (one, two) in enumerate(deployments):

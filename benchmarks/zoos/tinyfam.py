@@ -73,6 +73,7 @@ class Zoo:
         self.lines = {line.name: line for line in _plan(recipe)}
         self.stream = lru_cache(None)(self._stream)
         self.tokenizer = lru_cache(None)(self._tokenizer)
+        self.samples = lru_cache(None)(self._samples)
         self.model = lru_cache(256)(self._model)
 
     def _model(self, name: str) -> Model:
@@ -122,12 +123,15 @@ class Zoo:
         return zlib.crc32(f"{self.recipe.seed} {name}".encode())
 
     def _tokenizer(self, name: str) -> Tokenizer:
+        return learn(self.samples(), MERGES[name])
+
+    def _samples(self) -> list[str]:
         texts = []
         for mix in MIXES:
             author = Author(mix, self.seed(f"tokenizer {mix}"))
             texts += [author.prose() for _ in range(200)]
             texts += [f"{talk.user} {talk.assistant}" for talk in (author.talk() for _ in range(600))]
-        return learn(texts, MERGES[name])
+        return texts
 
     def _stream(self, tokenizer: str, mix: str, taste: int) -> Tensor:
         author = Author(mix, self.seed(f"texts {mix} {taste}"), taste=taste)

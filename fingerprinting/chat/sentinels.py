@@ -46,9 +46,9 @@ def choose(
     """The questions for one endpoint, by family, and how many calls the search took."""
     found = border.search(client, prompts=prompts, enough=4 * plan.border, seed=seed, progress=progress)
     questions = [border.question(text) for text in found.border[: plan.border]]
-    questions += [
-        replace(border.question(text, f"steady/{text}"), family="steady") for text in found.steady[: plan.steady]
-    ]
+    # Where arithmetic has no noise nothing is tied: the calls go to steady prompts.
+    steady = plan.steady + (plan.border - len(questions)) * plan.border_calls // plan.steady_calls
+    questions += [replace(border.question(text, f"steady/{text}"), family="steady") for text in found.steady[:steady]]
     questions += [
         Question(f"word/{name}", "word", text, sampling=Sampling(max_tokens=1))
         for name, text in list(WORDS.items())[: plan.words]

@@ -45,13 +45,11 @@ def log_wealth(p: np.ndarray) -> np.ndarray:
     share[:1] += FIRST_SHARE
     gains = np.cumsum(np.log(BETS)[:, None] + (BETS[:, None] - 1) * np.log(p), axis=1)  # (bets, t)
     before = np.concatenate([np.zeros((len(BETS), 1)), gains[:, :-1]], 1)
-    out = np.empty(t)
-    for now in range(t):
-        running = np.log(share[: now + 1]) - np.log(len(BETS)) + gains[:, [now]] - before[:, : now + 1]
-        kept = 1 - share[: now + 1].sum()  # the stake of bets not yet begun
-        out[now] = logsumexp(np.append(running.ravel(), np.log(kept) if kept > 1e-15 else -np.inf))
+    # A bet begun at round k has gained what its size gained in all, less what it had gained before k.
+    running = gains + np.logaddexp.accumulate(np.log(share) - before, axis=1) - np.log(len(BETS))
+    kept = np.maximum(1 - np.cumsum(share), 0)  # the stake of bets not yet begun
 
-    return out
+    return np.asarray(np.logaddexp(logsumexp(running, axis=0), np.log(kept + 1e-300)))
 
 
 def first_alarm(p: np.ndarray, alpha: float) -> int | None:
