@@ -118,18 +118,14 @@ def test_a_system_prompt_shows_in_the_token_count() -> None:
     assert not configuration.prompt_tokens(counted(5, 9), counted(-1, -1)).known
 
 
-def test_a_temperature_is_told_from_other_odds() -> None:
-    """Odds raised to a power are fitted with that power; odds of another order are fitted with none."""
-    rng = np.random.default_rng(0)
-    q = np.array([0.5, 0.3, 0.15, 0.05])
-    warmer = q**2 / (q**2).sum()
-    tables = [Table(rng.multinomial(200, q), rng.multinomial(200, warmer)) for _ in range(4)]
-    others = [Table(rng.multinomial(200, q), rng.multinomial(200, q[::-1])) for _ in range(4)]
-    fit = configuration.temperature(tables, rng)
+def test_wavering_counts_cells_that_were_of_one_answer() -> None:
+    """Of two cells once answered alike every time one now has two answers; a cell that always varied does not count."""
+    one, two = Table(np.array([5, 0]), np.array([4, 1])), Table(np.array([5, 0]), np.array([5, 0]))
 
-    assert 0.4 <= fit.temperature <= 0.6
-    assert fit.p > 0.01
-    assert configuration.temperature(others, rng).p < 0.01
+    assert configuration.wavering([one, two, Table(np.array([3, 2]), np.array([1, 1]))]) == 0.5
+    assert configuration.spread([np.array([2, 2]), np.array([3, 0]), np.array([1, 0])]) == pytest.approx(
+        (4 / 6 + 0) / 2
+    )
 
 
 def test_sharing_is_one_for_one_source_and_none_for_strangers() -> None:

@@ -17,14 +17,16 @@ from . import configuration, counting, identity, logprob_test, sequential
 from .records import Transcript
 from .sentinels import joined, part
 
+Details = dict[str, float | bool | None]
 Change = Literal["unchanged", "configuration", "modified", "another model", "inconclusive"]
 EXIT: Final = {"unchanged": 0, "modified": 1, "another model": 1, "configuration": 3, "inconclusive": 3}
 MIN_COVERAGE: Final = 0.8  # share of a round's questions that must be answered
-# From families of TinyFam's first random start: benchmarks/RESULTS-tinyfam.md.
-SAME_LIKENESS: Final = 0.9  # of log-probabilities; below it another model answers
-SAME_SHARING: Final = 0.5  # of steady answers, text only
-NOT_GREEDY: Final = 0.6  # share of steady prompts that waver: temperature 0 is not honoured
-FITS: Final = 0.01  # p-value from which a temperature explains the sampled answers
+# Chosen on families of TinyFam's first random start: benchmarks/RESULTS-tinyfam.md.
+SAME_LIKENESS: Final = 0.65  # of log-probabilities; below it another model answers
+SAME_SHARING: Final = 0.3  # of steady answers, text only
+WAVERING: Final = 0.6  # share of steady prompts that waver: temperature 0 is not honoured, or calls go elsewhere
+MANY: Final = 0.5  # chance that two answers to a steady prompt differ: more than two models taking turns explain
+KEPT: Final = 0.001  # p-value above which answers, or log-probabilities, are those of before
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,7 @@ class ChangeVerdict:
     p_values: RoundP | None
     sent: int
     why: str
-    details: dict[str, float | bool | None] = field(default_factory=dict)
+    details: Details = field(default_factory=dict)
 
 
 def round_p(earlier: Sequence[Transcript], new: Transcript, *, seed: int) -> RoundP:
@@ -98,11 +100,9 @@ def injected(baseline: Transcript, new: Transcript) -> int:
     return counted.offset if counted.known and counted.constant else 0
 
 
-def diagnose(
-    baseline: Transcript, again: Transcript, *, seed: int
-) -> tuple[Change, str, dict[str, float | bool | None]]:
+def diagnose(baseline: Transcript, again: Transcript, *, seed: int) -> tuple[Change, str, Details]:
     """
-    What kind of change there was: "configuration", "modified" or "another model", why, and the statistics.
+    What kind of change there was, why, and the statistics; "inconclusive" where what is at hand cannot tell.
 
     again: as many answers as the baseline has, given after the alarm. The kind is an estimate; that there was a change
     is what the alarm says.
@@ -110,48 +110,50 @@ def diagnose(
     rng = np.random.default_rng(seed)
     counted = configuration.prompt_tokens(baseline, again)
     cells = counting.tables(baseline, again)
-    steady = [table for cell, table in cells.items() if cell.startswith("steady/")]
-    words = [table for cell, table in cells.items() if cell.startswith("word/")]
-    fit = configuration.temperature(words, rng) if words else configuration.Fit(1.0, 0.0)
-    wavering = configuration.is_greedy_no_more(steady)
+    steady, words, greedy = (
+        [table for cell, table in cells.items() if cell.split("/")[0] in families]
+        for families in (("steady",), ("word",), ("border", "steady"))
+    )
     likeness = identity.likeness(part(baseline, "logprob"), part(again, "logprob"))
     sharing = identity.sharing(steady) if steady else 0.0
-    greedy = [table for cell, table in cells.items() if cell.split("/")[0] in ("border", "steady")]
-    greedy_p = counting.round_p(greedy, rng) if greedy else 0.0
+    wavering, spread = configuration.wavering(steady), configuration.spread([table.new for table in steady])
+    warmth = configuration.spread([t.new for t in words]) - configuration.spread([t.earlier for t in words])
     odds_p = logprob_test.round_p(part(baseline, "logprob"), part(again, "logprob"), rng)
-    details: dict[str, float | bool | None] = {
+    greedy_p, words_p = (counting.round_p(some, rng) if some else None for some in (greedy, words))
+    details: Details = {
         "prompt_tokens_added": counted.offset if counted.known else None,
         "same_tokenizer": counted.constant if counted.known else None,
-        "temperature": fit.temperature, "temperature_p": fit.p, "wavering": wavering,
-        "greedy_p": greedy_p, "logprobs_p": odds_p, "likeness": likeness, "sharing": sharing,
+        "wavering": wavering, "spread": spread, "words_spread_more": warmth, "greedy_p": greedy_p, "words_p": words_p,
+        "logprobs_p": odds_p, "likeness": likeness, "sharing": sharing,
     }  # fmt: skip
     if counted.known and not counted.constant:
         return "another model", "It counts the tokens of the same questions differently: another tokenizer.", details
     if counted.known and counted.offset:
-        more = f"{abs(counted.offset)} {'more' if counted.offset > 0 else 'fewer'} tokens"
-        return "configuration", f"{more} stand above every question: a system prompt or a template changed.", details
-    weights_kept = odds_p is not None and odds_p > FITS
-    if weights_kept or (odds_p is None and _is_sampling(fit, wavering, greedy_p)):
-        how = (
-            "temperature 0 is not honoured"
-            if wavering >= NOT_GREEDY
-            else f"as at {fit.temperature:g} times the temperature"
-        )
-        return "configuration", f"Its sampling changed ({how}); nothing says that the weights did.", details
-    if not counted.known and likeness is None:
-        why = "It answers differently, and counts no tokens that would tell a new system prompt from a new model."
+        return "configuration", above(counted.offset), details
+    if odds_p is not None and odds_p > KEPT:
+        return "configuration", "Its log-probabilities are as before: only the sampling changed.", details
+    if wavering >= WAVERING and spread >= MANY:
+        why = "Temperature 0 is not honoured any more; whether the weights changed too, cannot be told."
+        return "configuration", why, details
+    if wavering >= WAVERING:
+        why = "Some calls are answered otherwise: at a low temperature, or by another model that takes turns."
         return "inconclusive", why, details
-    same = likeness >= SAME_LIKENESS if likeness is not None else sharing >= SAME_SHARING
-    if same:
-        return (
-            "modified",
-            "The answers are those of the same model, changed: tuned, pruned or rounded otherwise.",
-            details,
-        )
+    if odds_p is None and greedy_p is not None and greedy_p > KEPT:
+        how = "more" if warmth > 0 else "less"
+        if words_p is not None and words_p <= KEPT:
+            return "configuration", f"Only sampled answers vary {how} than before; greedy ones are the same.", details
+        return "inconclusive", "The answers after the alarm are those of before; look again.", details
+    if likeness is None and not counted.known:
+        why = "It answers otherwise, and counts no tokens that would tell a new system prompt from a new model."
+        return "inconclusive", why, details
+    if likeness >= SAME_LIKENESS if likeness is not None else sharing >= SAME_SHARING:
+        return "modified", "The answers are those of the same model, changed: tuned, pruned or rounded.", details
 
     return "another model", "The answers have too little in common with those before to be the same model's.", details
 
 
-def _is_sampling(fit: configuration.Fit, wavering: float, greedy_p: float) -> bool:
-    """Whether sampling alone explains texts: greedy answers are as before, or not greedy and warmer as a whole."""
-    return greedy_p > FITS or (wavering >= NOT_GREEDY and fit.p > FITS)
+def above(added: int) -> str:
+    """What it means that every question counts so many tokens more than before."""
+    more = f"{abs(added)} {'more' if added > 0 else 'fewer'} tokens"
+
+    return f"{more} stand above every question: a system prompt or a template changed."

@@ -55,8 +55,7 @@ def look(
             return replace(_verdict(watch, history, alpha, client.sent - before, why), decision="inconclusive")
         added = changing.injected(_baseline(watch, history), new)
         if added and not _alarmed(watch, history, alpha):
-            why = f"{added:+} tokens stand above every question since the watch began: a system prompt or a template."
-            found = _verdict(watch, history, alpha, client.sent - before, why)
+            found = _verdict(watch, history, alpha, client.sent - before, changing.above(added))
             return replace(found, decision="configuration", details={"prompt_tokens_added": added})
     if not _alarmed(watch, history, alpha):
         return _verdict(watch, history, alpha, client.sent - before, "")
