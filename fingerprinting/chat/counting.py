@@ -56,7 +56,7 @@ def log_ratio(earlier: np.ndarray, new: np.ndarray) -> np.ndarray:
     return np.asarray(free - same)
 
 
-def relabelled(table: Table, rng: np.random.Generator, times: int = sequential.RELABELINGS) -> Table:
+def relabelled(table: Table, rng: np.random.Generator, times: int) -> Table:
     """The same answers with "earlier" and "new" dealt out at random: int64 (times, k) each."""
     whole = table.earlier + table.new
     new = rng.multivariate_hypergeometric(whole, int(table.new.sum()), size=times)
@@ -68,7 +68,7 @@ def round_p(cells: Sequence[Table], rng: np.random.Generator, *, statistic: str 
     """The rank of a round's statistic, summed over cells, among relabelings within cells. See `sequential`."""
     score = {"log-ratio": log_ratio, "tv": tv_distance}[statistic]
     observed = sum(float(score(*table)) for table in cells)
-    others = np.sum([score(*relabelled(table, rng)) for table in cells], axis=0)
+    others = np.sum([score(*relabelled(table, rng, sequential.RELABELINGS)) for table in cells], axis=0)
 
     return sequential.rank_p(observed, others, rng)
 
