@@ -68,7 +68,7 @@ def test_missing_tokens_get_the_least_of_their_call() -> None:
     np.testing.assert_allclose(values, [[-0.1, -3.0, -3.0], [-0.2, -2.0, -2.0]])
 
 
-@pytest.mark.parametrize("statistic", ["scaled", "plain"])
+@pytest.mark.parametrize("statistic", ["whitened", "plain"])
 def test_moved_log_probabilities_are_found(statistic: str) -> None:
     """A shift of three times the noise is found in ten calls; none is found where there is none."""
     rng = np.random.default_rng(0)

@@ -26,7 +26,7 @@ from probe_match.fingerprinting.errors import DatabaseError, NoAnswers, TargetEr
 from probe_match.fingerprinting.targets import open_chat
 from tinyfam_serving import Deployment, TinyChat
 
-PLAN = sentinels.Plan(border=4, words=3, logprob=3, baseline=8)
+PLAN = sentinels.Plan(words=3, baseline=8)
 ALPHA = 0.05
 
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from .border import CALLS, MORE_CALLS
 from .changing import ChangeVerdict
-from .sentinels import Plan
+from .sentinels import ODDS_CALLS, Plan
 
 SCHEMA: Final = "probe-match/change/1"
 
@@ -35,11 +35,12 @@ def cost(plan: Plan, prompts: int, looks: int) -> str:
         plan.border * plan.border_calls
         + plan.steady * plan.steady_calls
         + plan.words * plan.words_calls
-        + plan.logprob * plan.logprob_calls
+        + plan.logprob_calls
     )
+    first = one * plan.baseline + ODDS_CALLS * plan.odds
 
     return (
-        f"To begin: at most {search} questions to choose from and {one * plan.baseline} for the baseline. "
+        f"To begin: at most {search} questions to choose from and {first} for the baseline. "
         f"Each look: {one} questions; {looks} looks: {one * looks}. Every answer is one token."
     )
 

@@ -114,7 +114,7 @@ def diagnose(baseline: Transcript, again: Transcript, *, seed: int) -> tuple[Cha
         [table for cell, table in cells.items() if cell.split("/")[0] in families]
         for families in (("steady",), ("word",), ("border", "steady"))
     )
-    likeness = identity.likeness(part(baseline, "logprob"), part(again, "logprob"))
+    likeness = identity.likeness(part(baseline, "odds"), part(again, "odds"))
     sharing = identity.sharing(steady) if steady else 0.0
     wavering, spread = configuration.wavering(steady), configuration.spread([table.new for table in steady])
     warmth = configuration.spread([t.new for t in words]) - configuration.spread([t.earlier for t in words])

@@ -2,8 +2,9 @@
 The log-probability test of change (LT; Chauvin et al., 2512.03816): do the first token's log-probabilities still agree?
 
 Each call gives the likeliest tokens; a token missing from a call gets the least log-probability of that call. `plain`
-is the published statistic, the mean absolute difference of the two sides' means. `scaled` measures each token's
-difference in units of its own noise from call to call, so that tokens that never waver count for what they tell.
+is the published statistic, the mean absolute difference of the two sides' means. `whitened` measures the difference in
+the directions in which calls waver, each in units of its wavering: the noise of tokens is correlated, a change is not
+bound to follow it.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from . import sequential
 from .records import Answer, Transcript
 
 NOISE_FLOOR: Final = 1e-4  # nats; servers print log-probabilities to about this
+SHRINKAGE: Final = 0.1  # of the mean variance, added to that of each direction; chosen on TinyFam's start 0
 MOST_ROWS: Final = 1024  # relabelings worked on at once
 
 
@@ -32,7 +34,7 @@ def matrix(answers: Sequence[Answer], tokens: Sequence[str] | None = None) -> tu
 
 
 def round_p(
-    earlier: Transcript, new: Transcript, rng: np.random.Generator, *, statistic: str = "scaled"
+    earlier: Transcript, new: Transcript, rng: np.random.Generator, *, statistic: str = "whitened"
 ) -> float | None:
     """The rank of the statistic, averaged over tokens and cells, among relabelings of calls; None without any."""
     observed, others = 0.0, np.zeros(sequential.RELABELINGS)
@@ -44,7 +46,7 @@ def round_p(
         if not 0 < here < len(values):
             continue
         is_new = np.arange(len(values)) >= len(values) - here
-        measure = _scaled if statistic == "scaled" else _plain
+        measure = _whitened if statistic == "whitened" else _plain
         observed += float(measure(values, is_new[None])[0])
         for start in range(0, len(others), MOST_ROWS):
             rows = min(MOST_ROWS, len(others) - start)
@@ -54,9 +56,9 @@ def round_p(
     return sequential.rank_p(observed, others, rng) if cells else None
 
 
-def distance(earlier: Transcript, new: Transcript, *, statistic: str = "scaled") -> float:
+def distance(earlier: Transcript, new: Transcript, *, statistic: str = "whitened") -> float:
     """The statistic itself, averaged over cells that both answered with log-probabilities; 0 without any."""
-    measure, found = _scaled if statistic == "scaled" else _plain, []
+    measure, found = _whitened if statistic == "whitened" else _plain, []
     for cell in new.answers:
         values, _ = matrix([*earlier.answers.get(cell, ()), *new.answers[cell]])
         here = sum(bool(answer.logprobs) for answer in new.answers[cell])
@@ -67,7 +69,9 @@ def distance(earlier: Transcript, new: Transcript, *, statistic: str = "scaled")
 
 
 def _means(values: np.ndarray, is_new: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return (is_new @ values) / is_new.sum(1, keepdims=True), (~is_new @ values) / (~is_new).sum(1, keepdims=True)
+    new, m = is_new.astype(float) @ values, is_new.sum(1, keepdims=True)
+
+    return new / m, (values.sum(0) - new) / (len(values) - m)
 
 
 def _plain(values: np.ndarray, is_new: np.ndarray) -> np.ndarray:
@@ -76,12 +80,12 @@ def _plain(values: np.ndarray, is_new: np.ndarray) -> np.ndarray:
     return np.asarray(np.abs(new - old).mean(1))
 
 
-def _scaled(values: np.ndarray, is_new: np.ndarray) -> np.ndarray:
-    """Mean over tokens of the log of (1 + F): large where any token moved by much more than it wavers."""
-    new, old = _means(values, is_new)
-    n, m = is_new.sum(1, keepdims=True), (~is_new).sum(1, keepdims=True)
-    between = (new - old) ** 2 * n * m / (n + m)
-    whole = ((values - values.mean(0)) ** 2).sum(0)
-    within = np.maximum(whole - between, 0) / np.maximum(n + m - 2, 1) + NOISE_FLOOR**2
+def _whitened(values: np.ndarray, is_new: np.ndarray) -> np.ndarray:
+    """Squared length of the difference in units of the spread of all calls, which no relabeling changes."""
+    centred = values - values.mean(0)
+    variances, directions = np.linalg.eigh(centred.T @ centred / len(values))
+    variances = np.maximum(variances, 0)
+    scale = np.sqrt(variances + SHRINKAGE * variances.mean() + NOISE_FLOOR**2)
+    new, old = _means(centred @ directions / scale, is_new)
 
-    return np.asarray(np.log1p(between / within).mean(1))
+    return np.asarray(((new - old) ** 2).sum(1))

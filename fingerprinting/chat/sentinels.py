@@ -19,24 +19,26 @@ WORDS: Final = {
     "letter": "Pick a letter of the alphabet. Answer with the letter only.",
 }
 LOGPROB_PROMPT: Final = "x"  # as published
+ODDS_CALLS: Final = 2
 AT_ONCE: Final = 32  # questions between two notes in a history: what a killed run may ask again
 
 
 @dataclass(frozen=True)
 class Plan:
     """
-    How much is asked. border, steady, words, logprob: prompts of a kind. *_calls: calls of each in a round. baseline:
-    rounds that are asked at once to begin with.
+    How much is asked. border, steady, words: prompts of a kind. *_calls: calls of each in a round. odds: prompts whose
+    log-probabilities tell a changed model from another; asked twice each, in a baseline and after an alarm only.
+    baseline: rounds that are asked at once to begin with.
     """
 
-    border: int = 5
-    border_calls: int = 3
+    border: int = 3
+    border_calls: int = 5
     steady: int = 10
     steady_calls: int = 1
     words: int = 4
     words_calls: int = 2
-    logprob: int = 5
-    logprob_calls: int = 2
+    logprob_calls: int = 10
+    odds: int = 10
     baseline: int = 10
 
 
@@ -56,8 +58,9 @@ def choose(
     odds = Sampling(temperature=0.0, max_tokens=1, logprobs=20)
     given = client.chat([Question("logprob/probe", "logprob", LOGPROB_PROMPT, sampling=odds)])
     if given[0].logprobs:  # asked for, since many endpoints leave them out without a word
-        first = [LOGPROB_PROMPT, *found.border, *found.steady][: plan.logprob]
-        questions += [Question(f"logprob/{text}", "logprob", text, sampling=odds) for text in first]
+        questions.append(Question(f"logprob/{LOGPROB_PROMPT}", "logprob", LOGPROB_PROMPT, sampling=odds))
+        first = (found.border + found.steady)[: plan.odds]
+        questions += [Question(f"odds/{text}", "odds", text, sampling=odds) for text in first]
 
     return Bank("sentinels", tuple(questions), source="chosen on the endpoint"), found.asked + 1
 
@@ -65,17 +68,15 @@ def choose(
 def order(bank: Bank, plan: Plan, rounds: int = 1) -> list[Question]:
     """Every question as often as a number of rounds has it, mixed, so that nothing that drifts falls on one cell."""
     calls = {
-        "border": plan.border_calls,
-        "steady": plan.steady_calls,
-        "word": plan.words_calls,
-        "logprob": plan.logprob_calls,
+        "border": plan.border_calls * rounds,
+        "steady": plan.steady_calls * rounds,
+        "word": plan.words_calls * rounds,
+        "logprob": plan.logprob_calls * rounds,
+        "odds": ODDS_CALLS if rounds > 1 else 0,
     }
 
     return [
-        question
-        for turn in range(max(calls.values()) * rounds)
-        for question in bank.questions
-        if turn < calls[question.family] * rounds
+        question for turn in range(max(calls.values())) for question in bank.questions if turn < calls[question.family]
     ]
 
 
