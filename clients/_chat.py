@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, Final, Literal
 
-from probe_match.fingerprinting.chat.records import Answer, Question, Status
+from probe_match.fingerprinting.chat.records import USABLE, Answer, Question, Status
 from probe_match.fingerprinting.errors import TargetError, UsageError
 
 from . import _json
@@ -93,7 +93,7 @@ class HttpChat:
             self._settled = True
         if answer.logprobs:
             self.access = "logprobs"
-        elif question.sampling.logprobs and answer.status == "valid":
+        elif question.sampling.logprobs and answer.status in USABLE:
             self.note("gives no log-probabilities")
 
         return replace(answer, seconds=round(time.monotonic() - started, 3))

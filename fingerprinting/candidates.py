@@ -1,9 +1,8 @@
 """
 Inputs that may become probes: rows of the pool, logged inputs and what generators make of them.
 
-Good probes are rare: among twice as many candidates the best ones tell copies from honest models much better. So where
-models are cheap to ask, thousands are made, the first peers and shadows answer all of them, and only a short list goes
-to the rest.
+More are not better. The best of ten thousand mixtures are the luckiest: they look telling to some dozens of peers, and
+tell less of other models than the best of a thousand natural rows.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,22 +10,21 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from . import learners
 from .collect import Asked, Client, ask
 from .disguises import LEAST_NOISE, noisy
 from .errors import BadData, SuiteMismatch
 from .panels import together
 from .plans import Inputs
-from .records import InputSpec, Panel, Pool, ProbeSuite
-from .selection import most_divided, worth
+from .records import InputSpec, Pool, ProbeSuite
 
 MADE: Final = 400  # candidates each generator makes
-MANY: Final = 4000  # where asking is cheap, of those that need no search
-WIDE: Final = ("mixed", "corrupted")
-SHORT_LIST: Final = 1200
-NATURAL: Final = 400  # rows kept beside, from which a suite is made that other references can share
+FOLLOW_GRADIENT: Final = ("boundary", "adversarial")  # generators for sources that give gradients
+GRADIENT_FLOPS: Final = 1e12  # most that the points of one such generator may cost: some 20 s on one core
+PASSES: Final = 100  # through the network that a point costs, about
 MARGIN: Final = 0.05  # between the source's two likeliest classes
 DISTURBED: Final = 3  # times that a steady source is asked about an input with a little noise
+PUBLIC: Final = "public"  # kind of those that belong to the suite all references share
+AS_WRITTEN: Final = ("uniform", "log")
 ENOUGH_STEADY: Final = 128  # steady candidates, below which all are taken
 Generate = Callable[..., ProbeSuite]
 
@@ -38,15 +36,6 @@ class Candidates(NamedTuple):
     kinds: np.ndarray
     answers: Asked
 
-    def take(self, rows: np.ndarray) -> "Candidates":
-        """The candidates in rows, int (m,)."""
-        inputs = self.inputs
-        return Candidates(
-            inputs[rows] if isinstance(inputs, np.ndarray) else tuple(inputs[i] for i in rows),
-            self.kinds[rows],
-            Asked(self.answers.labels[rows], None if self.answers.scores is None else self.answers.scores[rows]),
-        )
-
 
 def gather(
     source: Client,
@@ -55,8 +44,12 @@ def gather(
     given: ProbeSuite | None,
     generators: Mapping[str, Generate],
     seed: int,
+    public: ProbeSuite | None = None,
 ) -> Candidates:
-    """The held rows, then a given suite, or else the log and what the generators make, with the source's answers."""
+    """
+    The held rows, then a given suite, or else the log and what the generators make, and last the public suite's probes,
+    which are asked and not chosen; with the source's answers.
+    """
     parts: list[Inputs] = [held.x]
     kinds = ["uniform"] * len(held)
     if given is not None:
@@ -72,9 +65,11 @@ def gather(
         parts.append(log)
         kinds += ["log"] * len(log)
     for i, (kind, generate) in enumerate(generators.items()):
-        n = MANY if kind in WIDE and cheap(held.spec) else min(MADE, len(held))
+        most = _affordable_points(source, held) if kind in FOLLOW_GRADIENT else MADE
+        if most == 0:
+            continue
         try:
-            made = generate(source, held, n=n, seed=seed + i).inputs
+            made = generate(source, held, n=min(MADE, most, len(held)), seed=seed + i).inputs
         except BadData:  # a generator may find nothing in a small pool; the others go on
             continue
         if isinstance(made, tuple):  # some generators give natural texts too, and a text is asked once
@@ -82,14 +77,28 @@ def gather(
             made = tuple(text for text in made if text not in seen)
         parts.append(made)
         kinds += [kind] * len(made)
+    if public is not None:
+        parts.append(public.inputs)
+        kinds += [PUBLIC] * len(public)
     inputs = together(parts)
 
     return Candidates(inputs, np.array(kinds), ask(source, inputs, held.spec, classes=held.classes))
 
 
-def cheap(spec: InputSpec) -> bool:
-    """Whether peers answer thousands of inputs of this kind in no time: classifiers of tables and of flat images."""
-    return spec.kind in ("tabular", "image") and spec.output == "classes" and not learners.image_networks(spec)
+def _affordable_points(source: Client, held: Pool) -> int:
+    """How many points found by gradient are worth their time; 0 where the source gives no gradient."""
+    forward = getattr(source, "forward", None)
+    if not callable(forward) or not hasattr(source, "device"):
+        return 0
+    import torch  # which is there if the source has a forward pass
+
+    from .fitting import BATCH, affordable_steps
+
+    one = torch.from_numpy(np.asarray(held.x[:1], np.float32)).to(source.device)
+    if not forward(one.clone().requires_grad_()).requires_grad:  # programs may be exported without gradients
+        return 0
+
+    return affordable_steps(forward, one, GRADIENT_FLOPS) * BATCH // PASSES
 
 
 def steady(source: Client, spec: InputSpec, classes: tuple[str, ...], of: Candidates, seed: int) -> np.ndarray:
@@ -97,7 +106,8 @@ def steady(source: Client, spec: InputSpec, classes: tuple[str, ...], of: Candid
     Bool (c,): candidates on which the source does not change its mind for a trifle.
 
     A copy whose scores are rounded, or whose inputs carry a little noise, answers a point on the very boundary by
-    chance; such points are for telling whether a model changed at all, not whose it was.
+    chance; such points are for telling whether a model changed at all, not whose it was. A text as somebody wrote it
+    counts as steady: words do not get lost on the way to a model, and whoever copies it answers those alike.
     """
     rng = np.random.default_rng([seed, 4])
     same = np.ones(len(of.kinds), bool)
@@ -108,23 +118,4 @@ def steady(source: Client, spec: InputSpec, classes: tuple[str, ...], of: Candid
         moved = noisy(of.inputs, spec, LEAST_NOISE, rng)
         same &= ask(source, moved, spec, classes=classes).labels == of.answers.labels
 
-    return same
-
-
-def shortlist(
-    source: Client, pool: Pool, of: Candidates, panel: Panel, k: int, seed: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Int (m,): the candidates to go on with, those a steady source tells most by and natural ones on which models differ.
-
-    And bool (m,): which of them may become probes of the source. panel: the first peers and shadows on all candidates.
-    """
-    value = worth(of.answers.labels, panel, k)
-    best = np.argsort(-value, kind="stable")[: 2 * SHORT_LIST]
-    sound = best[steady(source, pool.spec, pool.classes, of.take(best), seed)]
-    chosen = (sound if len(sound) >= ENOUGH_STEADY else best)[:SHORT_LIST]
-    natural = np.flatnonzero(of.kinds == "uniform")
-    divided = natural[most_divided(panel.labels[:, natural].astype(int), NATURAL)]
-    kept = np.concatenate([chosen, np.setdiff1d(divided, chosen)])
-
-    return kept, np.arange(len(kept)) < len(chosen)
+    return same | np.isin(of.kinds, AS_WRITTEN) if spec.kind == "text" else same

@@ -24,12 +24,17 @@ MODIFIED: Final = 0.95  # agreement from which a copy is called modified rather 
 
 
 class Confirmed(NamedTuple):
-    """One reference's own suite, asked: what was answered, what it shows, and at how many probes it stopped."""
+    """
+    One reference's suite, asked: what was answered, what it shows, whether it stopped early, and how many of the
+    answers were there before. suite: digest of the reference's own, as it is known to others.
+    """
 
     reference: Reference
     responses: Responses
     evidence: Evidence
     stopped_early: bool
+    before: int = 0
+    suite: str = ""
 
     def relation(self) -> str | None:
         """
@@ -78,26 +83,33 @@ def confirm(
     rng: np.random.Generator,
     stop_early: bool = True,
     progress: Progress | None = None,
+    asked: Responses | None = None,
 ) -> Confirmed:
     """
-    Ask a reference's own suite in its order of information, and stop as soon as the answer is clear.
+    Ask a reference's suite in its order of information, and stop as soon as the answer is clear.
+
+    budget: of new questions. asked: answers to the first probes that are there already.
     """
-    plan = looks(budget) if stop_early else [budget]
-    asked: Responses | None = None
+    before = 0 if asked is None else asked.sent
+    budget += before
+    plan = [n for n in looks(budget) if n >= before] if stop_early else [budget]
     highest = -np.inf
+    done = before
     for at, n in enumerate(plan):
-        rows = np.arange(plan[at - 1] if at else 0, n)
-        new = collect(client, reference.suite, rows=rows, access=access, rng=rng, progress=progress)
-        asked = new if asked is None else merge(asked, new)
+        if n > done:
+            rows = np.arange(done, n)
+            new = collect(client, reference.suite, rows=rows, access=access, rng=rng, progress=progress)
+            asked, done = new if asked is None else merge(asked, new), n
+        assert asked is not None
         evidence = weigh(reference, asked, searched, alpha)
         if len(plan) > 1 and evidence.peers:
             highest = max(highest, evidence.score)
             evidence = _on_the_way(reference, asked, evidence, plan, at, highest, alpha)
         if n < budget and is_clear(evidence, searched, alpha):
-            return Confirmed(reference, asked, evidence, True)
+            return Confirmed(reference, asked, evidence, True, before)
     assert asked is not None
 
-    return Confirmed(reference, asked, evidence, False)
+    return Confirmed(reference, asked, evidence, False, before)
 
 
 def _on_the_way(
@@ -108,7 +120,7 @@ def _on_the_way(
     rows = [np.setdiff1d(np.arange(n), silent) for n in plan]
     known = relative.scale(reference, asked.label, asked.score)
     path = Looks([relative.scale_of(reference, some, known.soft) for some in rows if len(some)])
-    conformal = float(path.conformal(np.array([highest]))[0])
+    conformal = float(path.conformal(np.array([highest]), np.array([evidence.kin]))[0])
     at -= len(plan) - len(path.scales)
     hopeless = bool(path.hopeless(at, np.array([evidence.score]), alpha)[0])
 
@@ -161,6 +173,7 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
         output=reference.suite.spec.output,
         strange=strange,
         renamed=renamed,
+        kin=bool(seen.kin[0]),
         honest=tuple(scale.peer_scores.tolist()),
         derived=tuple(scale.shadows.score.tolist()),
     )
@@ -181,5 +194,5 @@ def evidences(
     highest = scale.peer_scores.max(initial=-np.inf)
     return [
         like._replace(llr=llr, score=score, p=PValues(predictive, conformal), beats_all=score > highest)
-        for llr, score, predictive, conformal in zip(*(values.tolist() for values in seen), strict=True)
+        for llr, score, predictive, conformal in zip(*(values.tolist() for values in seen[:4]), strict=True)
     ]

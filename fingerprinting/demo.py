@@ -20,6 +20,7 @@ from sklearn.svm import SVC
 
 from .collect import Client, Progress
 from .enrolment import Enrolled, enroll
+from .exploring import PEERS, SHADOWS
 from .matching import match_one
 from .oip_server import serve
 from .records import About, InputSpec, Pool, Verdict
@@ -30,8 +31,6 @@ INTRO: Final = (
     "endpoint was asked at most 50 questions over HTTP and compared with honest models and with copies made on purpose."
 )
 BUDGET: Final = 50
-PEERS: Final = 190
-SHADOWS: Final = 16
 
 
 class Endpoint(NamedTuple):

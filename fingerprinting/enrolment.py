@@ -17,11 +17,11 @@ from .records import About, Pool, ProbeSuite, Reference
 __all__ = ["GENERATORS", "Enrolled", "enroll", "enroll_answers", "panel_size"]
 
 PROBES: Final = 64  # kept per reference
-# Generators that need no gradient and no peers, per input kind.
+# Generators that need no peers, per input kind; those that follow gradients are passed over where there is none.
 GENERATORS: Final[Mapping[str, tuple[str, ...]]] = {
     "tabular": ("midpoints", "straddle", "mixed", "corrupted"),
-    "image": ("midpoints", "mixed", "corrupted"),
-    "text": ("words", "mixed"),
+    "image": ("midpoints", "mixed", "corrupted", "boundary", "adversarial"),
+    "text": ("mixed",),
     "chat": (),
 }
 
@@ -69,6 +69,7 @@ def enroll(
         log=log,
         given=given,
         cohort=cohort,
+        public=public,
         peers=peers,
         shadows=shadows,
         seed=seed,
@@ -78,7 +79,7 @@ def enroll(
     )
     if public is None:
         public = explored.public_suite(probes)
-    reference = explored.reference(name, about, source.target, probes, collect(source, public))
+    reference = explored.reference(name, about, source.target, probes, public)
 
     return Enrolled(reference, public)
 

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from . import derivatives, learners, residuals
-from .candidates import ENOUGH_STEADY, Candidates, Generate, cheap, gather, shortlist, steady
+from .candidates import ENOUGH_STEADY, FOLLOW_GRADIENT, PUBLIC, Candidates, Generate, gather, steady
 from .collect import Client, Progress, ask, require_fit
 from .disguises import disturbed_source
 from .errors import BadData, UsageError
@@ -28,8 +28,8 @@ from .selection import choose, spread
 
 PEERS: Final = 260
 SHADOWS: Final = 32
-NETWORK_PEERS: Final = 24  # networks for images cost seconds each
-NETWORK_SHADOWS: Final = 10
+NETWORK_PEERS: Final = 36  # networks for images cost seconds each
+NETWORK_SHADOWS: Final = 12
 ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 NUMBER_PEERS: Final = 290  # of regressors, which train fast; some may turn out to be the source itself
@@ -65,32 +65,43 @@ class Explored:
             known = values[peers], values[kin], values[panel.rows("shadow")]
             return np.asarray(eligible[residuals.choose(numbers(self.found.answers)[eligible], *known, probes)])
         labels = self.found.answers.labels[eligible]
-        return np.asarray(eligible[choose(labels, panel.columns(eligible), self.k, probes)])
+        return np.asarray(eligible[choose(labels, panel.columns(eligible), self.k, probes, self.found.kinds[eligible])])
 
-    def reference(self, name: str, about: About, target: str, probes: int, public: Responses) -> Reference:
-        """The source, known as `target`, as a reference with that many probes; public: its answers to that suite."""
+    def reference(self, name: str, about: About, target: str, probes: int, public: ProbeSuite) -> Reference:
+        """The source, known as `target`, as a reference with that many probes. public: as `public_suite` gives it."""
         chosen = self.chosen(probes)
         suite = self._suite(name, chosen, expected_of(self.found.answers, self.spec))
-        scores = None if self.found.answers.scores is None else self.found.answers.scores[chosen][:, None]
-        answers = Responses(
-            suite=suite.digest,
-            target=target,
-            access="label" if scores is None else "scores",
-            labels=self.found.answers.labels[chosen][:, None],
-            scores=scores,
-            latency=np.full(len(chosen), np.nan, np.float32),
-            sent=len(self.found.answers.labels),
-        )
-        return Reference(name, about, suite, answers, self.panel.columns(chosen), public)
+        shared = self._public(len(public))
+        return Reference(
+            name, about, suite, self._answers(chosen, suite, target), self.panel.columns(chosen),
+            self._answers(shared, public, target), self.panel.columns(shared),
+        )  # fmt: skip
 
     def public_suite(self, probes: int) -> ProbeSuite:
         """A suite that references of this input can share: pool rows on which all the models differ most."""
+        return self._suite("public", self._public(probes), None)
+
+    def _public(self, probes: int) -> np.ndarray:
+        """The candidates of the public suite: those that came with it, or the ones to make it of; int (probes,)."""
+        given = np.flatnonzero(self.found.kinds == PUBLIC)
+        if len(given):
+            return given
         natural = np.flatnonzero(self.found.kinds == "uniform")
         if self.spec.output == "number":
-            picked = natural[residuals.spread(residuals.values_of(self.panel)[:, natural], probes)]
-        else:
-            picked = natural[spread(self.panel.labels[:, natural].astype(int), probes)]
-        return self._suite("public", picked, None)
+            return np.asarray(natural[residuals.spread(residuals.values_of(self.panel)[:, natural], probes)])
+        return np.asarray(natural[spread(self.panel.labels[:, natural].astype(int), probes)])
+
+    def _answers(self, rows: np.ndarray, suite: ProbeSuite, target: str) -> Responses:
+        scores = None if self.found.answers.scores is None else self.found.answers.scores[rows][:, None]
+        return Responses(
+            suite=suite.digest,
+            target=target,
+            access="label" if scores is None else "scores",
+            labels=self.found.answers.labels[rows][:, None],
+            scores=scores,
+            latency=np.full(len(rows), np.nan, np.float32),
+            sent=len(self.found.answers.labels),
+        )
 
     def _suite(self, name: str, rows: np.ndarray, expected: np.ndarray | None) -> ProbeSuite:
         return suite_from(name, self.spec, self.classes, self.found.inputs, self.found.kinds, rows, expected, self.seed)
@@ -104,6 +115,7 @@ def explore(
     log: Inputs | None = None,
     given: ProbeSuite | None = None,
     cohort: Sequence[Client] = (),
+    public: ProbeSuite | None = None,
     peers: int | None = None,
     shadows: int | None = None,
     seed: int = 0,
@@ -125,7 +137,7 @@ def explore(
     held, train = pool.take(order[:held_size]), pool.take(order[held_size:])
 
     material = _material(source, train, held, log, seed)
-    found = gather(source, held, log, given, generators, seed)
+    found = gather(source, held, log, given, generators, seed, public)
     k = max(material.k, int(found.answers.labels.max()) + 1)
     eligible = np.arange(len(found.kinds)) >= (len(held) if given is not None else 0)
     shadow_plans = plan_shadows(material, shadows, seed, without)
@@ -135,12 +147,10 @@ def explore(
     theirs = residuals.values_of(early) if number else early.labels
     own = expected_of(found.answers, pool.spec)
     kin = find_kin(material, first, theirs[len(shadow_plans) :, : len(held)], own[: len(held)])
-    if given is None and cheap(pool.spec):
-        kept, eligible = shortlist(source, pool, found, early, k, seed)
-        found, early = found.take(kept), early.columns(kept)
-    elif given is None and not number:
-        sound = steady(source, pool.spec, pool.classes, found, seed)
+    if given is None and not number:
+        sound = steady(source, pool.spec, pool.classes, found, seed) | np.isin(found.kinds, FOLLOW_GRADIENT)
         eligible = sound if sound.sum() >= ENOUGH_STEADY else eligible
+    eligible &= found.kinds != PUBLIC
     late = train_panel(material, rest(kin), found.inputs, jobs=jobs, progress=progress)
     panels = [] if "disturbed" in without else [disturbed_source(source, material, found.inputs, found.answers, seed)]
     changed = None if "changed" in without else derivatives.derive(source, train, found.inputs, seed)

@@ -54,21 +54,24 @@ def fit(
     rate: float,
     generator: torch.Generator,
     adaptive: bool = False,
+    decay: float = 0.0,
+    rows_a_step: int = BATCH,
     after: Callable[[], None] | None = None,
 ) -> None:
     """
-    Cross-entropy against labels (int64 (m,)) or score rows (float32 (m, k)), one batch of 32 a step; against single
+    Cross-entropy against labels (int64 (m,)) or score rows (float32 (m, k)), one batch a step; against single
     numbers (float32 (m, 1)) the squared error, in units of their variance.
 
     forward: inputs to logits or probabilities. rate: the highest of the one-cycle schedule (Smith and Topin 2019).
-    generator: orders and moves the inputs. adaptive: Adam, for modules of unknown make; else SGD with momentum.
+    generator: orders and moves the inputs. adaptive: Adam with decoupled weight decay, for
+    modules of unknown make; else SGD with momentum.
     after: called after each step.
     """
-    kind = torch.optim.Adam if adaptive else torch.optim.SGD
-    options = {} if adaptive else {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
+    kind = torch.optim.AdamW if adaptive else torch.optim.SGD
+    options = {"weight_decay": decay} if adaptive else {"momentum": 0.9, "nesterov": True, "weight_decay": 5e-4}
     optimiser = kind(parameters, rate, **options)  # type: ignore[arg-type]
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, rate, total_steps=steps, pct_start=0.25)
-    batch = min(BATCH, len(target))
+    batch = min(rows_a_step, len(target))
     numbers = target.ndim == 2 and target.shape[1] == 1
     unit = target.var().clamp_min(1e-12) if numbers else None
     order = torch.empty(0, dtype=torch.long)

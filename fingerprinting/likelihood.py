@@ -6,6 +6,9 @@ would; a peer answers from the peers' label frequencies; a model ruined by pruni
 Retention and soundness differ from suspect to suspect, so both worlds are mixtures over one grid of (retention shift,
 soundness), with weights learnt from shadows and from peers. One suspect's answers are thus correlated, as they are in
 reality, and the ratio of the two mixtures is an e-process against the population of peers.
+
+What is retained depends on the theft: copies of the weights keep the source's boundaries, which models trained on its
+answers do not. So shadows of each kind have a retention of their own, and the grid has the kind as a third axis.
 """
 
 from typing import Final, NamedTuple
@@ -25,6 +28,7 @@ DERIVED_PRIOR: Final = np.array([0.0, 0.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0])
 PRIOR_STRENGTH: Final = 3.0
 # Share of the derived mixture that stays at the prior: thieves need not resemble the shadows.
 OPEN_SHARE: Final = 0.3
+FEW_OF_A_KIND: Final = 3  # fewer shadows of a kind show no retention of their own
 
 
 class Rates(NamedTuple):
@@ -35,11 +39,16 @@ class Rates(NamedTuple):
 
 
 class Mixtures(NamedTuple):
-    """rates, and the weights of the grid for peers and for derived models: float64 (shifts * soundness,)."""
+    """
+    rates of all shadows together, and the weights of the grid for peers and for derived models: float64 (grid,).
+
+    kinds: the rates of each kind of shadow, at least one; the grid is kinds * shifts * soundness.
+    """
 
     rates: Rates
     peer: np.ndarray
     derived: np.ndarray
+    kinds: tuple[Rates, ...]
 
 
 def estimate_rates(source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, k: int) -> Rates:
@@ -80,22 +89,31 @@ def log_likelihoods(labels: np.ndarray, source: np.ndarray, rates: Rates) -> np.
     return np.asarray(out)
 
 
-def fit_mixtures(source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, k: int) -> Mixtures:
-    """Rates from all given models, and the grid's weights from each model seen with itself left out of the rates."""
-    rates = estimate_rates(source, peers, shadows, k)
-    peer_fit = [
-        log_likelihoods(peers[[j]], source, estimate_rates(source, np.delete(peers, j, 0), shadows, k)).sum(1)
-        for j in range(len(peers))
-    ]
-    shadow_fit = [
-        log_likelihoods(shadows[[j]], source, estimate_rates(source, peers, np.delete(shadows, j, 0), k)).sum(1)
-        for j in range(len(shadows))
-    ]
-    peer_prior, derived_prior = _prior(PEER_PRIOR), _prior(DERIVED_PRIOR)
+def fit_mixtures(
+    source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, k: int, kinds: np.ndarray | None = None
+) -> Mixtures:
+    """
+    Rates from all given models, and the grid's weights from each model seen with itself left out of the rates.
+
+    kinds: int (s,), the kind of theft each shadow stands for; a kind of fewer than FEW_OF_A_KIND counts with the rest.
+    """
+    kinds = np.zeros(len(shadows), int) if kinds is None else kinds
+    groups = [np.flatnonzero(kinds == kind) for kind in np.unique(kinds)]
+    if len(groups) < 2 or min(len(group) for group in groups) < FEW_OF_A_KIND:
+        groups = [np.arange(len(shadows))]
+
+    def rates_of(peers: np.ndarray, left_out: int = -1) -> tuple[Rates, ...]:
+        return tuple(estimate_rates(source, peers, shadows[group[group != left_out]], k) for group in groups)
+
+    known = rates_of(peers)
+    peer_fit = [_on_grid(peers[[j]], source, rates_of(np.delete(peers, j, 0))).sum(1) for j in range(len(peers))]
+    shadow_fit = [_on_grid(shadows[[j]], source, rates_of(peers, j)).sum(1) for j in range(len(shadows))]
+    peer_prior, derived_prior = (np.tile(_prior(p), len(groups)) / len(groups) for p in (PEER_PRIOR, DERIVED_PRIOR))
     peer = _fit_weights(peer_fit, peer_prior)
     derived = (1 - OPEN_SHARE) * _fit_weights(shadow_fit, derived_prior) + OPEN_SHARE * derived_prior
+    overall = known[0] if len(groups) == 1 else estimate_rates(source, peers, shadows, k)
 
-    return Mixtures(rates, peer, derived)
+    return Mixtures(overall, peer, derived, known)
 
 
 def log_ratio(labels: np.ndarray, source: np.ndarray, mixtures: Mixtures) -> np.ndarray:
@@ -104,11 +122,16 @@ def log_ratio(labels: np.ndarray, source: np.ndarray, mixtures: Mixtures) -> np.
 
     As the suspect's own level is integrated out in both worlds, exp of it is an e-process against the peers.
     """
-    total = np.cumsum(log_likelihoods(labels, source, mixtures.rates), axis=1)
+    total = np.cumsum(_on_grid(labels, source, mixtures.kinds), axis=1)
     with np.errstate(divide="ignore"):
         derived, peer = np.log(mixtures.derived), np.log(mixtures.peer)
 
     return np.asarray(logsumexp(total + derived, axis=2) - logsumexp(total + peer, axis=2))
+
+
+def _on_grid(labels: np.ndarray, source: np.ndarray, kinds: tuple[Rates, ...]) -> np.ndarray:
+    """Log-likelihoods under every kind of theft; float64 (m, n, kinds * shifts * soundness)."""
+    return np.concatenate([log_likelihoods(labels, source, rates) for rates in kinds], axis=2)
 
 
 def _prior(shifts: np.ndarray) -> np.ndarray:

@@ -37,9 +37,13 @@ class Looks:
         self.honest = np.max([scale.peer_scores for scale in scales], axis=0)
         self._copies = np.array([scale.shadows.score for scale in scales])
 
-    def conformal(self, highest: np.ndarray) -> np.ndarray:
-        """P-values of the highest scores so far, float64 (m,), by rank among the highest of peers over all looks."""
-        return self.scales[-1].rank(highest, self.honest)
+    def conformal(self, highest: np.ndarray, kin: np.ndarray) -> np.ndarray:
+        """
+        P-values of the highest scores so far, float64 (m,), by rank among the highest of peers over all looks.
+
+        kin: bool (m,), which of them may be kin of the source, as far as their answers so far tell.
+        """
+        return self.scales[-1].rank(highest, self.honest, kin)
 
     def hopeless(self, at: int, scores: np.ndarray, alpha: float) -> np.ndarray:
         """
@@ -48,7 +52,7 @@ class Looks:
         The Student-t tail below the copies made on purpose, and below the lowest of them. Never, where too few are
         found, and at the last look.
         """
-        found = self.conformal(self._copies.max(0)) <= alpha
+        found = self.conformal(self._copies.max(0), self.scales[-1].shadows.kin) <= alpha
         copies = self._copies[at][found]
         m = len(copies)
         if m < FEWEST_FOUND or at == len(self.scales) - 1:

@@ -11,13 +11,15 @@ from typing import Final
 import numpy as np
 
 from .collect import Client, Progress
-from .confirming import BUDGET, Confirmed, check_limits, confirm, within
+from .confirming import BUDGET, Confirmed, check_limits, confirm, weigh, within
 from .errors import DatabaseError, UsageError
+from .joining import joinable, joined
 from .ranking import Ranking, References, rank
-from .records import UNANSWERED, Access, InputSpec, Match, Reference, Verdict
+from .records import UNANSWERED, Access, InputSpec, Match, Reference, Responses, Verdict
 from .verdicts import MIN_ANSWERED, Evidence, decide, deciding_p, is_match
 
 PUBLIC_SHARE: Final = 0.3  # of the budget, to rank many references
+CANDIDATES: Final = 6  # leading references that are weighed against their own peers
 CONFIRMED: Final = 2  # leading references taken to their own suites
 
 
@@ -72,15 +74,15 @@ def match(
     ranked = _ranked(rankings)
 
     confirmed: list[Confirmed] = []
-    affordable = min(CONFIRMED, left // MIN_ANSWERED)  # fewer, rather than too few questions for any
-    leaders = [references.get(evidence.reference) for evidence in ranked[:affordable]]
-    leaders = [reference for reference in leaders if reference.panel is not None]
-    for i, reference in enumerate(leaders):
-        most = min(left // (len(leaders) - i), len(reference.suite))
-        if most < MIN_ANSWERED:
+    leaders = _leaders(references, rankings, ranked, left, searched, alpha)
+    for i, (reference, asked) in enumerate(leaders):
+        known = 0 if asked is None else asked.sent
+        most = min(left // (len(leaders) - i), len(reference.suite) - known)
+        if known + most < MIN_ANSWERED:
             continue
-        confirmed.append(confirm(client, reference, most, searched, alpha, access, rng, stop_early, progress))
-        left -= confirmed[-1].responses.sent
+        result = confirm(client, reference, most, searched, alpha, access, rng, stop_early, progress, asked)
+        confirmed.append(result._replace(suite=references.get(reference.name).suite.digest))
+        left -= result.responses.sent - known
         if is_match(confirmed[-1].evidence, searched, alpha):
             break
     if not confirmed:  # only answers to public suites are known: spend what is left on those
@@ -106,8 +108,41 @@ def match_one(
     limit = within(budget, len(reference.suite))
     rng = np.random.default_rng(seed)
     confirmed = confirm(client, reference, limit, 1, alpha, access, rng, stop_early, progress)
+    confirmed = confirmed._replace(suite=reference.suite.digest)
 
     return _verdict(client, [confirmed], [confirmed.evidence], [], 1, alpha, limit)
+
+
+def _leaders(
+    references: References,
+    rankings: Sequence[Ranking],
+    ranked: Sequence[Evidence],
+    left: int,
+    searched: int,
+    alpha: float,
+) -> list[tuple[Reference, Responses | None]]:
+    """
+    The references to take to their own suites, likeliest first, with the answers that count for them already.
+
+    Those whose peers answered the public suite, too, are weighed anew against these: among some first candidates, the
+    ratio of a copy to an honest model says better than likeness who it is.
+    """
+    joint: list[tuple[float, Reference, Responses]] = []
+    alone: list[Reference] = []
+    for evidence in ranked[:CANDIDATES]:
+        reference = references.get(evidence.reference)
+        ranking = next(ranking for ranking in rankings if reference.name in ranking.names)
+        if joinable(reference) and ranking.responses.answered.sum() >= MIN_ANSWERED:
+            whole, asked = joined(reference, ranking.suite, ranking.responses)
+            joint.append((weigh(whole, asked, searched, alpha).llr, whole, asked))
+        elif reference.panel is not None:
+            alone.append(reference)
+    joint.sort(key=lambda known: -known[0])
+    if joint:
+        return [(whole, asked) for _, whole, asked in joint[: max(1, min(CONFIRMED, left // MIN_ANSWERED))]]
+    affordable = min(CONFIRMED, left // MIN_ANSWERED)  # fewer, rather than too few questions for any
+
+    return [(reference, None) for reference in alone[:affordable]]
 
 
 def _askable(references: References, groups: Sequence[tuple[InputSpec, list[str]]], budget: int) -> int:
@@ -148,14 +183,17 @@ def _verdict(
     # Evidence from a reference's own suite outranks a place in the public list.
     evidence.sort(key=lambda e: (is_match(e, searched, alpha), e.reference in own, e.score), reverse=True)
     best = evidence[0]
-    asked = [c.responses for c in confirmed] + [ranking.responses for ranking in rankings]
-    sent, answered = sum(r.sent for r in asked), sum(int(r.answered.sum()) for r in asked)
+    sent = sum(c.responses.sent - c.before for c in confirmed) + sum(r.responses.sent for r in rankings)
+    answered = sum(int(c.responses.answered[c.before :].sum()) for c in confirmed)
+    answered += sum(int(ranking.responses.answered.sum()) for ranking in rankings)
     if best.reference in own:
+        suite = own[best.reference].suite
         shown, known = own[best.reference].responses, own[best.reference].reference.answers
         number = own[best.reference].reference.suite.spec.output == "number"
         given, source = (shown.score, _codes(known.label, known.score)) if number else (None, known.label)
     else:
         leader = next(ranking for ranking in rankings if best.reference in ranking.names)
+        suite = leader.responses.suite
         shown, its = leader.responses, leader.labels[leader.names.index(best.reference)]
         number = leader.suite.spec.output == "number"
         given, source = (shown.score, _codes(np.zeros(len(its), int), its[:, None])) if number else (None, its)
@@ -172,7 +210,7 @@ def _verdict(
         relation=relation,
         alpha=alpha,
         method="relative",
-        suite=shown.suite,
+        suite=suite,
         access=shown.access,
         matches=tuple(_as_match(e, searched, alpha, relation if e is best else None) for e in evidence),
         sent=sent,

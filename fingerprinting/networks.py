@@ -14,8 +14,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from . import programs
 from .fitting import BATCH, affordable_steps, as_logits, batches, fit, image_size, one_thread, seeded, shifted, twin_of
 from .learners import image_networks
+from .programs import set_mode
 from .records import InputSpec
 
 Answer = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -23,6 +25,10 @@ SIDE: Final = 32  # pixels; larger images are averaged down, as dozens of networ
 EPOCHS: Final = 12
 STEPS: Final = (200, 800)  # fewest for small pools, most for large ones
 OWN_FLOPS: Final = 1.5e12  # most that a peer of the source's own shape may cost: some 20 s on two cores
+OWN_BATCH: Final = 64  # for shapes whose makers trained them with care; so many images a step are learnt faster
+OWN_RATE: Final = 4e-3
+OWN_DECAY: Final = 0.05
+OWN_MORE: Final = 1.25  # times as many images as the small shapes see, else honest strangers would be better trained
 RESTART: Final = 2_718_281  # a seed that no one starts a model with: all weights must come out different
 FLAT_SHARE: Final = 0.1  # of that, for inputs of which peers are many
 
@@ -57,16 +63,15 @@ def fresh(client: Any, spec: InputSpec, k: int) -> Any:
     """
     The client of a torch module with a copy of the module that owes nothing to its weights, or None.
 
-    None where the module is an exported program or has weights of its own making, which nothing re-initialises, where
-    it has not k classes, and where training it would take too long. client: anything with `.module` and `.forward`.
+    None where the module has weights of its own making, which nothing re-initialises, where it has not k classes, and
+    where training it would take too long. client: anything with `.module` and `.forward`.
     """
     twin = twin_of(client)
     if twin is None:
         return None
-    if not all(_resets(part) for part in twin.module.modules() if list(part.parameters(recurse=False))):
-        return None
     with seeded(RESTART):
-        _restart(twin.module)
+        if not _restart(twin.module):
+            return None
         one = torch.zeros(1, *spec.shape, device=client.device)
         with torch.no_grad():
             width = twin.forward(one).shape[1]
@@ -109,9 +114,13 @@ def _own(
     parameters, generator = list(twin.module.parameters()), torch.Generator().manual_seed(seed)
     with seeded(seed):  # to the end, as its dropout reads the global generator
         _restart(twin.module)
-        twin.module.train()
-        fit(twin.forward, parameters, take, goal, steps=steps, rate=2e-3, generator=generator, adaptive=True)
-    twin.module.eval()
+        set_mode(twin.module, training=True)
+        fit(
+            twin.forward, parameters, take, goal,
+            steps=round(OWN_MORE * steps * BATCH / OWN_BATCH), rate=OWN_RATE, generator=generator,
+            adaptive=True, decay=OWN_DECAY, rows_a_step=OWN_BATCH,
+        )  # fmt: skip
+    set_mode(twin.module, training=False)
 
     return lambda inputs: as_logits(twin.forward(torch.from_numpy(np.ascontiguousarray(inputs)).to(own.device)))
 
@@ -132,10 +141,15 @@ def _resets(part: nn.Module) -> bool:
     return hasattr(part, "reset_parameters") or hasattr(part, "_reset_parameters")
 
 
-def _restart(module: nn.Module) -> None:
+def _restart(module: nn.Module) -> bool:
+    """Draw all weights afresh; False where some have no known way to start."""
+    if not all(_resets(part) for part in module.modules() if list(part.parameters(recurse=False))):
+        return programs.restart(module)
     for part in module.modules():
         if _resets(part):
             (part.reset_parameters if hasattr(part, "reset_parameters") else part._reset_parameters)()  # type: ignore[operator]
+
+    return True
 
 
 def _convolution(before: int, after: int, size: int = 3, stride: int = 1) -> nn.Sequential:

@@ -320,7 +320,7 @@ class Reference:
 
     suite: the reference's own probes, most informative first. answers: the model's responses to them. panel: None for
     a reference that only answered a public suite; then the database's other references are its cohort.
-    public: responses to the public suite of the same input, or None.
+    public: responses to the public suite of the same input, or None. public_panel: those of the panel's models.
     """
 
     name: str
@@ -329,6 +329,7 @@ class Reference:
     answers: Responses
     panel: Panel | None = None
     public: Responses | None = None
+    public_panel: Panel | None = field(default=None, metadata=storage.LATER)
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable() or len(self.name) > 200:
@@ -339,6 +340,15 @@ class Reference:
         answered = {len(self.answers.labels), n if self.panel is None else self.panel.labels.shape[1]}
         if answered != {n}:
             raise BadData(f"expected answers of reference '{self.name}' to {n} probes, got {sorted(answered)}")
+        if self.public_panel is not None:
+            known = (
+                () if self.panel is None else self.panel.names,
+                0 if self.public is None else len(self.public.labels),
+            )
+            if (self.public_panel.names, self.public_panel.labels.shape[1]) != known:
+                raise BadData(
+                    f"reference '{self.name}' holds public answers of other models or probes; enroll it again"
+                )
 
 
 @dataclass(frozen=True)

@@ -149,7 +149,7 @@ def spread(models: np.ndarray, n: int) -> np.ndarray:
     return _diverse(size, centred, n)
 
 
-def log_student(x: np.ndarray, freedom: float, centre: np.ndarray | float, width: float) -> np.ndarray:
+def log_student(x: np.ndarray, freedom: float, centre: np.ndarray | float, width: np.ndarray | float) -> np.ndarray:
     """Logarithm of the Student-t density; float64, of the shape of x and centre together."""
     norm = gammaln((freedom + 1) / 2) - gammaln(freedom / 2) - 0.5 * np.log(freedom * np.pi) - np.log(width)
     return np.asarray(norm - (freedom + 1) / 2 * np.log1p(((x - centre) / width) ** 2 / freedom))

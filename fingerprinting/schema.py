@@ -6,7 +6,7 @@ goes unnoticed.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
@@ -51,7 +51,14 @@ labels, scores = (
     )
     for name in ("labels", "scores")
 )
-SEALED: Final = (suites, public_suites, headers, bodies, labels, scores)
+# Language models, in files that have any: their headers as above, what they answered, and the banks they were asked.
+chat_headers = _sealed("chat_headers", Column("name", String, primary_key=True))
+chat_bodies = _sealed(
+    "chat_bodies", Column("name", String, primary_key=True), Column("bank", String, nullable=False, index=True)
+)
+chat_banks = _sealed("chat_banks", Column("digest", String, primary_key=True))
+CHAT: Final = (chat_headers, chat_bodies, chat_banks)
+SEALED: Final = (suites, public_suites, headers, bodies, labels, scores, *CHAT)
 
 Row = tuple[Table, dict[str, Any]]
 
@@ -65,6 +72,7 @@ class Body:
     answers: Responses
     panel: Panel | None
     public: Responses | None
+    public_panel: Panel | None = field(default=None, metadata=storage.LATER)
 
 
 def sealed(table: Table, **row: Any) -> Row:
@@ -88,7 +96,9 @@ def label(table: Table, row: Mapping[Any, Any]) -> str:
 
 def body_row(reference: Reference) -> Row:
     """The row that holds a reference's arrays."""
-    body = Body(reference.name, reference.about, reference.answers, reference.panel, reference.public)
+    body = Body(
+        reference.name, reference.about, reference.answers, reference.panel, reference.public, reference.public_panel
+    )
     return sealed(bodies, name=reference.name, suite=reference.suite.digest, data=storage.to_bytes(body))
 
 

@@ -13,12 +13,14 @@ import torch
 from torch import nn
 
 from .fitting import BATCH, affordable_steps, batches, fit, one_thread, seeded, twin_of
+from .programs import set_mode
 from .records import Pool
 
 EPOCHS: Final = 3
 FLOPS: Final = 5e11  # most that one copy may cost: some 10 s on two cores
 LEAST_STEPS: Final = 8  # fewer would change nothing, so that copies of larger modules are not fine-tuned
 RATE: Final = 1e-3
+SHARES: Final = (0.3, 0.6, 0.8)  # of the weights that pruning takes away
 
 
 def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
@@ -26,8 +28,7 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
     Changed copies of a client's module by name, as clients.
 
     client: anything with a torch `.module`, its `.device` and a differentiable `.forward`. train: labelled rows to
-    fine-tune on. Empty where the module cannot be copied or its weights are no float32 numbers. An exported program
-    keeps the mode it was exported in.
+    fine-tune on. Empty where the module cannot be copied or its weights are no float32 numbers.
     """
     assert isinstance(train.x, np.ndarray)
     assert train.y is not None
@@ -53,14 +54,14 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
         layer = names[-1].rpartition(".")[0] if last else ""
         chosen = [p for name, p in twin.module.named_parameters() if name.startswith(layer)]
         if steps >= LEAST_STEPS and twin.forward(one).requires_grad:  # programs may be exported without gradients
-            _mode(twin.module, training=not last)
+            set_mode(twin.module, training=not last)
             generator = torch.Generator().manual_seed(seed)
             with one_thread() if steps == wanted else nullcontext():  # large modules make use of all threads
                 fit(
                     twin.forward, chosen, take, y,
                     steps=steps, rate=RATE, generator=generator, adaptive=True, after=after,
                 )  # fmt: skip
-            _mode(twin.module, training=False)
+            set_mode(twin.module, training=False)
         return twin
 
     made = []
@@ -70,20 +71,13 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
                 ("last layer fine-tuned", tuned(first, last=True)),
                 ("fine-tuned", tuned(twin_of(client))),
             ]
-        for share in (0.3, 0.6):
+        for share in SHARES:
             twin = twin_of(client)
             keep = _prune(twin.module, share)
             made.append((f"{share:.0%} pruned", tuned(twin, after=keep)))
         made.append(("rounded to 8 bits", _rounded(twin_of(client))))
 
     return made
-
-
-def _mode(module: nn.Module, *, training: bool) -> None:
-    try:
-        module.train(training)
-    except NotImplementedError:  # an exported program has but one mode
-        return
 
 
 def _prune(module: nn.Module, share: float) -> Callable[[], None]:

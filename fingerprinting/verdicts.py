@@ -22,7 +22,8 @@ class Evidence(NamedTuple):
     p: not yet corrected for the references searched. beats_all: scores above every calibration peer. agreement: share
     of the source's labels, or the correlation of a regressor's deviations with the source's. power: share of the
     reference's shadows that these probes find at alpha. strange: the answers are far less likely than any known
-    model's. renamed: the suspect permutes the classes, undone. hopeless: more answers would not show a copy. honest,
+    model's. renamed: the suspect permutes the classes, undone. hopeless: more answers would not show a copy. kin:
+    the suspect may be of the source's class and data. honest,
     derived: scores of the peers and of the shadows.
     """
 
@@ -39,6 +40,7 @@ class Evidence(NamedTuple):
     strange: bool = False
     renamed: bool = False
     hopeless: bool = False
+    kin: bool = True
     honest: tuple[float, ...] = ()
     derived: tuple[float, ...] = ()
 

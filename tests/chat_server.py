@@ -47,6 +47,7 @@ def scripted(script: Script) -> Iterator[Scripted]:
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # header and body are two packets, and the client acknowledges late
 
         def do_GET(self) -> None:
             self._answer(None)

@@ -1,12 +1,16 @@
-"""What may become a probe: enough of it, and only where the source does not waver."""
+"""What may become a probe: only where the source does not waver."""
 
 import numpy as np
 import pytest
+import torch
 import worlds
+from probe_match.clients.torch import wrap
 from probe_match.fingerprinting import candidates
 from probe_match.fingerprinting.collect import Asked
-from probe_match.fingerprinting.exploring import explore
-from probe_match.fingerprinting.records import InputSpec
+from probe_match.fingerprinting.pools import make_pool
+from probe_match.fingerprinting.records import InputSpec, ProbeSuite
+from probe_match.probes import boundary
+from torch import nn
 
 
 @pytest.fixture(scope="module")
@@ -38,17 +42,48 @@ def test_points_on_which_the_source_wavers_are_no_probes(table: InputSpec) -> No
     assert not sure[300:].any()
 
 
-def test_thousands_are_made_and_a_short_list_goes_on() -> None:
-    """The first peers answer all candidates, the rest only a list, from which both suites are chosen."""
-    source = worlds.Counting(worlds.source().predict)
-    explored = explore(
-        worlds.client(source), worlds.pool(), generators=worlds.generators(), peers=12, shadows=4, seed=0
-    )
-    kinds = explored.found.kinds
+def test_texts_as_written_are_steady() -> None:
+    """A lost word changes the label of either kind of text; only those that a generator made are ruled out for it."""
+    texts = tuple(f"start one two three {i}" for i in range(60))
+    kinds = np.array(["uniform", "log", "mixed"] * 20)
+    whole = worlds.client(lambda given: np.array([int(str(text).count(" ") == 4) for text in given]))
+    found = candidates.Candidates(texts, kinds, Asked(np.ones(60, int), None))
+    same = candidates.steady(whole, InputSpec("text"), (), found, seed=0)
 
-    assert len(kinds) <= candidates.SHORT_LIST + candidates.NATURAL
-    assert explored.panel.labels.shape[1] == len(kinds) == len(explored.eligible)
-    assert source.rows > candidates.MANY
-    assert explored.eligible[explored.chosen(50)].all()
-    assert (kinds == "uniform").sum() >= 100
-    assert set(explored.public_suite(20).kinds) == {"uniform"}
+    assert same[kinds != "mixed"].all()
+    assert not same[kinds == "mixed"].all()
+
+
+def test_gradients_are_followed_where_there_are_any() -> None:
+    """Points on the boundary are candidates of a source that gives gradients, and of no other; nothing fails."""
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(60, 4)).astype(np.float32)
+    pool = make_pool(x, (x[:, 0] > 0).astype(int))
+    torch.manual_seed(0)
+    module = wrap(nn.Linear(4, 2))
+
+    def made(source: object) -> np.ndarray:
+        found = candidates.gather(source, pool, None, None, {"boundary": boundary.generate}, seed=0)  # type: ignore[arg-type]
+        return found.kinds[len(pool) :]
+
+    assert (made(module) == "boundary").sum() >= 30
+    assert len(made(worlds.client(sides))) == 0
+
+
+def test_no_more_time_is_spent_on_gradients_than_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a network that is dear to ask, few such points are made or none."""
+    x = np.random.default_rng(0).normal(size=(60, 4)).astype(np.float32)
+    pool = make_pool(x, (x[:, 0] > 0).astype(int))
+    asked = []
+
+    def counting(source: object, pool: object, *, n: int, seed: int) -> ProbeSuite:
+        asked.append(n)
+        return boundary.generate(source, pool, n=n, seed=seed)  # type: ignore[arg-type]
+
+    source = wrap(nn.Linear(4, 2))
+    one = 2 * 4 * 2 * 3 * candidates.PASSES  # operations that one point of this layer costs
+    for points in (32, 0):
+        monkeypatch.setattr(candidates, "GRADIENT_FLOPS", float(points * one))
+        candidates.gather(source, pool, None, None, {"boundary": counting}, seed=0)
+
+    assert asked == [32]

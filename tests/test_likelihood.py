@@ -166,3 +166,35 @@ def test_labels_no_peer_ever_gave_are_survived(source: np.ndarray, mixtures: Mix
 
     assert np.isfinite(ratio).all()
     assert ratio[0, -1] < 0
+
+
+def test_each_kind_of_theft_has_its_own_retention(source: np.ndarray, peers: np.ndarray) -> None:
+    """
+    Copies of weights keep the first half of the probes, extracted models the second: a suspect that keeps just one of
+    them looks derived, and more so than if shadows of both kinds were one.
+    """
+    rng = np.random.default_rng(5)
+    first = np.arange(N) < N // 2
+
+    def keeping(kept: np.ndarray, m: int) -> np.ndarray:
+        chance = np.where(kept, 0.95, 0.1)
+        return np.where(rng.random((m, N)) < chance, source, rng.integers(0, K, (m, N)))
+
+    shadows = np.concatenate([keeping(first, 6), keeping(~first, 6)])
+    kinds = np.repeat([0, 1], 6)
+    copies, extracted = keeping(first, 50), keeping(~first, 50)
+    told, blurred = (fit_mixtures(source, peers, shadows, K, given) for given in (kinds, None))
+    for suspects in (copies, extracted):
+        apart, together = (log_ratio(suspects, source, mixtures)[:, -1].mean() for mixtures in (told, blurred))
+
+        assert apart > together + 2
+        assert apart > 0
+
+
+def test_a_lone_shadow_of_a_kind_counts_with_the_rest(
+    source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, mixtures: Mixtures
+) -> None:
+    """One copy shows no retention of its own."""
+    kinds = (np.arange(len(shadows)) == 0).astype(int)
+
+    np.testing.assert_array_equal(fit_mixtures(source, peers, shadows, K, kinds).derived, mixtures.derived)

@@ -13,9 +13,9 @@ class Scores:
 
     def __init__(self, honest: np.ndarray, copies: np.ndarray) -> None:
         self.peer_scores = honest
-        self.shadows = relative.Weighed(copies, copies, copies, copies)
+        self.shadows = relative.Weighed(copies, copies, copies, copies, np.ones(len(copies), bool))
 
-    def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
+    def rank(self, scores: np.ndarray, honest: np.ndarray, kin: np.ndarray) -> np.ndarray:
         """Plain ranks."""
         return relative.ranks(scores, honest)
 
@@ -40,7 +40,7 @@ def test_the_rate_is_kept_whenever_asking_stops(alpha: float) -> None:
     for _ in range(100):
         looks = path(rng)
         highest = np.maximum.accumulate(walks(rng, 50, 0.0), axis=0)
-        least.append(np.min([looks.conformal(scores) for scores in highest], axis=0))
+        least.append(np.min([looks.conformal(scores, np.ones(50, bool)) for scores in highest], axis=0))
     rate = np.mean(np.concatenate(least) <= alpha)
 
     assert 0.5 * alpha < rate < 1.3 * alpha

@@ -7,7 +7,7 @@ import pytest
 import torch
 from joblib import Parallel, delayed
 from probe_match.clients.torch import TorchClient, wrap
-from probe_match.fingerprinting import fitting, learners, networks
+from probe_match.fingerprinting import fitting, learners, networks, programs
 from probe_match.fingerprinting.records import InputSpec
 from torch import nn
 
@@ -229,24 +229,62 @@ class Tokens(nn.Module):
         return self.last(x.flatten(1) * self.token)
 
 
-def exported() -> nn.Module:
-    """The small module as a program."""
-    module = small_module().eval()
+def exported(module: nn.Module) -> nn.Module:
+    """A module as a program."""
     sizes = ({0: torch.export.Dim("rows", min=2, max=64)},)
-    return torch.export.export(module, (torch.rand(4, 3, 16, 16),), dynamic_shapes=sizes).module()
+    return torch.export.export(module.eval(), (torch.rand(4, 3, 16, 16),), dynamic_shapes=sizes).module()
 
 
 def as_client(module: nn.Module) -> TorchClient:
-    return TorchClient(module, "torch:m", SPEC.shape, torch.device("cpu"), least=2)
+    return TorchClient(module, "torch:m", SPEC.shape, torch.device("cpu"), least=2, most=64)
 
 
 UNFIT: dict[str, Any] = {
     "weights of its own": lambda: as_client(Tokens().eval()),
-    "exported program": lambda: as_client(exported()),
+    "a program with such weights": lambda: as_client(exported(Tokens())),
     "other classes": lambda: wrap(nn.Sequential(nn.Flatten(), nn.Linear(768, K + 1))),
     "other numbers": lambda: wrap(nn.Sequential(nn.Flatten(), nn.Linear(768, K)).double()),
     "too expensive": lambda: wrap(nn.Sequential(*(nn.Conv2d(3, 3, 15, padding=7) for _ in range(400)), nn.Flatten())),
 }
+
+
+def test_a_program_starts_afresh_too() -> None:
+    """
+    The weights and statistics of an exported program owe the source nothing afterwards, and it learns what the module
+    it was made from would.
+    """
+    x, y = images(0)
+    fresh_x, truth = images(1)
+    client = as_client(exported(small_module()))
+    before = {name: value.clone() for name, value in client.module.state_dict().items()}
+    own = networks.fresh(client, SPEC, K)
+    labels, _ = learners.train(learners.OWN, SPEC, x, y, K, seed=3, own=own)(fresh_x)
+    again, _ = learners.train(learners.OWN, SPEC, x, y, K, seed=3, own=own)(fresh_x)
+    after = client.module.state_dict()
+    restarted = own.module.state_dict()
+
+    assert (labels == truth).mean() > 0.9
+    assert np.array_equal(labels, again)
+    assert all(torch.equal(after[name], value) for name, value in before.items())
+    assert not torch.equal(restarted["0.weight"], before["0.weight"])
+    assert torch.equal(restarted["1.running_mean"], torch.zeros(8))
+
+
+def test_a_program_is_trained_in_the_mode_for_it() -> None:
+    """Batch normalisation follows the batch and dropout drops in training, and neither does so afterwards."""
+    program = exported(small_module())
+    x = torch.rand(8, 3, 16, 16)
+    with torch.no_grad():
+        first = program(x)
+        programs.set_mode(program, training=True)
+        in_training = [program(x) for _ in range(2)]
+        programs.set_mode(program, training=False)
+        moved = program.get_buffer("1.running_mean").abs().max()
+
+    assert not torch.equal(in_training[0], in_training[1])
+    assert moved > 0
+    assert torch.equal(program(x), program(x))
+    assert first.shape == in_training[0].shape
 
 
 @pytest.mark.parametrize("make", UNFIT.values(), ids=list(UNFIT))

@@ -19,6 +19,7 @@ from probe_match.fingerprinting.enrolment import Enrolled, enroll, enroll_answer
 from probe_match.fingerprinting.errors import TargetError, UsageError
 from probe_match.fingerprinting.kin import find_kin
 from probe_match.fingerprinting.matching import match, match_one
+from probe_match.fingerprinting.methods.relative import DeviationScale
 from probe_match.fingerprinting.plans import Material, plan_peers, plan_shadows
 from probe_match.fingerprinting.pools import load_pool, make_pool
 from probe_match.fingerprinting.records import About, InputSpec, Pool, ProbeSuite
@@ -185,6 +186,20 @@ def test_honest_models_are_not_accused(rows: slice) -> None:
 
     assert [verdict.decision for verdict in verdicts].count("match") == 0
     assert verdicts[1].decision == "no match"
+
+
+def test_only_what_looks_like_kin_is_ranked_among_kin() -> None:
+    """Forests on the owner's rows may be kin; a line is none, and neither is what knows nothing."""
+    x, y = data()
+    reference = enrolled().reference
+    asked = reference.suite.inputs
+    kin = [forest(seed).predict(asked) for seed in range(20, 26)]
+    others = [Ridge().fit(x[FRESH], y[FRESH]).predict(asked), Ridge(1e6).fit(x[FRESH], y[FRESH]).predict(asked)]
+    scale = DeviationScale(reference, np.arange(len(reference.suite)))
+    seen = scale.weigh(np.zeros((8, len(asked)), int), np.stack([*kin, *others])[:, :, None])
+
+    assert seen.kin[:6].mean() > 0.5
+    assert not seen.kin[6:].any()
 
 
 def test_one_and_the_same_number_is_evasion() -> None:

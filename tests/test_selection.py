@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from probe_match.fingerprinting.records import Panel
-from probe_match.fingerprinting.selection import choose, most_divided, spread, worth
+from probe_match.fingerprinting.selection import choose, divergences, spread, worth
 from scipy.stats import entropy
 
 K = 4
@@ -63,7 +63,7 @@ def test_repeated_probes_are_discounted(models: Models) -> None:
 def test_never_more_than_asked_and_never_twice(n: int, models: Models) -> None:
     """At most n different candidates, all of them where n is larger."""
     source, peers, shadows = models
-    for chosen in (choose(source, panel_of(peers, shadows), K, n), spread(peers, n), most_divided(peers, n)):
+    for chosen in (choose(source, panel_of(peers, shadows), K, n), spread(peers, n)):
         assert len(chosen) == min(n, 30)
         assert len(set(chosen.tolist())) == len(chosen)
         assert 0 <= chosen.min() <= chosen.max() < 30
@@ -110,3 +110,33 @@ def test_copies_of_the_weights_do_not_speak_for_extracted_ones(models: Models) -
     value = worth(source, panel_of(peers, shadows, ("a",) * 20 + ("",) * 5 + ("a",) * 5), K)
 
     assert value[8] < 0.1 * value[9]
+
+
+def test_the_first_probes_cover_every_kind_of_theft(models: Models) -> None:
+    """Copies of weights keep ten probes well and extracted models ten others a little less: one of each comes first."""
+    source, peers, shadows = models
+    peers[:, :20] = 1
+    shadows[:5, :10], shadows[5:, :10] = 0, 1
+    shadows[:5, 10:20], shadows[5:, 10:20] = 1, 0
+    shadows[5, 10:20] = 1
+    families = ("",) * len(peers) + ("",) * 5 + ("linear",) * 5
+    first = choose(source, panel_of(peers, shadows, families), K, 2)
+
+    assert sorted(first // 10) == [0, 1]
+
+
+def test_points_everybody_answers_alike_by_habit_need_more_peers_to_stand_out(models: Models) -> None:
+    """
+    No peer agrees on one row of the pool, of which most are agreed on, nor on a point of the source's boundary, as on
+    all of those: the latter is the better probe.
+    """
+    source, peers, shadows = models
+    peers[:, :10], shadows[:, :] = 0, 0
+    peers[:, [9, 20]] = 1
+    peers[:, 21:] = 1
+    origins = np.where(np.arange(30) < 20, "uniform", "boundary")
+    panel = panel_of(peers, shadows)
+    blind, told = (divergences(source, panel, K, given)[0] for given in (None, origins))
+
+    assert blind[9] == pytest.approx(blind[20])
+    assert told[20] > told[9]

@@ -295,7 +295,7 @@ def test_a_stolen_classifier_of_texts_is_found(world: Path) -> None:
     assert ran[0][0] == 0
     assert ran[1][0] in (0, 3)  # two dozen peers are few
     assert ran[2][0] in (1, 3)
-    assert mine > stolen > honest + 1
+    assert min(mine, stolen) > honest + 1
 
 
 def test_it_is_found_behind_a_server(world: Path) -> None:
@@ -311,7 +311,7 @@ def test_it_is_found_behind_a_server(world: Path) -> None:
 
 
 def test_what_was_enrolled_holds_texts(world: Path) -> None:
-    """The database gives back the suite it was given, made of pool texts, logged ones and what `words` made."""
+    """The database gives back the suite it was given, made of pool texts, logged ones and spliced ones."""
     with open_db(str(world / "refs.db")) as references:
         reference = references.get("mine")
         pool = load_pool(world / "pool.jsonl")
@@ -319,7 +319,7 @@ def test_what_was_enrolled_holds_texts(world: Path) -> None:
         np.testing.assert_array_equal(ask(mine, reference.suite.inputs, TEXT).labels, reference.suite.expected)
 
     assert reference.suite.spec == TEXT
-    assert set(reference.suite.kinds) <= {"uniform", "log", "words", "mixed"}
+    assert set(reference.suite.kinds) <= {"uniform", "log", "mixed"}
     assert len(set(reference.suite.inputs)) == len(reference.suite)
     assert any(text not in pool.x for text in reference.suite.inputs)
     assert run(world, "db", "verify", "--db", "refs.db")[0] == 0

@@ -93,7 +93,7 @@ def stop_early(at: int, subject: Subject, suspects: Suspects, questions: Questio
                 assert scale is not None
                 assert seen is not None
                 highest[given] = np.maximum(highest[given], seen.score)
-                seen = seen._replace(conformal=path.conformal(highest[given]))
+                seen = seen._replace(conformal=path.conformal(highest[given], seen.kin))
                 hopeless = path.hopeless(look, seen.score, settings.alpha)
                 known = evidences(scale, seen, like)
                 for i, evidence, lost in zip(np.flatnonzero(given), known, hopeless.tolist(), strict=True):

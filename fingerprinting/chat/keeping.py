@@ -23,21 +23,29 @@ MAX_BYTES: Final = 256 << 20  # of JSON, unpacked: 20,000 answers of 100 tokens 
 
 def to_bytes(record: Bank | Transcript | ChatReference) -> bytes:
     """A record as compressed canonical JSON."""
-    return zlib.compress(storage.canonical_json(to_json(record)), 6)
+    return pack(storage.canonical_json(to_json(record)))
 
 
 def from_bytes(kind: type[Record], data: bytes, source: str) -> Record:
     """The record that `to_bytes` wrote; `source` names it in errors. Raises BadData."""
+    return from_json(kind, unpack(data, source), source)
+
+
+def pack(text: bytes) -> bytes:
+    """JSON, compressed."""
+    return zlib.compress(text, 6)
+
+
+def unpack(data: bytes, source: str) -> Any:
+    """The value of compressed JSON. Raises BadData for anything else, and for what unpacks to too much."""
     try:
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(data, MAX_BYTES)
         if unpacker.unconsumed_tail or not unpacker.eof:
             raise ValueError(f"cut short, or more than {MAX_BYTES >> 20} MiB")
-        value = json.loads(text)
+        return json.loads(text)
     except (zlib.error, ValueError, RecursionError) as error:
         raise BadData(f"{source} is damaged ({str(error)[:80]}); make it again") from error
-
-    return from_json(kind, value, source)
 
 
 def to_json(record: Bank | Transcript | ChatReference) -> dict[str, Any]:

@@ -35,12 +35,13 @@ def demo(seed: int, json_file: str | None, html_file: str | None, jobs: int, qui
 
     from probe_match.fingerprinting import demo as story
     from probe_match.fingerprinting import registry, report
+    from probe_match.fingerprinting.exploring import PEERS, SHADOWS
 
     from . import _session
 
     _session.require_writable(json_file, html_file)
     with (
-        _session.progress("training peers and shadows", quiet=quiet, total=story.PEERS + story.SHADOWS) as training,
+        _session.progress("training peers and shadows", quiet=quiet, total=PEERS + SHADOWS) as training,
         _session.progress("asking endpoints", quiet=quiet) as asking,
     ):
         _, endpoints = story.run(

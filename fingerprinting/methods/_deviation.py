@@ -22,6 +22,7 @@ OPEN_SHARE: Final = 0.3  # of the mixture that does not resemble the shadows
 OPEN: Final = 8  # degrees of retention in it
 KERNEL_FREEDOM: Final = 4  # degrees of freedom of each part of the mixture
 MOST_FREEDOM: Final = 10  # of the honest density: however many peers, a new model may be wilder
+KIN_LEVEL: Final = 0.05  # share of the source's kin that look less like kin than a suspect held to be none
 LEAST_WIDTH: Final = 0.1  # of each part, in z
 
 
@@ -69,11 +70,34 @@ class DeviationScale:
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
         score = standardise(z, self._honest[0])
 
-        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores))
+        kin = self._may_be_kin(scores[:, :, 0])
 
-    def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
-        """P-values of m scores by rank among those of the calibration peers, float (p,), in the worst of kinds."""
-        return rank_by_kind(scores, honest, self._roles == "kin peer")
+        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores, kin), kin)
+
+    def rank(self, scores: np.ndarray, honest: np.ndarray, kin: np.ndarray) -> np.ndarray:
+        """P-values of m scores among those of the calibration peers, float (p,). kin: bool (m,), as in Weighed."""
+        return rank_by_kind(scores, honest, self._roles == "kin peer", kin)
+
+    def _may_be_kin(self, values: np.ndarray) -> np.ndarray:
+        """
+        Bool (m,): models (m, t) that are as likely among the source's kin, rather than among other honest models, as
+        kin are themselves, but for KIN_LEVEL of these. Any may be where too few kin are known.
+        """
+        known = self._values(np.intersect1d(self._fitting, self.panel.rows("kin peer")))
+        calibrating = self._values(self._calibration[self._roles == "kin peer"])
+        if min(len(known), len(self.honest), len(calibrating)) < FEW_PEERS:
+            return np.ones(len(values), bool)
+        own, others = (residuals.deviations(of, self.space) for of in (known, self.honest))
+
+        def likely(models: np.ndarray) -> np.ndarray:
+            given = residuals.deviations(models, self.space)
+            density = [
+                residuals.log_student(given, KERNEL_FREEDOM, of.mean(0), of.std(0, ddof=1) + LEAST_WIDTH).sum(1)
+                for of in (own, others)
+            ]
+            return np.asarray(density[0] - density[1])
+
+        return np.asarray(likely(values) >= np.quantile(likely(calibrating), KIN_LEVEL))
 
     def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
         """Correlation of one suspect's deviations with the source's, -1 to 1. scores: float (t, 1)."""

@@ -7,7 +7,8 @@ Raw similarity never decides: an honest model of the same data can agree more th
 
 Where scores are given, half a standard deviation counts for every standard deviation by which the suspect prefers the
 source's label to the peers' favourite more than honest peers do. The preference is squashed, probe by probe, so that
-how sure of itself a model class is does not drown what it says; other uses of scores made the labels' verdict worse.
+how sure of itself a model class is does not drown what it says. And scores nearer to the source's than honest ones come
+count as far as they are nearer, whatever the labels say: so copies of the weights are found where all models agree.
 """
 
 from functools import cached_property, lru_cache
@@ -16,7 +17,7 @@ from typing import Final
 import numpy as np
 from probe_match.fingerprinting.calibration import ranks, standardise, tails
 from probe_match.fingerprinting.errors import NoAnswers
-from probe_match.fingerprinting.likelihood import Mixtures, fit_mixtures, log_ratio
+from probe_match.fingerprinting.likelihood import Mixtures, estimate_rates, fit_mixtures, log_ratio
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
 from scipy.special import stdtr
 
@@ -27,7 +28,12 @@ __all__ = ["DeviationScale", "Scale", "Weighed", "represent", "scale", "scale_of
 
 READS: Final = {"label"}
 PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviations
+CLOSE: Final = 1.64  # standard deviations nearer to the source's scores than honest ones are, from where on that counts
+TEMPERATURES: Final = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 4.0)  # a thief may have changed it
+SAME: Final = 1e-3  # distance of probabilities below which nothing is told
+KIN_LEVEL: Final = 0.05  # share of the source's kin that look less like kin than a suspect held to be none
 LOWEST: Final = 5e-3  # a probability below this says no more than this
+FEW_KIN: Final = 6  # below this many that calibrate nothing, nobody knows what kin say
 VERY_FEW: Final = 20  # below this many, peers do not show how near an honest model can come
 SCALES: Final = 64  # kept for the next suspect
 
@@ -52,12 +58,15 @@ class Scale:
         self.source = reference.answers.label[rows]
         self.k = _classes(reference)
         self.soft = soft and self.panel.scores is not None
+        self._own_scores = None if reference.answers.score is None else reference.answers.score[rows].astype(float)
 
     @cached_property
     def mixtures(self) -> Mixtures:
         """Likelihoods of the rows' answers, from all models that do not calibrate: how sure they are is calibrated."""
         peers = self.panel.rows("peer", "select", "estimate")
-        return fit_mixtures(self.source, self._labels(peers), self._labels(self.panel.rows("shadow")), self.k)
+        shadows = self.panel.rows("shadow")
+        extracted = np.array([bool(self.panel.family(i)) for i in shadows], int)
+        return fit_mixtures(self.source, self._labels(peers), self._labels(shadows), self.k, extracted)
 
     def weigh(self, labels: np.ndarray, scores: np.ndarray | None = None) -> Weighed:
         """
@@ -78,11 +87,44 @@ class Scale:
             tail = self._beyond_the_best(agreement)
         bound = np.minimum(np.exp(-np.maximum(llr, 0.0)), 1 / (len(self.peer_scores) + 1) ** 2)
 
-        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores))
+        kin = self._may_be_kin(labels)
 
-    def rank(self, scores: np.ndarray, honest: np.ndarray) -> np.ndarray:
-        """P-values of m scores by rank among those of the calibration peers, float (p,), in the worst of kinds."""
-        return rank_by_kind(scores, honest, self._roles == "kin peer")
+        return Weighed(llr, score, np.maximum(tail, bound), self.rank(score, self.peer_scores, kin), kin)
+
+    def rank(self, scores: np.ndarray, honest: np.ndarray, kin: np.ndarray) -> np.ndarray:
+        """P-values of m scores among those of the calibration peers, float (p,). kin: bool (m,), as in Weighed."""
+        return rank_by_kind(scores, honest, self._roles == "kin peer", kin)
+
+    def _may_be_kin(self, labels: np.ndarray) -> np.ndarray:
+        """
+        Bool (m,): models whose labels are as likely among the source's kin, rather than among other honest models, as
+        those of the kin themselves are, but for KIN_LEVEL of these.
+        """
+        kin = self._labels(self._calibration[self._roles == "kin peer"])
+        if len(kin) < FEW_PEERS or self._kin_frequencies is None:
+            return np.ones(len(labels), bool)
+        own, others = self._kin_frequencies
+        at = np.arange(len(self.source))
+
+        def likeness(of: np.ndarray) -> np.ndarray:
+            known = np.clip(of, 0, self.k - 1)
+            ratio = np.log(own[at, known]) - np.log(others[at, known])
+            return np.asarray(np.where((of >= 0) & (of < self.k), ratio, 0.0).sum(1))
+
+        return np.asarray(likeness(labels) >= np.quantile(likeness(kin), KIN_LEVEL))
+
+    @cached_property
+    def _kin_frequencies(self) -> tuple[np.ndarray, np.ndarray] | None:
+        """How often kin give each label, and how often other honest models do; float64 (t, k) each, None if unknown."""
+        fitting = self.panel.rows("peer", "select", "estimate")
+        kin = np.isin(fitting, self.panel.rows("kin peer"))
+        if kin.sum() < FEW_KIN or (~kin).sum() < FEW_KIN:
+            return None
+        none = np.zeros((0, len(self.source)), int)
+        own, others = (
+            estimate_rates(self.source, self._labels(fitting[group]), none, self.k).frequency for group in (kin, ~kin)
+        )
+        return own, others
 
     def likeness(self, labels: np.ndarray, scores: np.ndarray | None) -> float:
         """Share of the probes on which one suspect agrees with the source. labels: int (t,)."""
@@ -115,15 +157,29 @@ class Scale:
 
     def _score(self, llr: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
         score = standardise(llr, self._peer_llr)
-        if self.soft and scores is not None:
-            score = score + PREFERENCE_WEIGHT * standardise(self._preference(scores), self._peer_preference)
+        if self.soft and scores is not None and len(self._calibration):
+            honest = self._scores(self._calibration)
+            assert honest is not None
+            score = score + PREFERENCE_WEIGHT * standardise(self._preference(scores), self._preference(honest))
+            near = standardise(self._nearness(scores), self._nearness(honest))
+            score = score + np.maximum(near - CLOSE, 0.0)
         return score
 
-    @cached_property
-    def _peer_preference(self) -> np.ndarray:
-        scores = self._scores(self._calibration)
-        assert scores is not None
-        return self._preference(scores)
+    def _nearness(self, scores: np.ndarray) -> np.ndarray:
+        """
+        Minus the logarithm of the distance of models (m, t, k) from the source's probabilities; float64 (m,).
+
+        The mean over probes of the sum of absolute differences, at the model's temperature that makes it least.
+        """
+        own = self._own_scores
+        logits = np.log(np.clip(scores, 1e-4, 1.0))
+        least = np.full(len(scores), np.inf)
+        for temperature in TEMPERATURES:
+            tempered = np.exp(logits / temperature)
+            tempered /= tempered.sum(2, keepdims=True)
+            least = np.minimum(least, np.abs(tempered - own).sum(2).mean(1))
+
+        return np.asarray(-np.log(least + SAME))
 
     def _preference(self, scores: np.ndarray) -> np.ndarray:
         """How far models (m, t, k) prefer the source's label to the peers' favourite; float64 (m,) in [-1, 1]."""
