@@ -128,7 +128,7 @@ def test_silence_is_told_apart(known: list[ChatReference]) -> None:
 
     def verdict(answer: Answer, n: int = 24) -> tuple[str, str]:
         cells = [question.cell for question in BANK.questions]
-        answers = {cell: (answer,) * (n // CELLS) for cell in cells} if n >= CELLS else {cells[0]: (answer,) * n}
+        answers = dict.fromkeys(cells, (answer,) * (n // CELLS)) if n >= CELLS else {cells[0]: (answer,) * n}
         found = judging.identify(Transcript("t", answers, sent=n), BANK, known, alpha=0.01, seed=0)
         return found.decision, found.why
 
