@@ -17,6 +17,7 @@ EDGES: Final = 3  # border inputs of our 15 tokens, five calls each; chosen on s
 
 def change(bench: Bench) -> Iterator[str]:
     """AUC of change detection at equal cost, by kind of change."""
+    pooled: dict[str, list[float]] = {}
     for noise in NOISES:
         how = Deployment(jitter=noise)
         by_kind: dict[str, dict[str, list[float]]] = {}
@@ -46,8 +47,16 @@ def change(bench: Bench) -> Iterator[str]:
         for kind, arms_values in by_kind.items():
             yield f"| {kind} | " + " | ".join(f"{np.mean(arms_values[arm]):.3f}" for arm in names) + " |"
         whole = {arm: [value for some in by_kind.values() for value in some[arm]] for arm in names}
-        cells = (f"**{np.mean(v):.3f}** ({interval(v)[0]:.3f}–{interval(v)[1]:.3f})" for v in whole.values())
-        yield "| all | " + " | ".join(cells) + " |"
+        yield "| all | " + " | ".join(_mean(values) for values in whole.values()) + " |"
+        for arm, values in whole.items():
+            pooled.setdefault(arm, []).extend(values)
+    yield "\n| both noises | " + " | ".join(pooled) + " |\n|" + " --- |" * (len(pooled) + 1)
+    yield "| all | " + " | ".join(_mean(values) for values in pooled.values()) + " |"
+
+
+def _mean(values: list[float]) -> str:
+    low, high = interval(values)
+    return f"**{np.mean(values):.3f}** ({low:.3f}–{high:.3f})"
 
 
 Arm = tuple[

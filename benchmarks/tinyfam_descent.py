@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from probe_match.fingerprinting.chat import border, counting, identity, one_token
@@ -9,35 +10,48 @@ from probe_match.fingerprinting.chat.records import Question, Sampling, Transcri
 from tinyfam_bench import Bench, ask, share
 from tqdm import tqdm
 
+# Questions and beginnings that people write: what a student learnt from its teacher shows there, and not in made-up words.
+QUESTIONS: Final = (
+    "Name an animal.", "Pick a number between 1 and 10.", "Which is better, tea or soup?", "Tell me a story.",
+    "What is your favourite colour?", "Say a word.", "Where would you like to travel?", "What is 2 plus 2?",
+    "Choose a letter.", "Tell me about Paris.", "Flip a coin.", "Name a person.", "What do you eat?",
+)  # fmt: skip
+BEGINNINGS: Final = (
+    "The", "The old", "Anna", "In Paris", "2 plus 2 is", "red, blue,", "Sold to", "def f(x):", "I like", "One day",
+    "A cat", '"Hello," said', "There",
+)  # fmt: skip
+
 
 def lineage(bench: Bench) -> Iterator[str]:
     """The parent among all foundations."""
-    rng = np.random.default_rng(7)
-    stream = border.candidates(rng)
-    prompts = [next(stream) for _ in range(50)]
+    stream = border.candidates(np.random.default_rng(7))
+    made_up = [next(stream) for _ in range(50)]
     odds = Sampling(temperature=0.0, max_tokens=1, logprobs=20)
-    logs = [Question(f"logprob/{text}", "logprob", text, sampling=odds) for text in prompts]
-    yield "\n**Parent among eight foundations**, by number of one-token questions with log-probabilities\n"
-    yield "| derivative | 10 | 25 | 50 | 50, text only |\n| --- | --- | --- | --- | --- |"
-    answers = {name: ask(bench.client(name, 5), logs, 1) for name in bench.foundations}
+    questions = [Question(f"made-up/{text}", "odds", text, sampling=odds) for text in made_up]
+    questions += [Question(f"natural/{text}", "odds", text, sampling=odds) for text in QUESTIONS]
+    questions += [Question(f"natural/{text}", "odds", text, sampling=odds, raw=True) for text in BEGINNINGS]
+    cells = [question.cell for question in questions]
+    sets = {"made-up 10": cells[:10], "made-up 25": cells[:25], "made-up 50": cells[:50], "natural 26": cells[50:]}
+    yield "\n**Parent among eight foundations**, by one-token prompts with log-probabilities; last column by text alone\n"
+    yield f"| derivative | {' | '.join(sets)} | all 76, text |\n|" + " --- |" * (len(sets) + 2)
+    answers = {name: ask(bench.client(name, 5), questions, 1) for name in bench.foundations}
     right: dict[str, dict[str, list[float]]] = {}
     for parent in tqdm(bench.tested, desc="lineage", disable=None):
         for kind, name in bench.derived(parent).items():
-            given = ask(bench.client(name, 6), logs, 1)
-            for size in (10, 25, 50):
-                some = {f"logprob/{text}" for text in prompts[:size]}
-                best = identity.parents(_only(given, some), {n: _only(a, some) for n, a in answers.items()})[0][0]
-                right.setdefault(kind, {}).setdefault(str(size), []).append(float(best == parent))
+            given = ask(bench.client(name, 6), questions, 1)
+            columns = right.setdefault(kind, {})
+            for label, some in sets.items():
+                known = {foundation: _only(answer, set(some)) for foundation, answer in answers.items()}
+                best = identity.parents(_only(given, set(some)), known)[0][0]
+                columns.setdefault(label, []).append(float(best == parent))
             same = {
                 n: np.mean([t.earlier @ t.new for t in counting.tables(a, given).values()]) for n, a in answers.items()
             }
-            right[kind].setdefault("text", []).append(float(max(same, key=lambda n: same[n]) == parent))
+            columns.setdefault("text", []).append(float(max(same, key=lambda n: same[n]) == parent))
     for kind, columns in right.items():
         yield f"| {kind} | " + " | ".join(f"{np.mean(values):.2f}" for values in columns.values()) + " |"
-    totals = {
-        column: [v for columns in right.values() for v in columns[column]] for column in ("10", "25", "50", "text")
-    }
-    yield "| all | " + " | ".join(share(sum(v), len(v)) for v in totals.values()) + " |"
+    totals = [[v for columns in right.values() for v in columns[label]] for label in (*sets, "text")]
+    yield "| all | " + " | ".join(share(sum(v), len(v)) for v in totals) + " |"
 
 
 def _only(transcript: Transcript, cells: set[str]) -> Transcript:

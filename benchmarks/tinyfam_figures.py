@@ -17,10 +17,11 @@ import torch
 from tinyfam_bench import DEFAULT_OUTPUT, Bench
 from tinyfam_change import change
 from tinyfam_descent import lineage, swap
-from tinyfam_watch import honest, watched
+from tinyfam_watch import honest, replicas, watched
 
 PARTS: Final[dict[str, Callable[[Bench], Iterator[str]]]] = {
-    "change": change, "lineage": lineage, "swap": swap, "honest": honest, "watched": watched
+    "change": change, "lineage": lineage, "swap": swap, "honest": honest, "watched": watched,
+    "replicas": replicas
 }  # fmt: skip
 
 

@@ -1,24 +1,31 @@
 """What a watch says of endpoints that changed and of those that did not, looked at after every round."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 from probe_match.fingerprinting.chat import changing, sentinels
-from probe_match.fingerprinting.chat.records import Bank, ChatClient, Transcript
+from probe_match.fingerprinting.chat.records import Answer, Bank, ChatClient, Question, Transcript
 from tinyfam_bench import Bench, share
-from tinyfam_serving import Deployment, Laundered, Routed
+from tinyfam_serving import Deployment, Laundered, Routed, TinyChat
 from tinyfam_text import SYSTEMS
 from tqdm import tqdm
 
 
 def stream(
-    before: ChatClient, after: ChatClient, *, rounds: int, switch: int, logprobs: bool, seed: int
+    before: ChatClient,
+    after: ChatClient,
+    *,
+    rounds: int,
+    switch: int,
+    logprobs: bool,
+    seed: int,
+    turn: Callable[[], None] = lambda: None,
 ) -> tuple[int | None, str]:
     """
     A watch in memory, looked at after every round: the round of its alarm and what it then says, "unchanged" if none.
 
-    switch: the round from which `after` answers.
+    switch: the round from which `after` answers. turn: called before every round.
     """
     plan = sentinels.Plan(baseline=10)
     bank, _ = sentinels.choose(before, plan, seed=seed)
@@ -32,6 +39,7 @@ def stream(
     past, p_values = [base], []
     for number in range(1, rounds + 1):
         client = after if number >= switch else before
+        turn()
         new = answered(client, 1)
         if changing.injected(base, new):
             return number, "configuration"
@@ -73,6 +81,46 @@ def honest(bench: Bench) -> Iterator[str]:
             counts = ", ".join(f"{said.count(word)} {word}" for word in dict.fromkeys(said))
             yield f"| {case} | {access} | {len(said)} | {rounds} | {alarms} | {accused} | {counts} |"
     yield f"\nAccused in all: {share(accused_in_all, runs_in_all)} of {runs_in_all} runs."
+
+
+def replicas(bench: Bench) -> Iterator[str]:
+    """What breaks the assumption: looks that meet replicas of other arithmetic, all calls of one look the same one."""
+    yield "\n**Replicas that take turns by the look** (weights as they are, and rounded to 8 bits), 24 looks\n"
+    yield "| access | runs | any alarm | verdicts |\n| --- | --- | --- | --- |"
+    for access in ("text", "logprobs"):
+        how, said = Deployment(logprobs=access == "logprobs"), []
+        for parent in tqdm(bench.tested, desc=f"replicas, {access}", disable=None):
+            for seed in range(3):
+                usual = bench.client(parent, seed, how)
+                turns = _Turns(usual, bench.client(bench.derived(parent)["int8"], seed, how), seed)
+                said.append(
+                    stream(
+                        turns, turns, rounds=24, switch=99, logprobs=access == "logprobs", seed=seed, turn=turns.turn
+                    )[1]
+                )
+        counts = ", ".join(f"{said.count(word)} {word}" for word in dict.fromkeys(said))
+        yield f"| {access} | {len(said)} | {sum(word != 'unchanged' for word in said)} | {counts} |"
+
+
+class _Turns:
+    """One of two endpoints, another draw at every turn."""
+
+    concurrency = 64
+
+    def __init__(self, one: TinyChat, two: TinyChat, seed: int) -> None:
+        self.both, self.rng, self.now = (one, two), np.random.default_rng(seed), one
+        self.target, self.access, self.sent, self.notes = one.target, one.access, 0, ()
+
+    def turn(self) -> None:
+        """Choose who answers from now on."""
+        self.now = self.both[int(self.rng.integers(2))]
+
+    def chat(self, questions: Sequence[Question]) -> list[Answer]:
+        """What the one whose turn it is answers."""
+        return self.now.chat(questions)
+
+    def close(self) -> None:
+        """Nothing is held open."""
 
 
 def watched(bench: Bench) -> Iterator[str]:
