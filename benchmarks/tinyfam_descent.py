@@ -10,7 +10,7 @@ from probe_match.fingerprinting.chat.records import Question, Sampling, Transcri
 from tinyfam_bench import Bench, ask, share
 from tqdm import tqdm
 
-# Questions and beginnings that people write: what a student learnt from its teacher shows there, and not in made-up words.
+# What people write: what a student learnt from its teacher shows there, and not in made-up words.
 QUESTIONS: Final = (
     "Name an animal.", "Pick a number between 1 and 10.", "Which is better, tea or soup?", "Tell me a story.",
     "What is your favourite colour?", "Say a word.", "Where would you like to travel?", "What is 2 plus 2?",
@@ -32,7 +32,7 @@ def lineage(bench: Bench) -> Iterator[str]:
     questions += [Question(f"natural/{text}", "odds", text, sampling=odds, raw=True) for text in BEGINNINGS]
     cells = [question.cell for question in questions]
     sets = {"made-up 10": cells[:10], "made-up 25": cells[:25], "made-up 50": cells[:50], "natural 26": cells[50:]}
-    yield "\n**Parent among eight foundations**, by one-token prompts with log-probabilities; last column by text alone\n"
+    yield "\n**Parent among eight foundations**, by one-token prompts; the last column by text alone\n"
     yield f"| derivative | {' | '.join(sets)} | all 76, text |\n|" + " --- |" * (len(sets) + 2)
     answers = {name: ask(bench.client(name, 5), questions, 1) for name in bench.foundations}
     right: dict[str, dict[str, list[float]]] = {}
