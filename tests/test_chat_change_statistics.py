@@ -120,9 +120,12 @@ def test_a_system_prompt_shows_in_the_token_count() -> None:
 
 def test_wavering_counts_cells_that_were_of_one_answer() -> None:
     """Of two cells once answered alike every time one now has two answers; a cell that always varied does not count."""
-    one, two = Table(np.array([5, 0]), np.array([4, 1])), Table(np.array([5, 0]), np.array([5, 0]))
+    before, now = (
+        [np.array([5, 0]), np.array([5, 0]), np.array([3, 2])],
+        [np.array([4, 1]), np.array([5, 0]), np.array([1, 1])],
+    )
 
-    assert configuration.wavering([one, two, Table(np.array([3, 2]), np.array([1, 1]))]) == 0.5
+    assert configuration.wavering(before, now) == 0.5
     assert configuration.spread([np.array([2, 2]), np.array([3, 0]), np.array([1, 0])]) == pytest.approx(
         (4 / 6 + 0) / 2
     )

@@ -1,61 +1,27 @@
 """Watching an endpoint: what is chosen, what is noted, what is said, and what a killed run leaves behind."""
 
-import json
 import sqlite3
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tiny
-from probe_match.fingerprinting import cli
 from probe_match.fingerprinting.chat import (
     border,
-    change_report,
     changing,
     history,
     identity,
     sentinels,
     sequential,
-    server,
     watching,
 )
 from probe_match.fingerprinting.chat.records import Answer, ChatClient, Question, Sampling, Transcript
 from probe_match.fingerprinting.errors import DatabaseError, NoAnswers, TargetError
-from probe_match.fingerprinting.targets import open_chat
 from tinyfam_serving import Deployment, TinyChat
 
 PLAN = sentinels.Plan(words=3, baseline=8)
 ALPHA = 0.05
-
-
-class Swappable:
-    """An endpoint whose model can be changed under its address, and that can go down after a number of questions."""
-
-    concurrency = 8
-
-    def __init__(self, client: TinyChat) -> None:
-        self.now: ChatClient = client
-        self.target, self.access = "tiny:endpoint", client.access
-        self.sent, self.notes = 0, ()
-        self.left = 10**9
-
-    def chat(self, questions: Sequence[Question]) -> list[Answer]:
-        """What the model behind it answers."""
-        self.left -= len(questions)
-        if self.left < 0:
-            raise TargetError("expected an answer, got none; the endpoint is down")
-        self.sent += len(questions)
-        return self.now.chat(questions)
-
-    def close(self) -> None:
-        """Close the model behind it."""
-        self.now.close()
-
-
-def endpoint(how: Deployment | None = None, seed: int = 1) -> Swappable:
-    return Swappable(TinyChat(tiny.foundation(), how, seed=seed))
 
 
 @pytest.fixture(autouse=True)
@@ -88,7 +54,7 @@ def test_border_inputs_waver_and_steady_ones_do_not() -> None:
 
 def test_the_same_endpoint_stays_unchanged(past: history.History) -> None:
     """The first look begins, the next ones compare, and every answer is noted."""
-    client = endpoint()
+    client = tiny.endpoint()
     said = looks(client, past, 4)
     watch = past.find(client.target)
 
@@ -105,7 +71,7 @@ def test_a_tuned_model_is_modified_and_a_strange_one_is_another(tmp_path: Path, 
     how = Deployment(logprobs=access == "logprobs")
     decisions = {}
     for name, model in (("shaken", tiny.shaken()), ("other", tiny.foundation(1, 32))):
-        past, client = history.History(tmp_path / f"{name}.db"), endpoint(how)
+        past, client = history.History(tmp_path / f"{name}.db"), tiny.endpoint(how)
         looks(client, past, 3)
         client.now = TinyChat(model, how, seed=5)
         decisions[name] = [one.decision for one in looks(client, past, 6)][-1]
@@ -114,17 +80,24 @@ def test_a_tuned_model_is_modified_and_a_strange_one_is_another(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    "how", [Deployment(system="Be formal."), Deployment(temperature=1.0), Deployment(temperature=0.0)], ids=str
+    "how",
+    [
+        Deployment(system="Be formal."),
+        Deployment(temperature=1.0),
+        Deployment(temperature=0.0),
+        Deployment(cached=True),
+    ],
+    ids=str,
 )
 def test_a_new_configuration_accuses_nobody(past: history.History, how: Deployment) -> None:
     """A system prompt or another temperature is a difference of configuration, for a person to look at."""
-    client = endpoint()
+    client = tiny.endpoint()
     looks(client, past, 3)
     client.now = TinyChat(tiny.foundation(), how, seed=5)
     said = {one.decision for one in looks(client, past, 6)}
 
     assert said <= {"unchanged", "configuration"}
-    assert "configuration" in said or how.temperature == 0.0
+    assert "configuration" in said or how.temperature == 0.0 or how.cached
 
 
 def test_without_token_counts_text_alone_does_not_accuse() -> None:
@@ -142,7 +115,7 @@ def test_without_token_counts_text_alone_does_not_accuse() -> None:
 
 def test_a_killed_round_goes_on_where_it_was(past: history.History) -> None:
     """After the endpoint went down amid a round, the next look asks only what is not noted yet."""
-    client = endpoint()
+    client = tiny.endpoint()
     looks(client, past, 1)
     size = len(sentinels.order(past.find(client.target).bank, PLAN))  # type: ignore[union-attr]
     client.left = sentinels.AT_ONCE
@@ -158,7 +131,7 @@ def test_a_killed_round_goes_on_where_it_was(past: history.History) -> None:
 
 def test_failed_answers_are_not_sameness(past: history.History) -> None:
     """A round most of which failed says nothing, and a baseline of failures is not begun from."""
-    client = endpoint()
+    client = tiny.endpoint()
     looks(client, past, 1)
     good, client.now = client.now, _Failing()
     (said,) = looks(client, past, 1)
@@ -211,72 +184,3 @@ def test_the_parent_is_found_among_strangers() -> None:
 
     assert identity.parents(asked(tiny.tuned()), candidates)[0][0] == "a"
     assert identity.parents(asked(tiny.foundation(1, 32)), candidates)[0][0] == "b"
-
-
-def test_the_server_speaks_as_the_client_expects() -> None:
-    """Chat and raw completions, log-probabilities, counts and seeds come through the real client as they are."""
-    inside = TinyChat(tiny.foundation(), Deployment(jitter=0.0), target="tiny")
-    question = Question(
-        "q", "q", "Name a city.", system="Be formal.", sampling=Sampling(max_tokens=5, seed=3, logprobs=4)
-    )
-    raw = replace(question, system=None, raw=True)
-    with server.serve({"tiny": inside}) as url:
-        client = open_chat(f"openai:{url}#tiny")
-        answers = client.chat([question, raw])
-        with pytest.raises(TargetError, match="tiny"):
-            open_chat(f"openai:{url}#absent").chat([question])
-        client.close()
-    expected = inside.chat([question, raw])
-
-    for answer, wanted in zip(answers, expected, strict=True):
-        assert (answer.text, answer.prompt_tokens, answer.answer_tokens) == (
-            wanted.text, wanted.prompt_tokens, wanted.answer_tokens
-        )  # fmt: skip
-        assert dict(answer.logprobs[0]) == pytest.approx(dict(wanted.logprobs[0]))
-
-
-def run(*words: object, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> tuple[int, str, str]:
-    monkeypatch.setattr("sys.argv", ["probe-match", *map(str, words)])
-    with pytest.raises(SystemExit) as done:
-        cli.main()
-    printed = capsys.readouterr()
-    return int(done.value.code or 0), printed.out, printed.err
-
-
-def test_the_command_watches_a_server_and_agrees_with_the_model_itself(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Over HTTP the verdicts are those of the same model asked within this process; exit codes tell them."""
-
-    def watch(*more: object) -> tuple[int, str, str]:
-        words = ("watch", f"openai:{url}#tiny", "--history", tmp_path / "h.db", "--prompts", 100, *more)
-        return run(*words, monkeypatch=monkeypatch, capsys=capsys)
-
-    client = endpoint()
-    with server.serve({"tiny": client}) as url:
-        code, out, _ = watch("--looks", 3)
-        assert (code, out.count("UNCHANGED")) == (0, 3)
-        client.now = TinyChat(tiny.tuned(), seed=5)
-        code, out, _ = watch("--looks", 6, "--json")
-        told = json.loads(out)
-        assert (code, told["decision"], told["schema"]) == (1, "modified", change_report.SCHEMA)
-        assert watch("-q")[:2] == (1, "")
-        client.now = TinyChat(tiny.foundation(), seed=6)
-        assert watch("--restart")[0] == 0
-        assert "questions" in watch("--dry-run")[1]
-
-    direct, past = endpoint(), history.History(tmp_path / "direct.db")
-    looks(direct, past, 3)
-    direct.now = TinyChat(tiny.tuned(), seed=5)
-    assert looks(direct, past, 5)[-1].decision == told["decision"]
-
-
-def test_a_server_that_is_not_there_is_one_line(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """An endpoint that cannot be reached is exit code 2 and one sentence."""
-    words = ("watch", "openai:http://127.0.0.1:9/v1#m", "--history", tmp_path / "h.db", "--timeout", 1)
-    code, _, err = run(*words, monkeypatch=monkeypatch, capsys=capsys)
-
-    assert code == 2
-    assert err.count("\n") == 1

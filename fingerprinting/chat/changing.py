@@ -26,6 +26,7 @@ SAME_LIKENESS: Final = 0.65  # of log-probabilities; below it another model answ
 SAME_SHARING: Final = 0.3  # of steady answers, text only
 WAVERING: Final = 0.6  # share of steady prompts that waver: temperature 0 is not honoured, or calls go elsewhere
 MANY: Final = 0.5  # chance that two answers to a steady prompt differ: more than two models taking turns explain
+FROZEN: Final = 0.1  # chance that two sampled answers differ: less than sampling leaves
 KEPT: Final = 0.001  # p-value above which answers, or log-probabilities, are those of before
 
 
@@ -116,15 +117,18 @@ def diagnose(baseline: Transcript, again: Transcript, *, seed: int) -> tuple[Cha
     )
     likeness = identity.likeness(part(baseline, "odds"), part(again, "odds"))
     sharing = identity.sharing(steady) if steady else 0.0
-    wavering, spread = configuration.wavering(steady), configuration.spread([table.new for table in steady])
-    warmth = configuration.spread([t.new for t in words]) - configuration.spread([t.earlier for t in words])
+    before, now = ([getattr(table, side) for table in steady] for side in ("earlier", "new"))
+    # Either way: a temperature may be put on, or taken off again.
+    wavering = max(configuration.wavering(before, now), configuration.wavering(now, before))
+    spread = max(configuration.spread(before), configuration.spread(now))
+    words_before, words_now = (configuration.spread([getattr(t, side) for t in words]) for side in ("earlier", "new"))
     odds_p = logprob_test.round_p(part(baseline, "logprob"), part(again, "logprob"), rng)
     greedy_p, words_p = (counting.round_p(some, rng) if some else None for some in (greedy, words))
     details: Details = {
         "prompt_tokens_added": counted.offset if counted.known else None,
         "same_tokenizer": counted.constant if counted.known else None,
-        "wavering": wavering, "spread": spread, "words_spread_more": warmth, "greedy_p": greedy_p, "words_p": words_p,
-        "logprobs_p": odds_p, "likeness": likeness, "sharing": sharing,
+        "wavering": wavering, "spread": spread, "words_before": words_before, "words_now": words_now,
+        "greedy_p": greedy_p, "words_p": words_p, "logprobs_p": odds_p, "likeness": likeness, "sharing": sharing,
     }  # fmt: skip
     if counted.known and not counted.constant:
         return "another model", "It counts the tokens of the same questions differently: another tokenizer.", details
@@ -133,13 +137,16 @@ def diagnose(baseline: Transcript, again: Transcript, *, seed: int) -> tuple[Cha
     if odds_p is not None and odds_p > KEPT:
         return "configuration", "Its log-probabilities are as before: only the sampling changed.", details
     if wavering >= WAVERING and spread >= MANY:
-        why = "Temperature 0 is not honoured any more; whether the weights changed too, cannot be told."
+        why = "Temperature 0 is not honoured on one side; whether the weights changed too, cannot be told."
+        return "configuration", why, details
+    if words_before >= MANY and words_now <= FROZEN:
+        why = "Sampled answers repeat themselves, as from a cache; whether the weights changed too, cannot be told."
         return "configuration", why, details
     if wavering >= WAVERING:
         why = "Some calls are answered otherwise: at a low temperature, or by another model that takes turns."
         return "inconclusive", why, details
     if odds_p is None and greedy_p is not None and greedy_p > KEPT:
-        how = "more" if warmth > 0 else "less"
+        how = "more" if words_now > words_before else "less"
         if words_p is not None and words_p <= KEPT:
             return "configuration", f"Only sampled answers vary {how} than before; greedy ones are the same.", details
         return "inconclusive", "The answers after the alarm are those of before; look again.", details

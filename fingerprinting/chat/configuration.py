@@ -11,7 +11,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .counting import Table
 from .records import Transcript
 
 
@@ -43,11 +42,11 @@ def prompt_tokens(earlier: Transcript, new: Transcript) -> Counted:
     return Counted(offset, constant=all(difference == offset for difference in differences), known=True)
 
 
-def wavering(steady: Sequence[Table]) -> float:
-    """Share of the cells that were answered alike every time and now are not, in [0, 1]."""
-    once = [table for table in steady if np.count_nonzero(table.earlier) == 1]
+def wavering(before: Sequence[np.ndarray], now: Sequence[np.ndarray]) -> float:
+    """Share of the cells that were answered alike every time and now are not, in [0, 1]; counts int64 (k,) each."""
+    once = [new for old, new in zip(before, now, strict=True) if np.count_nonzero(old) == 1]
 
-    return float(np.mean([np.count_nonzero(table.new) > 1 for table in once])) if once else 0.0
+    return float(np.mean([np.count_nonzero(new) > 1 for new in once])) if once else 0.0
 
 
 def spread(counts: Sequence[np.ndarray]) -> float:
