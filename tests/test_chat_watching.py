@@ -72,9 +72,9 @@ def test_a_tuned_model_is_modified_and_a_strange_one_is_another(tmp_path: Path, 
     decisions = {}
     for name, model in (("shaken", tiny.shaken()), ("other", tiny.foundation(1, 32))):
         past, client = history.History(tmp_path / f"{name}.db"), tiny.endpoint(how)
-        looks(client, past, 3)
+        looks(client, past, 2)
         client.now = TinyChat(model, how, seed=5)
-        decisions[name] = [one.decision for one in looks(client, past, 6)][-1]
+        decisions[name] = [one.decision for one in looks(client, past, 5)][-1]
 
     assert decisions == {"shaken": "modified", "other": "another model"}
 
@@ -92,9 +92,9 @@ def test_a_tuned_model_is_modified_and_a_strange_one_is_another(tmp_path: Path, 
 def test_a_new_configuration_accuses_nobody(past: history.History, how: Deployment) -> None:
     """A system prompt or another temperature is a difference of configuration, for a person to look at."""
     client = tiny.endpoint()
-    looks(client, past, 3)
+    looks(client, past, 2)
     client.now = TinyChat(tiny.foundation(), how, seed=5)
-    said = {one.decision for one in looks(client, past, 6)}
+    said = {one.decision for one in looks(client, past, 5)}
 
     assert said <= {"unchanged", "configuration"}
     assert "configuration" in said or how.temperature == 0.0 or how.cached
