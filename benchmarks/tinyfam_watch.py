@@ -59,6 +59,9 @@ def honest(bench: Bench) -> Iterator[str]:
         "nothing, noise 2^-8": [(Deployment(jitter=2.0**-8), Deployment(jitter=2.0**-8))] * 6,
         "nothing, no noise": [(Deployment(jitter=0.0), Deployment(jitter=0.0))] * 3,
         "system prompt": [(Deployment(), Deployment(system=text)) for text in SYSTEMS] * 2,
+        "system prompt, no token counts": [
+            (Deployment(usage=False), Deployment(usage=False, system=text)) for text in SYSTEMS
+        ],
         "temperature": [(Deployment(), Deployment(temperature=t)) for t in (0.0, 0.3, 0.7, 1.2)] * 3,
         "temperature, other way": [(Deployment(temperature=t), Deployment()) for t in (0.3, 0.7, 1.2)] * 2,
         "caching": [(Deployment(), Deployment(cached=True))] * 4,

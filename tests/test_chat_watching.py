@@ -100,9 +100,10 @@ def test_a_new_configuration_accuses_nobody(past: history.History, how: Deployme
     assert "configuration" in said or how.temperature == 0.0 or how.cached
 
 
-def test_without_token_counts_text_alone_does_not_accuse() -> None:
+@pytest.mark.parametrize("logprobs", [True, False])
+def test_without_token_counts_nobody_is_accused(logprobs: bool) -> None:
     """Where nothing tells a new system prompt from a new model, a person must look."""
-    how = Deployment(usage=False, logprobs=False)
+    how = Deployment(usage=False, logprobs=logprobs)
     before, after = (TinyChat(model, how, seed=1) for model in (tiny.foundation(), tiny.foundation(1, 32)))
     bank, _ = sentinels.choose(before, PLAN, prompts=100)
     base, again = (

@@ -150,7 +150,7 @@ def diagnose(baseline: Transcript, again: Transcript, *, seed: int) -> tuple[Cha
         if words_p is not None and words_p <= KEPT:
             return "configuration", f"Only sampled answers vary {how} than before; greedy ones are the same.", details
         return "inconclusive", "The answers after the alarm are those of before; look again.", details
-    if likeness is None and not counted.known:
+    if not counted.known:
         why = "It answers otherwise, and counts no tokens that would tell a new system prompt from a new model."
         return "inconclusive", why, details
     if likeness >= SAME_LIKENESS if likeness is not None else sharing >= SAME_SHARING:
