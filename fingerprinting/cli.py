@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "compare": "Compare two targets without a database.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
+    "watch": "Say whether a language model is still what it was, look after look.",
     "bench": "Measure error rates on models whose descent is known.",
     "db": "List, show, remove and check references.",
 }
