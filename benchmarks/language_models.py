@@ -73,7 +73,8 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None], sizes: 
             drawn = zip(asked, own_repeats, strict=True)
             mmd = -np.array([single_token.discrepancy(s, table, within, mine) for s, mine in drawn])
             out_both = stand_out(like, np.array(cohort), who, who)
-            ours = out_both + scoring.LIKENESS * like + scoring.DISCREPANCY * mmd
+            ours = out_both + scoring.LIKENESS * like
+            ours += np.array([[scoring.discrepancy_weight(s.asked)] for s in asked]) * mmd
             jsd = -np.nan_to_num(np.array([single_token.divergence(s, table) for s in asked]), nan=1.0)
             closed = np.array([single_token.likelihood(s, table) for s in asked])
             methods = {
@@ -173,7 +174,9 @@ def _style(
             spread = np.linalg.norm(mean[:, None] - np.array([w.mean for w in writers]), axis=2)
             text = np.vstack([np.asarray(words[i][picked[i]].mean(0)) for i in everyone])
             methods = {
-                "TF-IDF nearest neighbour": text @ centres.T / np.linalg.norm(text, axis=1, keepdims=True),
+                "TF-IDF nearest neighbour": text
+                @ centres.T
+                / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-9),
                 "nearest centroid, as LLMmap decides (our features)": -spread,
                 "ours": np.array([style_space.log_ratio(suspect, writers, space) for suspect in suspects]),
             }

@@ -29,7 +29,7 @@ RELATED: Final = 0.05  # of known models are no nearer to their own answers than
 UPPER_SQUARE: Final = 2.555  # mean squared distance from the median of the upper half of a Gumbel distribution
 FEW_GENUINE: Final = 8  # below this, nobody is taken for a relative
 LIKENESS: Final = 5.0  # standard deviations that full likeness adds to standing out
-DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away
+DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away, where many answers a cell show it well
 
 
 class Scores(NamedTuple):
@@ -187,7 +187,13 @@ def _near(
     own = single_token.repeats(*tallies.all_rows(counts, table.cells))
     apart = single_token.discrepancy(given, table, selves[1], own)
 
-    return likeness, LIKENESS * likeness - DISCREPANCY * apart
+    return likeness, LIKENESS * likeness - discrepancy_weight(given.asked) * apart
+
+
+def discrepancy_weight(asked: np.ndarray) -> float:
+    """What a discrepancy of 1 takes away; nothing at one answer a cell, which shows no variety. asked: int (cells,)."""
+    n = float(asked[asked > 0].mean()) if asked.any() else 1.0
+    return DISCREPANCY * (n - 1) / (n + 1)
 
 
 def _compared(
