@@ -46,7 +46,7 @@ def equal_error(scores: np.ndarray, suspects: np.ndarray) -> tuple[float, float,
     return float(miss[at] + alarm[at]) / 2, float((genuine > np.quantile(impostor, 0.99)).mean()), top
 
 
-def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows:
+def single_tokens(folder: Path, splits: int, say: Callable[[str], None], sizes: tuple[int, ...] = (8, 16, 40)) -> Rows:
     """Split halves of the counts; the suspect's true model is in no cohort."""
     counts = {known.name: known.counts for known in read_references(folder / "single-token-2026.counts.json.gz")}
     cells = sorted({cell for given in counts.values() for cell in given})
@@ -54,7 +54,7 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows
     vendor = np.array([name.split("/")[0] for name in names])
     who = np.arange(len(names))
     rows = []
-    for many in (8, 16, 40):
+    for many in sizes:
         found: dict[str, list[Any]] = {}
         for seed in range(splits):
             rng = np.random.default_rng(seed)
@@ -73,7 +73,8 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows
             drawn = zip(asked, own_repeats, strict=True)
             mmd = -np.array([single_token.discrepancy(s, table, within, mine) for s, mine in drawn])
             out_both = stand_out(like, np.array(cohort), who, who)
-            ours = out_both + scoring.LIKENESS * like + scoring.DISCREPANCY * mmd
+            ours = out_both + scoring.LIKENESS * like
+            ours += np.array([[scoring.discrepancy_weight(s.asked)] for s in asked]) * mmd
             jsd = -np.nan_to_num(np.array([single_token.divergence(s, table) for s in asked]), nan=1.0)
             closed = np.array([single_token.likelihood(s, table) for s in asked])
             methods = {
@@ -102,13 +103,15 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None]) -> Rows
     return rows
 
 
-def verdicts(folder: Path, say: Callable[[str], None]) -> Rows:
+def verdicts(
+    folder: Path, say: Callable[[str], None], sizes: tuple[tuple[int, int], ...] = ((40, 1), (16, 6), (16, 15))
+) -> Rows:
     """What is said of suspects in the database, and of every fifth model left out of it, at alpha 1 %."""
     counts = {known.name: known.counts for known in read_references(folder / "single-token-2026.counts.json.gz")}
     cells = sorted({cell for given in counts.values() for cell in given})
     names = [n for n in counts if sum(sum(c.values()) >= 20 for c in counts[n].values()) >= 30]
     rows = []
-    for many, times in ((40, 1), (16, 6), (16, 15)):
+    for many, times in sizes:
         rng = np.random.default_rng(7)
         used = sorted(rng.choice(cells, many, replace=False))
         asked = dict.fromkeys(used, times)
@@ -171,7 +174,9 @@ def _style(
             spread = np.linalg.norm(mean[:, None] - np.array([w.mean for w in writers]), axis=2)
             text = np.vstack([np.asarray(words[i][picked[i]].mean(0)) for i in everyone])
             methods = {
-                "TF-IDF nearest neighbour": text @ centres.T / np.linalg.norm(text, axis=1, keepdims=True),
+                "TF-IDF nearest neighbour": text
+                @ centres.T
+                / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-9),
                 "nearest centroid, as LLMmap decides (our features)": -spread,
                 "ours": np.array([style_space.log_ratio(suspect, writers, space) for suspect in suspects]),
             }
@@ -230,11 +235,17 @@ def main(folder: Path, splits: int, draws: int, output: Path | None) -> None:
     def say(what: str) -> None:
         click.echo(what, err=True)
 
-    tokens = single_tokens(folder, splits, say)
-    told = verdicts(folder, say)
-    style, lineage = texts(folder, draws, say)
+    text = page(single_tokens(folder, splits, say), verdicts(folder, say), *texts(folder, draws, say))
+    if output is None:
+        click.echo(text)
+    else:
+        output.write_text(text, encoding="utf-8")
+
+
+def page(tokens: Rows, told: Rows, style: Rows, lineage: Rows) -> str:
+    """The whole page, as Markdown."""
     heads = "cells|method|EER %|EER %, odd half|TPR at 1 %|top-1 of 164|AUROC, model out|AUROC, vendor out"
-    page = [
+    parts = [
         "# Language models: measured", __doc__.split("\n\n")[1].strip().join(["`", "`"]),
         "Means over repetitions ± 1.96 standard errors; the repetitions share their models, so that the intervals tell "
         "of the draws and not of other models.",
@@ -244,11 +255,7 @@ def main(folder: Path, splits: int, draws: int, output: Path | None) -> None:
         "## Free text, other prompts", table("answers|method|top-1 of 100|EER %|TPR at 1 %|AUROC, 50 unknown", style),
         "## Free text, same prompts: lineage", table("prompts|method|related / foreign pairs|AUC|TPR at 1 %", lineage),
     ]  # fmt: skip
-    text = "\n\n".join(page) + "\n"
-    if output is None:
-        click.echo(text)
-    else:
-        output.write_text(text, encoding="utf-8")
+    return "\n\n".join(parts) + "\n"
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting.calibration import PValues, ranks
+from probe_match.fingerprinting.calibration import ENOUGH, PValues, ranks
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.verdicts import MIN_ANSWERED, Evidence
 from scipy.special import logsumexp
@@ -26,9 +26,10 @@ COHORT: Final = 256  # known models that stand for honest suspects
 GENUINE: Final = 64  # of them, that are also tried against the rest of their own answers
 SHOWN: Final = 256  # references that get a p-value, the best
 RELATED: Final = 0.05  # of known models are no nearer to their own answers than relatives are to each other
+UPPER_SQUARE: Final = 2.555  # mean squared distance from the median of the upper half of a Gumbel distribution
 FEW_GENUINE: Final = 8  # below this, nobody is taken for a relative
 LIKENESS: Final = 5.0  # standard deviations that full likeness adds to standing out
-DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away
+DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away, where many answers a cell show it well
 
 
 class Scores(NamedTuple):
@@ -106,7 +107,7 @@ def score(suspect: Counts, known: Known, *, alpha: float) -> Scores:
     scores = beyond(likeness, known.level) + bonus
     order = np.argsort(-scores, kind="stable")[:SHOWN]
     alike = 1 - single_token.divergence(given, tallies.some(table, order))
-    power = float(np.mean(tail_of_best(known.genuine, known.best) <= alpha)) if len(known.genuine) else 0.0
+    power = float(np.mean(_family_wise(known.genuine, known.best) <= alpha)) if len(known.genuine) else 0.0
     enough = int(given.asked.sum()) >= MIN_ANSWERED and m > 2
     p = _p_values(scores[order], known.best, m) if enough else [PValues(1.0, 1.0)] * len(order)
     most = np.nan_to_num(known.honest[:, order], nan=-np.inf)
@@ -137,28 +138,34 @@ def _p_values(scores: np.ndarray, best: np.ndarray, searched: int) -> list[PValu
 
     best: float (c,), what honest models score for the reference they are nearest to.
     """
-    sides = [
-        -np.expm1(np.log1p(-np.minimum(p, 1 - 1e-12)) / searched)
-        for p in (tail_of_best(scores, best), ranks(scores, best))
-    ]
+    tail, rank = _family_wise(scores, best), ranks(scores, best)
+    sides = [-np.expm1(np.log1p(-np.minimum(p, 1 - 1e-12)) / searched) for p in (tail, rank)]
     return [PValues(max(float(a), 1e-300), float(b)) for a, b in zip(*sides, strict=True)]
+
+
+def _family_wise(scores: np.ndarray, best: np.ndarray) -> np.ndarray:
+    """By rank where enough honest models stand behind it, else by a fitted tail."""
+    return ranks(scores, best) if len(best) >= ENOUGH else tail_of_best(scores, best)
 
 
 def tail_of_best(scores: np.ndarray, best: np.ndarray) -> np.ndarray:
     """
-    How often the best of many honest scores is as high: the tail of a Gumbel distribution with the moments of those
-    seen, its width taken one standard error wider; float64, as many as scores, 1 with fewer than three seen.
+    How often the best of many honest scores is as high: the tail of a Gumbel distribution through the median and the
+    upper half of those seen, its width taken one standard error wider; float64, as many as scores, 1 with fewer than
+    three seen.
 
-    The best of many leans to the right, so that a symmetric tail accuses three strangers in a hundred at 1 %.
+    The best of many leans to the right, so that a symmetric tail accuses three strangers in a hundred at 1 %. The lower
+    half says how strange the strangest are, which is nobody's concern here.
     """
     m = len(best)
     if m < 3:
         return np.ones(len(scores))
-    spread = float(best.std(ddof=1)) * (1 + 1 / np.sqrt(2 * (m - 1)))
-    width = max(spread, 1e-9) * np.sqrt(6) / np.pi
-    middle = float(best.mean()) - np.euler_gamma * width
+    median = float(np.median(best))
+    upper = best[best >= median] - median
+    width = float(np.sqrt((upper**2).mean() / UPPER_SQUARE)) * (1 + 1 / np.sqrt(len(upper)))
+    middle = median + np.log(np.log(2)) * max(width, 1e-9)
 
-    return np.asarray(-np.expm1(-np.exp(-(scores - middle) / width)))
+    return np.asarray(-np.expm1(-np.exp(-(scores - middle) / max(width, 1e-9))))
 
 
 Selves = tuple[np.ndarray, np.ndarray]
@@ -180,7 +187,13 @@ def _near(
     own = single_token.repeats(*tallies.all_rows(counts, table.cells))
     apart = single_token.discrepancy(given, table, selves[1], own)
 
-    return likeness, LIKENESS * likeness - DISCREPANCY * apart
+    return likeness, LIKENESS * likeness - discrepancy_weight(given.asked) * apart
+
+
+def discrepancy_weight(asked: np.ndarray) -> float:
+    """What a discrepancy of 1 takes away; nothing at one answer a cell, which shows no variety. asked: int (cells,)."""
+    n = float(asked[asked > 0].mean()) if asked.any() else 1.0
+    return DISCREPANCY * (n - 1) / (n + 1)
 
 
 def _compared(
