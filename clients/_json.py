@@ -1,6 +1,7 @@
 """JSON from strangers: whatever the bytes are, a value or one of our errors."""
 
 import json
+import re
 from typing import Any
 
 from probe_match.fingerprinting.errors import ProbeMatchError, TargetError
@@ -20,6 +21,19 @@ def parse(data: bytes, source: str, error: type[ProbeMatchError] = TargetError) 
         raise error(f"expected JSON from {source}, got {printable(data, 60)!r} ({reason})") from cause
 
 
+def maybe(data: bytes) -> Any:
+    """The JSON value in `data`, or None where it is none: a web page, say."""
+    try:
+        return parse(data, "it")
+    except TargetError:
+        return None
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """The objects in what should be a list of them; none where it is no list."""
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
 def printable(text: bytes | str, most: int = 200) -> str:
     """At most `most` characters of a stranger's text on one line, without control characters and escapes."""
     if isinstance(text, bytes):
@@ -27,6 +41,22 @@ def printable(text: bytes | str, most: int = 200) -> str:
     shown = "".join(c if c.isprintable() else " " for c in text[: 8 * most])
 
     return " ".join(shown.split())[:most]
+
+
+def told(body: bytes) -> str:
+    """What an error says, out of the shapes that servers use: {"error": {"message"}}, {"detail"}, {"message"}, text."""
+    try:
+        value = parse(body, "it")
+    except TargetError:
+        return printable(re.sub(rb"<[^>]*>", b" ", body[:4000]), 300)
+    for _ in range(3):
+        if isinstance(value, list) and value:
+            value = value[0]
+        if not isinstance(value, dict):
+            break
+        value = next((value[key] for key in ("error", "detail", "message", "msg") if value.get(key)), str(value))
+
+    return printable(str(value), 300)
 
 
 def _refuse(constant: str) -> None:

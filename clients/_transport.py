@@ -10,6 +10,7 @@ that surely never left is sent again, because every other one may have been coun
 import os
 import re
 import threading
+from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from http.cookiejar import DefaultCookiePolicy
@@ -25,19 +26,22 @@ from probe_match.fingerprinting.errors import TargetError, UsageError
 
 from . import _json
 from ._deadline import Adapter, Flight
+from ._keys import OWN, key_for
+from ._patience import Patience
 
-KEY: Final = "PROBE_MATCH_API_KEY"
+KEY: Final = OWN
 CA_BUNDLE: Final = "PROBE_MATCH_CA_BUNDLE"  # a file of certificates for hosts with a private authority
 MAX_BYTES: Final = 64 << 20
 RETRIES: Final = 2
 
 
 class Reply(NamedTuple):
-    """What a server answered; status is anything but a redirect."""
+    """What a server answered; status is anything but a redirect. headers: names in lower case."""
 
     url: str
     status: int
     body: bytes
+    headers: Mapping[str, str] = {}
 
     @property
     def ok(self) -> bool:
@@ -52,17 +56,32 @@ class Reply(NamedTuple):
 class Transport:
     """
     One session with one target. timeout: seconds for a whole request, from the name's look-up to the last
-    byte.
+    byte. site: the URL of the target, which says whose key may go along. patience: seconds that a request may wait in
+    all where the server is too busy. headers: sent with every request. key_header: "Authorization" (as Bearer), or
+    the field that takes the bare key.
 
-    The key in PROBE_MATCH_API_KEY, where set, goes along as `Authorization: Bearer`, and nowhere else.
+    The key in PROBE_MATCH_API_KEY, else that of the site's provider, goes into its header and nowhere else.
     """
 
-    def __init__(self, *, timeout: float = 30.0, most: int = MAX_BYTES) -> None:
+    def __init__(
+        self,
+        *,
+        timeout: float = 30.0,
+        most: int = MAX_BYTES,
+        site: str = "",
+        patience: float = 0.0,
+        headers: Mapping[str, str] | None = None,
+        key_header: str = "Authorization",
+    ) -> None:
         if not 0 < timeout < 1e6:
             raise UsageError(f"expected a timeout above 0 seconds, got {timeout}")
         self.timeout = timeout
         self._most = most
-        self._key = _key()
+        self._variable, self._key = key_for(site)
+        self._headers = dict(headers or {})
+        if self._key:
+            self._headers[key_header] = f"Bearer {self._key}" if key_header == "Authorization" else self._key
+        self._patience = Patience(patience)
         self._verify: bool | str = os.environ.get(CA_BUNDLE) or True
         self._session = requests.Session()
         self._session.trust_env = False  # no proxies, .netrc or bundles from the surroundings
@@ -75,29 +94,34 @@ class Transport:
 
     def get(self, url: str) -> Reply:
         """What `url` answers. Raises TargetError where no whole answer comes in time."""
-        return self._fetch("GET", url, None)
+        return self._patience.persist(lambda: self._fetch("GET", url, None))
 
     def post(self, url: str, value: Any) -> Reply:
-        """What `url` answers to a JSON value; sent once. Raises TargetError."""
+        """What `url` answers to a JSON value; sent once, unless the server is too busy. Raises TargetError."""
         try:
-            return self._fetch("POST", url, dumps(value, allow_nan=False).encode())
+            body = dumps(value, allow_nan=False).encode()
         except ValueError as error:
             raise TargetError(f"only finite numbers can be sent to {url} ({error})") from error
+        return self._patience.persist(lambda: self._fetch("POST", url, body))
 
     def complaint(self, reply: Reply) -> TargetError:
         """The error that a reply which is not ok amounts to."""
-        said = self._shown(reply.body)
+        said = self.shown(_json.told(reply.body))
         if reply.status in (401, 403):
             hint = "refuses the key in" if self._key else "wants a key; set"
-            return TargetError(f"{reply.url} {hint} {KEY} ({reply.status}: {said})")
+            return TargetError(f"{reply.url} {hint} {self._variable} ({reply.status}: {said})")
+        if reply.status == 429:
+            return TargetError(f"{reply.url} is asked too fast or its quota is spent (429: {said}); try again later")
 
         return TargetError(f"expected an answer from {reply.url}, got status {reply.status}: {said or 'no text'}")
 
     def close(self) -> None:
-        """Close the connections kept open."""
+        """Close the connections kept open, and wait for nothing any more."""
+        self._patience.stop()
         self._session.close()
 
-    def _shown(self, text: bytes | str) -> str:
+    def shown(self, text: bytes | str) -> str:
+        """A server's words, for people: one line, without the key."""
         shown = _json.printable(text, 2000)
         return (shown.replace(self._key, "***") if self._key else shown)[:200]
 
@@ -136,22 +160,21 @@ class Transport:
             "User-Agent": f"probe-match/{version('probe-match')}",
             "Accept": "application/json",
             "Accept-Encoding": "identity",
-        }
+        } | self._headers
         if body is not None:
             headers["Content-Type"] = "application/json"
-        if self._key:
-            headers["Authorization"] = f"Bearer {self._key}"
         with self._session.request(
             method, url, data=body, headers=headers, timeout=self.timeout, verify=self._verify,
             stream=True, allow_redirects=False,
         ) as response:  # fmt: skip
             if 300 <= response.status_code < 400:
-                where = redacted(self._shown(response.headers.get("Location", "nowhere")))
+                where = redacted(self.shown(response.headers.get("Location", "nowhere")))
                 raise TargetError(f"{url} redirects to {where}; give the address that answers")
             encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding not in ("", "identity"):
-                raise TargetError(f"expected a plain answer from {url}, got encoding '{self._shown(encoding)[:40]}'")
-            reply = Reply(url, response.status_code, self._body(response, url))
+                raise TargetError(f"expected a plain answer from {url}, got encoding '{self.shown(encoding)[:40]}'")
+            fields = {name.lower(): value for name, value in response.headers.items()}
+            reply = Reply(url, response.status_code, self._body(response, url), fields)
         if not reply.ok:
             self._session.close()  # many servers hang up after an error; the next request must not meet that
         return reply
@@ -161,7 +184,7 @@ class Transport:
         for part in response.raw.stream(1 << 16, decode_content=False):
             body += part
             if len(body) > self._most:
-                raise TargetError(f"{url} answers more than {self._most >> 20} MiB; use a smaller batch")
+                raise TargetError(f"{url} answers more than {self._most >> 20} MiB; ask for less at once")
         return bytes(body)
 
 
@@ -185,14 +208,6 @@ def checked(url: str) -> str:
 def redacted(url: str) -> str:
     """The URL without what may be secret: user name, password, query and fragment."""
     return re.sub(r"[?#].*", "", re.sub(r"//[^/?#]*@", "//***@", url))
-
-
-def _key() -> str | None:
-    key = os.environ.get(KEY, "").strip()
-    if not (key.isascii() and key.isprintable() and " " not in key):
-        raise UsageError(f"expected a key of printable ASCII characters in {KEY}")  # and never the key itself
-
-    return key or None
 
 
 def _never_left(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ A `.jsonl` file has one JSON object per line. A header, where there is one, come
 [8, 8]}`; then `{"probe": 0, "input": "sha256:…", "labels": ["cat", null], "scores": [[0.9, 0.1], null]}` per
 probe, or `{"x": [0.5, …] or "text", "label": 3, "scores": [0.9, 0.1]}` per question asked elsewhere. An
 `.npz` file holds `x` (n, *shape) or n texts, and `labels` (n,) or (n, r), `scores` (n, k) or (n, r, k), or
-both.
+both. Lines with `prompt` and `answer`, and `.json`, are a language model's: see `_replay_chat`.
 """
 
 import hashlib
@@ -21,10 +21,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.answers import Answers
+from probe_match.fingerprinting.chat import transcripts
 from probe_match.fingerprinting.errors import BadData, SuiteMismatch, TargetError, UsageError
 from probe_match.fingerprinting.records import UNANSWERED, Access, ProbeSuite, Responses
 
-from . import _json
+from . import _json, _replay_chat
 
 SCHEMA: Final = "probe-match/replay/1"
 
@@ -124,13 +125,15 @@ def record(path: Path, suite: ProbeSuite, responses: Responses) -> None:
     storage.write_file(Path(path), b"\n".join(lines) + b"\n")
 
 
-def connect(where: str) -> ReplayClient:
+def connect(where: str) -> ReplayClient | _replay_chat.ReplayChat:
     """The recording in a file. Raises BadData where it is broken."""
     path = Path(where)
     suffix = path.suffix.lower()
-    if suffix not in (".jsonl", ".npz"):
-        raise UsageError(f"expected a recording .jsonl or .npz, got '{where}'")
+    if suffix not in (".jsonl", ".npz", ".json"):
+        raise UsageError(f"expected a recording .jsonl, .json or .npz, got '{where}'")
     data = storage.read_file(path, "recording")
+    if suffix == ".json" or (suffix == ".jsonl" and transcripts.is_transcript(data)):
+        return _replay_chat.connect(where)
 
     return _from_npz(data, where) if suffix == ".npz" else _from_lines(data, where)
 

@@ -18,9 +18,11 @@ from .errors import ProbeMatchError
 COMMANDS: Final = {
     "demo": "See the main job in under a minute: a stolen model is served and found.",
     "match": "Say which known model stands behind a target.",
+    "verify": "Say whether a language model is still exactly the one it is said to be.",
     "compare": "Compare two targets without a database.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
+    "watch": "Say whether a language model is still what it was, look after look.",
     "bench": "Measure error rates on models whose descent is known.",
     "db": "List, show, remove and check references.",
 }
@@ -66,7 +68,8 @@ def cli() -> None:
       probe-match compare a.onnx b.onnx --pool pool.npz
 
     A target is client:where (onnx:model.onnx, sklearn:model.skops, torch:model.pt2, function:package.module:name,
-    replay:answers.jsonl, oip:http://host/v2/models/name), a model file, or a URL.
+    replay:answers.jsonl, oip:http://host/v2/models/name, openai:https://host/v1#model, anthropic:model, ollama:model),
+    a model file, or a URL.
 
     Exit codes: 0 match, 1 no match, 2 usage or tool error, 3 a person must look.
     """

@@ -38,7 +38,7 @@ def compare(labels: np.ndarray, known: np.ndarray, names: list[str]) -> list[Evi
     near = agreement(everyone, known, rarity)  # (m + 1, m)
     alike = np.asarray((known == suspect).mean(1))
 
-    return _stand_out(near, llr, alike, names, len(rows), SPREAD, "classes")
+    return stand_out(near, llr, alike, names, len(rows), SPREAD, "classes")
 
 
 def compare_numbers(numbers: np.ndarray, known: np.ndarray, names: list[str]) -> list[Evidence]:
@@ -64,10 +64,10 @@ def compare_numbers(numbers: np.ndarray, known: np.ndarray, names: list[str]) ->
     )
     llr = kept - residuals.log_student(near[m], m, float(others.mean()) if len(others) else 0.0, width)
 
-    return _stand_out(near, llr, alike[m], names, t, 1 / np.sqrt(t), "number")
+    return stand_out(near, llr, alike[m], names, t, 1 / np.sqrt(t), "number")
 
 
-def _stand_out(
+def stand_out(
     near: np.ndarray, llr: np.ndarray, alike: np.ndarray, names: list[str], answered: int, least: float, output: Output
 ) -> list[Evidence]:
     """
@@ -76,7 +76,7 @@ def _stand_out(
     least: differences below which nothing is told. alike: float (m,), what the report says of the suspect.
     """
     m = len(names)
-    above = _above_own_level(near)
+    above = above_own_level(near)
     out = []
     for j, name in enumerate(names):
         others = np.delete(np.arange(m), j)
@@ -143,7 +143,7 @@ def _rarity(everyone: np.ndarray) -> np.ndarray:
     return np.asarray((counts + 2.0 / k) / (counts.sum(1, keepdims=True) + 2.0))
 
 
-def _above_own_level(near: np.ndarray) -> np.ndarray:
+def above_own_level(near: np.ndarray) -> np.ndarray:
     """How much nearer each model is to a reference than, on average, to the other ones; itself counts for nothing."""
     m = near.shape[1]
     itself = np.eye(len(near), m, dtype=bool)

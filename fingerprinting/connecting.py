@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, QueuePool, create_engine, insert, select
+from sqlalchemy import Connection, Engine, QueuePool, Table, create_engine, insert, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
@@ -76,6 +76,25 @@ class Store:
                 f"{self.name} was made by a newer probe-match (schema {found}, this one reads {schema.SCHEMA}); "
                 "upgrade probe-match"
             )
+
+    def has(self, table: Table) -> bool:
+        """Whether the file has a table that was not there from the first."""
+        with self.transaction() as connection:
+            return self.engine.dialect.has_table(connection, table.name)
+
+    def complete(self) -> None:
+        """Make the tables that an older version did not know."""
+        with self.transaction(write=True) as connection:
+            schema.tables.create_all(connection)
+
+    def require_free(self, name: str, table: Table) -> None:
+        """Raise DatabaseError where a reference of another kind, kept in `table`, has this name."""
+        if not self.has(table):
+            return
+        with self.transaction() as connection:
+            taken = connection.execute(select(table.c.name).where(table.c.name == name)).first()
+        if taken is not None:
+            raise DatabaseError(f"{self.name} has another kind of model under the name '{name}'; choose another name")
 
     def file_problems(self) -> list[str]:
         """What SQLite itself finds wrong with its file, one line each."""

@@ -51,7 +51,14 @@ labels, scores = (
     )
     for name in ("labels", "scores")
 )
-SEALED: Final = (suites, public_suites, headers, bodies, labels, scores)
+# Language models, in files that have any: their headers as above, what they answered, and the banks they were asked.
+chat_headers = _sealed("chat_headers", Column("name", String, primary_key=True))
+chat_bodies = _sealed(
+    "chat_bodies", Column("name", String, primary_key=True), Column("bank", String, nullable=False, index=True)
+)
+chat_banks = _sealed("chat_banks", Column("digest", String, primary_key=True))
+CHAT: Final = (chat_headers, chat_bodies, chat_banks)
+SEALED: Final = (suites, public_suites, headers, bodies, labels, scores, *CHAT)
 
 Row = tuple[Table, dict[str, Any]]
 

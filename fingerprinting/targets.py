@@ -9,27 +9,61 @@ from pathlib import Path
 from typing import Any, Final
 
 from . import registry
+from .chat.records import ChatClient
 from .collect import Client
 from .errors import BadData, TargetError, UsageError
 
 SUFFIXES: Final = {
     ".onnx": "onnx", ".skops": "sklearn", ".joblib": "sklearn", ".pkl": "sklearn", ".pickle": "sklearn",
     ".pt2": "torch", ".pt": "torch", ".pth": "torch", ".jsonl": "replay", ".npz": "replay",
+    ".json": "replay",
 }  # fmt: skip
-SPEAKERS: Final = ("oip",)  # clients that can tell whether a bare URL speaks their protocol, in order of asking
+SPEAKERS: Final = (
+    "oip",
+    "openai",
+)  # clients that can tell whether a bare URL speaks their protocol, in order of asking
 
 
 def open_target(target: str, *, allow_pickle: bool = False, timeout: float = 30.0) -> Client:
     """
-    The client for a target.
+    The client for a target that takes inputs and gives labels or numbers.
 
     allow_pickle: load model files that run code. timeout: seconds for one request. Raises UsageError for a
     target that says no client, BadData for a file that cannot be read, TargetError for an endpoint that
     cannot be reached.
     """
-    options = {"allow_pickle": allow_pickle, "timeout": timeout}
+    client = open_any(target, allow_pickle=allow_pickle, timeout=timeout)
+    if isinstance(client, ChatClient):
+        client.close()
+        raise UsageError(f"{target[:200]} is a language model; this needs a model that takes inputs and gives labels")
+
+    return client
+
+
+def open_chat(target: str, *, timeout: float = 60.0, concurrency: int | None = None) -> ChatClient:
+    """
+    The client for a language model. timeout: seconds for one request. concurrency: questions under way at once, None
+    for the client's own number. Raises as `open_target` does.
+    """
+    client = open_any(target, timeout=timeout, concurrency=concurrency)
+    if not isinstance(client, ChatClient):
+        client.close()
+        raise UsageError(f"{target[:200]} is no language model; expected one such as openai:https://host/v1#model")
+
+    return client
+
+
+def open_any(
+    target: str, *, allow_pickle: bool = False, timeout: float = 30.0, concurrency: int | None = None
+) -> Client | ChatClient:
+    """The client for a target, of whatever kind."""
+    options: dict[str, Any] = {"allow_pickle": allow_pickle, "timeout": timeout}
+    if concurrency is not None:
+        options["concurrency"] = concurrency
     if not target.strip():
         raise UsageError("expected a target such as oip:http://host/v2/models/NAME or model.onnx, got nothing")
+    if target.lower().startswith(("http://", "https://")) and "#" in target:
+        return _open("openai", target, options)  # only a language model's address names a model behind a #
     if target.lower().startswith(("http://", "https://")):
         return _open(*_ask_what_it_speaks(target, options), options)
     name, colon, where = target.partition(":")
@@ -48,12 +82,12 @@ def open_target(target: str, *, allow_pickle: bool = False, timeout: float = 30.
     return _open(SUFFIXES[suffix], target, options)
 
 
-def _open(name: str, where: str, options: dict[str, Any]) -> Client:
+def _open(name: str, where: str, options: dict[str, Any]) -> Client | ChatClient:
     module = registry.load("clients", name)
     if not callable(getattr(module, "connect", None)):
         raise UsageError(f"expected connect(where) in the client '{name}', got a module without it")
     taken = inspect.signature(module.connect).parameters
-    client: Client = module.connect(where, **{key: options[key] for key in options if key in taken})
+    client: Client | ChatClient = module.connect(where, **{key: options[key] for key in options if key in taken})
 
     return client
 

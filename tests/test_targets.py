@@ -83,7 +83,7 @@ def test_pickles_are_opened_only_when_allowed(tmp_path: Path) -> None:
     [
         ("", UsageError, "got nothing"),
         ("  ", UsageError, "got nothing"),
-        ("nonsense:model", UsageError, "choose one of function, "),
+        ("nonsense:model", UsageError, "choose one of anthropic, function, "),
         ("oip:", UsageError, "nothing after it"),
         ("model.txt", UsageError, "no file and no client"),
         ("missing.onnx", BadData, "no model file at 'missing.onnx'"),

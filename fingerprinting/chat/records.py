@@ -5,12 +5,14 @@ A cell is one question in one language, asked many times; answers of two models 
 belong to the question: the same words at another temperature, or below another system prompt, are another cell.
 """
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol, runtime_checkable
+from typing import Any, Final, Literal, Protocol, runtime_checkable
 
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.records import About
 
 Status = Literal["valid", "refused", "empty", "truncated", "filtered", "off-format", "failed"]
 USABLE: Final = ("valid", "off-format", "truncated")  # what was said in these says something about the model
@@ -20,7 +22,9 @@ USABLE: Final = ("valid", "off-format", "truncated")  # what was said in these s
 class Sampling:
     """
     How an answer is drawn. temperature: 0 or above. max_tokens: of the answer. top_p: in (0, 1], None for the server's
-    own. seed: passed on where the server takes one. logprobs: alternatives per token to ask for, 0 for none.
+    own. seed: passed on where the server takes one. logprobs: alternatives per token to ask for, 0 for none. reasoning:
+    "off" asks the server not to think first where it has a switch for that, "default" leaves it alone. bias: added to
+    the logits of tokens, as (token id, bias).
     """
 
     temperature: float = 1.0
@@ -28,6 +32,8 @@ class Sampling:
     top_p: float | None = None
     seed: int | None = None
     logprobs: int = 0
+    reasoning: Literal["off", "default"] = "off"
+    bias: tuple[tuple[int, float], ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature <= 2 or self.max_tokens < 1 or not 0 <= self.logprobs <= 20:
@@ -42,7 +48,8 @@ class Question:
     """
     One cell. cell: its name, e.g. "number-100/en". family: the kind of question, e.g. "one-word". parser: how its
     answers are read, a name in `reading.PARSERS`. system: the system prompt, or None. weight: 0 where the answers are
-    shown and not scored. raw: text to be continued, without a chat template.
+    shown and not scored. raw: text to be continued, without a chat template. choices: the answers there are, () where
+    any may come. language: two letters.
     """
 
     cell: str
@@ -53,6 +60,8 @@ class Question:
     sampling: Sampling = field(default_factory=Sampling)
     weight: float = 1.0
     raw: bool = False
+    choices: tuple[str, ...] = ()
+    language: str = "en"
 
 
 @dataclass(frozen=True)
@@ -71,7 +80,15 @@ class Bank:
     @property
     def digest(self) -> str:
         """`sha256:…` of all questions and their settings."""
-        return storage.digest(self)
+        return storage.sha256(storage.canonical_json(plain(self)))
+
+    def cells(self, names: Sequence[str]) -> "Bank":
+        """The bank of these cells alone, in the order given. Raises BadData for a cell that is not there."""
+        known = {question.cell: question for question in self.questions}
+        missing = [name for name in names if name not in known]
+        if missing:
+            raise BadData(f"the bank '{self.name}' has no cell '{missing[0]}'; it has {', '.join(list(known)[:8])}")
+        return dataclasses.replace(self, questions=tuple(known[name] for name in names))
 
 
 @dataclass(frozen=True)
@@ -97,12 +114,15 @@ class Answer:
 class ChatClient(Protocol):
     """
     One language model to ask. target: how the user named it, secrets redacted. access: "text", or "logprobs" where it
-    gives them. concurrency: questions that may be under way at once.
+    gives them. concurrency: questions that may be under way at once. sent: requests made so far, with those a server
+    would not take in that form. notes: settings that it would not take, one short line each.
     """
 
     target: str
     access: Literal["text", "logprobs"]
     concurrency: int
+    sent: int
+    notes: tuple[str, ...]
 
     def chat(self, questions: Sequence[Question]) -> list[Answer]:
         """
@@ -119,12 +139,63 @@ class ChatClient(Protocol):
 
 @dataclass(frozen=True)
 class Transcript:
-    """Answers by cell, each in the order they came. target: who answered, secrets redacted. bank: digest, or ""."""
+    """
+    Answers by cell, each in the order they came. target: who answered, secrets redacted. bank: digest, or "". sent:
+    requests made for them. notes: what the server would not take.
+    """
 
     target: str
     answers: dict[str, tuple[Answer, ...]]
     bank: str = ""
+    sent: int = 0
+    notes: tuple[str, ...] = ()
 
     def texts(self, cell: str) -> list[str]:
         """What was said in a cell and can be used."""
         return [answer.text for answer in self.answers.get(cell, ()) if answer.status in USABLE]
+
+
+Counts = Mapping[str, Mapping[str, int]]  # per cell, how often each answer came, as `reading` reads them
+
+
+@dataclass(frozen=True)
+class ChatReference:
+    """
+    A known language model by what it answers, with the exact questions and settings it was asked.
+
+    counts: answers that could be read. asked: per cell, how many questions were sent. prompt_tokens: per cell as the
+    server counted them, only where it did; they show a system prompt slipped in. texts: per cell what was said, where
+    whole texts are kept.
+    """
+
+    name: str
+    about: About
+    bank: Bank
+    counts: Counts
+    asked: Mapping[str, int]
+    prompt_tokens: Mapping[str, int] = field(default_factory=dict)
+    texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        cells = {question.cell for question in self.bank.questions}
+        for held in (self.counts, self.asked, self.prompt_tokens, self.texts):
+            strays = sorted(set(held) - cells)
+            if strays:
+                raise BadData(f"reference '{self.name}' has answers to '{strays[0]}', which its bank does not ask")
+
+
+def plain(record: Any) -> dict[str, Any]:
+    """A record as plain values, without fields at their default, so that a field added later moves no digest."""
+    told = {}
+    for held in dataclasses.fields(record):
+        value = getattr(record, held.name)
+        default = held.default_factory() if callable(held.default_factory) else held.default
+        if value == default:
+            continue
+        if dataclasses.is_dataclass(value):
+            value = plain(value)
+        elif isinstance(value, tuple) and value and dataclasses.is_dataclass(value[0]):
+            value = [plain(item) for item in value]
+        told[held.name] = value
+
+    return told

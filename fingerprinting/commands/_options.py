@@ -91,7 +91,6 @@ def enrolment_options(command: Command) -> Command:
     options = [
         click.option(
             "--pool",
-            required=True,
             metavar="FILE",
             help="Inputs with true labels, your training data among them: .npz (x, y), .csv, or .jsonl for texts.",
         ),

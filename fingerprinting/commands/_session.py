@@ -10,17 +10,30 @@ from typing import Any
 
 import click
 from probe_match.fingerprinting import registry, report, storage
+from probe_match.fingerprinting.chat.records import ChatClient
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData, MissingPackage
 from probe_match.fingerprinting.pools import load_pool
 from probe_match.fingerprinting.records import Kind, Pool, ProbeSuite, Verdict
-from probe_match.fingerprinting.targets import open_target
+from probe_match.fingerprinting.targets import open_any, open_target
 
 
 @contextlib.contextmanager
 def target(where: str, *, allow_pickle: bool, timeout: float) -> Iterator[Client]:
     """A client for as long as the block runs."""
     client = open_target(where, allow_pickle=allow_pickle, timeout=timeout)
+    try:
+        yield client
+    finally:
+        client.close()
+
+
+@contextlib.contextmanager
+def any_target(
+    where: str, *, allow_pickle: bool, timeout: float, concurrency: int | None = None
+) -> Iterator[Client | ChatClient]:
+    """A client of whatever kind for as long as the block runs."""
+    client = open_any(where, allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency)
     try:
         yield client
     finally:
@@ -41,9 +54,16 @@ def progress(description: str, *, quiet: bool, total: int | None = None) -> Iter
 
 
 def pool_and_log(
-    pool: str, label: str | None, text: str | None, drop_duplicates: bool, log: str | None, regression: bool = False
+    pool: str | None,
+    label: str | None,
+    text: str | None,
+    drop_duplicates: bool,
+    log: str | None,
+    regression: bool = False,
 ) -> tuple[Pool, Any]:
     """A labelled pool and the inputs of a log, checked to be of one kind."""
+    if pool is None:
+        raise click.UsageError("Missing option '--pool': a model that takes inputs is compared on inputs of yours")
     loaded = load_pool(Path(pool), label=label, text=text, drop_duplicates=drop_duplicates, regression=regression)
     if log is None:
         return loaded, None
@@ -70,11 +90,13 @@ def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
 
 
 def all_generators() -> dict[str, Callable[..., Any]]:
-    """Every probe generator whose packages are installed."""
+    """Every probe generator whose packages are installed, but those of questions to language models."""
     found = {}
     for name in registry.available("probes"):
         with contextlib.suppress(MissingPackage):
-            found[name] = registry.load("probes", name).generate
+            module = registry.load("probes", name)
+            if "chat" not in module.KINDS:
+                found[name] = module.generate
     return found
 
 

@@ -17,7 +17,7 @@ from ._options import asking_options, enrolment_options, output_options, target_
 def compare(
     a: str,
     b: str,
-    pool: str,
+    pool: str | None,
     label: str | None,
     text: str | None,
     drop_duplicates: bool,

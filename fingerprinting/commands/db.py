@@ -2,11 +2,14 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._options import db_option
+
+if TYPE_CHECKING:
+    from probe_match.fingerprinting.chat.records import ChatReference
 
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
@@ -36,10 +39,11 @@ def list_references(db: str, as_json: bool) -> None:
       probe-match db list
       probe-match db list --json
     """
+    from probe_match.fingerprinting.chat import shelf
     from probe_match.fingerprinting.database import open_db
 
     with open_db(db, read_only=True) as references:
-        headers = references.headers()
+        headers = sorted([*references.headers(), *shelf.headers(references)], key=lambda header: str(header["name"]))
     if as_json:
         click.echo(json.dumps(headers, indent=1))
     elif not headers:
@@ -61,10 +65,14 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
       probe-match db show resnet18
       probe-match db show resnet18 --json
     """
+    from probe_match.fingerprinting.chat import shelf
     from probe_match.fingerprinting.database import open_db
     from probe_match.fingerprinting.schema import header
 
     with open_db(db, read_only=True) as references:
+        if name in shelf.names(references):
+            _show_chat(shelf.get(references, name), as_json)
+            return
         reference = references.get(name)
     shown = header(reference) | {
         "note": reference.about.note,
@@ -94,10 +102,14 @@ def remove_reference(name: str, db: str) -> None:
     Example:
       probe-match db remove resnet18
     """
+    from probe_match.fingerprinting.chat import shelf
     from probe_match.fingerprinting.database import open_db
 
     with open_db(db) as references:
-        references.remove(name)
+        if name in shelf.names(references):
+            shelf.remove(references, name)
+        else:
+            references.remove(name)
     click.echo(f"removed {printable(name)} from {references.name}")
 
 
@@ -112,11 +124,12 @@ def verify_references(ctx: click.Context, db: str) -> None:
     Example:
       probe-match db verify
     """
+    from probe_match.fingerprinting.chat import shelf
     from probe_match.fingerprinting.database import open_db
 
     with open_db(db, read_only=True) as references:
         problems = references.verify()
-        count = len(references.names()) if not problems else 0
+        count = len(references.names()) + len(shelf.names(references)) if not problems else 0
     for problem in problems:
         click.echo(printable(problem))
     if problems:
@@ -140,10 +153,31 @@ def printable(value: object) -> str:
     return "".join(c if c.isprintable() else " " for c in str(value))
 
 
+def _show_chat(reference: "ChatReference", as_json: bool) -> None:
+    """A language model: where it comes from, and what it answered most to each question, with the share of that."""
+    from probe_match.fingerprinting.chat import shelf
+
+    shown = shelf.header(reference)
+    likeliest = {cell: max(some.items(), key=lambda pair: pair[1]) for cell, some in reference.counts.items() if some}
+    if as_json:
+        counts = {cell: dict(some) for cell, some in reference.counts.items()}
+        click.echo(json.dumps(shown | {"counts": counts}, indent=1, ensure_ascii=False))
+        return
+    for key, value in (shown | {"input": "chat"}).items():
+        if value not in (None, ""):
+            click.echo(f"{key + ':':<14}{printable(value)}")
+    for question in reference.bank.questions:
+        if question.cell in likeliest:
+            answer, times = likeliest[question.cell]
+            share = times / sum(reference.counts[question.cell].values())
+            click.echo(f"  {printable(question.text)[:60]:<60}  {printable(answer)[:24]} ({share:.0%})")
+
+
 def _line(header: dict[str, Any]) -> list[str]:
-    told = header | {
+    told = {"probes": header.get("asked"), "peers": None, "shadows": None, "suite": header.get("bank")} | header
+    told |= {
         "input": _input(header["input"]),
-        "suite": _short(header["suite"]),
+        "suite": _short(str(told["suite"])),
         "digest": _short(header["digest"]),
     }
 
@@ -156,3 +190,72 @@ def _input(spec: dict[str, Any]) -> str:
 
 def _short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:8]
+
+
+@db.command("import")
+@click.argument("file")
+@click.option("--prompts", metavar="FILE", help="The questions and settings, where they are not beside or in FILE.")
+@click.option("--license", metavar="SPDX", default="", help="Licence, where the file does not say.")
+@click.option("--replace", is_flag=True, help="Forget references of the same names.")
+@db_option
+def import_references(file: str, prompts: str | None, license: str, replace: bool, db: str) -> None:  # noqa: A002
+    """
+    Add published answers of language models: counts, distributions or one line an answer, zipped or not.
+
+    \b
+    Example:
+      probe-match db import single-token-2026.counts.json.gz --prompts single-token-2026.prompts.json
+    """
+    _import(file, prompts, license, replace, db)
+
+
+@db.command("pull")
+@click.argument("name", type=click.Choice(["single-token-2026"]))
+@click.option("--prompts", metavar="FILE", help="The questions and settings, instead of those of the record.")
+@click.option("--site", default="https://zenodo.org", show_default=True, help="Where the record is.")
+@click.option("--to", "folder", metavar="FOLDER", help="Where to keep the files.  [default: beside the database]")
+@click.option("--replace", is_flag=True, help="Forget references of the same names.")
+@db_option
+def pull_references(name: str, prompts: str | None, site: str, folder: str | None, replace: bool, db: str) -> None:
+    """
+    Fetch published references from their source, check them, and add them. Shows the licence first.
+
+    \b
+    Example:
+      probe-match db pull single-token-2026
+    """
+    import importlib
+    from pathlib import Path
+
+    from probe_match.fingerprinting.chat import importing
+
+    zenodo = importlib.import_module("probe_match.clients._zenodo")
+    place = Path(folder) if folder else Path(db.removeprefix("sqlite:///")).expanduser().parent / name
+    paths: list[Path] = []
+    licenses = []
+    for record in importing.RECORDS[name]:
+        found = zenodo.describe(record, site=site)
+        size = sum(file.size for file in found.files)
+        click.echo(f"{printable(found.title)}: {printable(found.license)}, doi:{printable(found.doi)}, {size} bytes")
+        licenses.append(found.license)
+        paths += [zenodo.fetch(file, place / record) for file in found.files]
+    counts = importing.choose(paths)
+    asked = prompts or importing.prompts_among(paths)
+    _import(str(counts), None if asked is None else str(asked), importing.SPDX.get(licenses[0], ""), replace, db)
+
+
+def _import(file: str, prompts: str | None, license: str, replace: bool, db: str) -> None:  # noqa: A002
+    from pathlib import Path
+
+    from probe_match.fingerprinting.chat import importing, shelf
+    from probe_match.fingerprinting.database import open_db
+
+    found = importing.read_references(Path(file), Path(prompts) if prompts else None, license=license)
+    with open_db(db, create=True) as references:
+        shelf.add(references, found, replace=replace)
+    answers = sum(sum(some.values()) for one in found for some in one.counts.values())
+    about = found[0].about
+    click.echo(
+        f"added {len(found)} language models with {answers} answers to {len(found[0].bank.questions)} questions; "
+        f"licence {printable(about.license or 'not stated')}; source: {printable(about.source or 'not stated')}"
+    )

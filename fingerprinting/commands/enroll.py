@@ -2,9 +2,11 @@
 
 import contextlib
 from datetime import date
+from typing import Any
 
 import click
 
+from ._chat import chat_options
 from ._options import db_option, enrolment_options, target_options
 
 
@@ -28,13 +30,29 @@ from ._options import db_option, enrolment_options, target_options
 @click.option("--about", metavar="TEXT", help="Where the model comes from.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of everything drawn.")
 @click.option("--replace", is_flag=True, help="Forget a reference of the same name.")
+@click.option(
+    "--family",
+    "families",
+    multiple=True,
+    metavar="NAME",
+    help="Of a language model: questions to ask, such as chat-words; repeat. recorded: the prompts of a replay: target."
+    "  [default: those of the database]",
+)
+@click.option("--cells", type=click.IntRange(1, 500), help="Of a language model: questions per family.  [default: 16]")
+@click.option(
+    "--language", "languages", multiple=True, metavar="CODE", help="Of a language model: only these languages."
+)
+@click.option(
+    "--repeats", type=click.IntRange(2, 1000), help="Of a language model: answers per question.  [default: 20]"
+)
+@chat_options
 @target_options
 @click.option("-q", "--quiet", is_flag=True, help="No text and no progress.")
 def enroll(
     target: str,
     name: str,
     db: str,
-    pool: str,
+    pool: str | None,
     label: str | None,
     text: str | None,
     drop_duplicates: bool,
@@ -52,6 +70,14 @@ def enroll(
     about: str | None,
     seed: int,
     replace: bool,
+    families: tuple[str, ...],
+    cells: int | None,
+    languages: tuple[str, ...],
+    repeats: int | None,
+    dry_run: bool,
+    price: Any,
+    concurrency: int | None,
+    save: str | None,
     allow_pickle: bool,
     timeout: float,
     quiet: bool,
@@ -62,23 +88,46 @@ def enroll(
     Chooses probes on which copies of the model and honest models differ. For that it trains honest models (peers) on
     the pool's true labels and copies (shadows) on the target's answers; only their answers are kept.
 
+    A language model needs no pool and trains nothing: it is asked questions, each many times.
+
     \b
     Examples:
       probe-match enroll mine.onnx --name mine --pool pool.npz
       probe-match enroll http://host:8080/v2/models/mine --name mine --pool pool.csv --label species
       probe-match enroll mine.skops --name mine --pool pool.npz --log served.npz --license Apache-2.0
+      probe-match enroll openai:https://host/v1#model --name model-2026 --family chat-words --dry-run
     """
     from probe_match.fingerprinting import enrolment
     from probe_match.fingerprinting.database import open_db
     from probe_match.fingerprinting.errors import DatabaseError
     from probe_match.fingerprinting.records import About
 
-    from . import _session
+    from . import _chat, _session
 
+    origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
+    if pool is None:
+        _chat.enroll(
+            target,
+            db,
+            name=name,
+            about=origin,
+            families=families,
+            cells=cells,
+            languages=languages,
+            repeats=repeats,
+            seed=seed,
+            replace=replace,
+            timeout=timeout,
+            concurrency=concurrency,
+            dry_run=dry_run,
+            price=price,
+            save=save,
+            quiet=quiet,
+        )
+        return
     given = None if suite_file is None else _session.read_suite(suite_file)
     loaded, logged = _session.pool_and_log(pool, label, text, drop_duplicates, log, regression)
     models = sum(enrolment.panel_size(loaded.spec, peers, shadows))
-    origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
     with (
         open_db(db, create=True) as references,
         _session.target(target, allow_pickle=allow_pickle, timeout=timeout) as client,

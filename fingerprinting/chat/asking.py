@@ -1,0 +1,160 @@
+"""
+The work of the commands on language models: identify, verify, enroll; each asks within a budget and keeps all answers.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+from probe_match.fingerprinting.database import ReferenceDB
+from probe_match.fingerprinting.errors import NoAnswers, UsageError
+from probe_match.fingerprinting.records import About, Verdict
+
+from . import judging, shelf
+from .collecting import (
+    DEFAULT_TOKENS,
+    Cost,
+    Price,
+    Progress,
+    affordable,
+    ask_chat,
+    asked,
+    estimate,
+    plan,
+    prompt_tokens,
+)
+from .reading import count, statuses
+from .records import Answer, Bank, ChatClient, ChatReference, Question, Transcript
+
+CELLS: Final = 16
+REPEATS: Final = 20
+VERIFY_QUESTIONS: Final = 160
+MOST_KEYS: Final = 50
+KEPT_TEXTS: Final = ("text",)  # parsers whose answers are kept whole: a text is more than its count
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be asked: questions of a bank in order. tokens: of output, after which asking ends, or None."""
+
+    bank: Bank
+    questions: list[Question]
+    tokens: int | None
+    references: list[ChatReference]
+
+    def cost(self, price: Price | None = None) -> Cost:
+        """What it will take, before it is asked."""
+        return estimate(self.questions, price)
+
+
+def plan_identification(
+    db: ReferenceDB, *, only: Sequence[str] = (), budget: int | None = None, tokens: int | None = None, seed: int = 0
+) -> Plan:
+    """
+    The questions to identify a target by: of the bank that most references were asked, with the settings they were.
+
+    budget: most questions. tokens: most output tokens, DEFAULT_TOKENS where neither is given. Raises UsageError.
+    """
+    groups = [(digest, [name for name in names if not only or name in only]) for digest, names in shelf.banks(db)]
+    groups.sort(key=lambda group: -len(group[1]))
+    if not groups or not groups[0][1]:
+        for name in only:
+            shelf.get(db, name)  # says which are known
+        raise UsageError(f"{db.name} holds no language model; add some with: probe-match enroll TARGET --name NAME")
+    references = [known for known in shelf.of_bank(db, groups[0][0]) if known.name in groups[0][1]]
+    bank = scored(references[0].bank)
+    tokens = DEFAULT_TOKENS if budget is None and tokens is None else tokens
+    questions = (
+        affordable(bank, tokens or DEFAULT_TOKENS, seed) if budget is None else plan(bank, questions=budget, seed=seed)
+    )
+
+    return Plan(references[0].bank, questions, tokens, references)
+
+
+def plan_verification(db: ReferenceDB, claim: str, *, budget: int | None = None, seed: int = 0) -> Plan:
+    """The questions to verify a claim by, as the claimed model was asked them. Raises DatabaseError for none such."""
+    claimed = shelf.get(db, claim)
+    questions = plan(scored(claimed.bank), questions=budget or VERIFY_QUESTIONS, seed=seed)
+
+    return Plan(claimed.bank, questions, None, shelf.of_bank(db, claimed.bank.digest))
+
+
+def plan_keys(generate: Callable[..., Bank], file: str, *, budget: int | None = None, seed: int = 0) -> Plan:
+    """An owner's keys, each once. generate: the family of keys, which reads the file. Raises BadData without one."""
+    bank = generate(n=budget or MOST_KEYS, seed=seed, keys=file)
+    return Plan(bank, plan(bank, questions=len(bank.questions), seed=seed), None, [])
+
+
+def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) -> Transcript:
+    """Put the questions of a plan."""
+    return ask_chat(client, planned.bank, planned.questions, tokens=planned.tokens, progress=progress)
+
+
+def ask_recorded(client: ChatClient, planned: Plan) -> Transcript:
+    """Of a plan's questions all that a recording answers; what it does not is no failure of the model's."""
+    given = client.chat(planned.questions)
+    answers: dict[str, tuple[Answer, ...]] = {}
+    for question, answer in zip(planned.questions, given, strict=True):
+        if answer.status != "failed" or "no further answer" not in answer.error:
+            answers[question.cell] = (*answers.get(question.cell, ()), answer)
+
+    return Transcript(client.target, answers, planned.bank.digest, sum(map(len, answers.values())))
+
+
+def identify(transcript: Transcript, planned: Plan, *, alpha: float, seed: int = 0) -> Verdict:
+    """The verdict on a transcript of the plan's questions."""
+    saved = max(0, len(planned.questions) - sum(asked(transcript).values()))
+    return judging.identify(transcript, planned.bank, planned.references, alpha=alpha, seed=seed, saved=saved)
+
+
+def verify(transcript: Transcript, planned: Plan, claim: str, *, alpha: float, seed: int = 0) -> Verdict:
+    """The verdict on whether a transcript is of the claimed model, unchanged."""
+    claimed = next(known for known in planned.references if known.name == claim)
+    return judging.verify(transcript, planned.bank, claimed, planned.references, alpha=alpha, seed=seed)
+
+
+def plan_enrolment(db: ReferenceDB, made: Bank | None, *, repeats: int = REPEATS, seed: int = 0) -> Plan:
+    """
+    The questions to enroll a model by: every question so many times.
+
+    made: the bank, or None for the one that most references here were asked, so that they can be compared. Raises
+    UsageError where there is none yet.
+    """
+    if made is None:
+        groups = shelf.banks(db)
+        if not groups:
+            raise UsageError("there is no bank of questions in this database yet; name a family")
+        made = shelf.bank(db, groups[0][0])
+
+    return Plan(made, plan(made, questions=repeats * len(made.questions), seed=seed), None, [])
+
+
+def reference_of(transcript: Transcript, bank: Bank, *, name: str, about: About) -> ChatReference:
+    """A model by what it answered. Raises NoAnswers where less than half can be read: it would tell nobody apart."""
+    counts = count(bank, transcript)
+    found = statuses(bank, transcript)
+    total = sum(found.values())
+    if sum(sum(some.values()) for some in counts.values()) < total / 2:
+        told = ", ".join(f"{number} {status}" for status, number in found.most_common())
+        notes = f"; it {transcript.notes[0]}" if transcript.notes else ""
+        raise NoAnswers(f"{transcript.target} answered too little of {total} questions to be enrolled ({told}{notes})")
+    whole = {question.cell for question in bank.questions if question.parser in KEPT_TEXTS}
+    texts = {cell: tuple(transcript.texts(cell)) for cell in transcript.answers if cell in whole}
+
+    return ChatReference(name, about, bank, counts, dict(asked(transcript)), prompt_tokens(transcript), texts)
+
+
+def join(banks: Sequence[Bank]) -> Bank:
+    """Several families as one bank."""
+    if len(banks) == 1:
+        return banks[0]
+    questions = tuple(question for bank in banks for question in bank.questions)
+    names = " + ".join(bank.name for bank in banks)
+
+    return Bank(names, questions, " + ".join(bank.source for bank in banks), banks[0].license)
+
+
+def scored(bank: Bank) -> Bank:
+    """The questions whose answers count."""
+    questions = tuple(question for question in bank.questions if question.weight > 0)
+    return replace(bank, questions=questions) if questions else bank

@@ -1,0 +1,177 @@
+"""
+Language models in the reference database: added, read by bank, listed and removed.
+
+They stand in tables of their own, which older files lack: reading such a file finds none, and adding makes them. Names
+are shared with the other references, so that a name says one model.
+"""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from probe_match.fingerprinting import schema, storage
+from probe_match.fingerprinting.database import ReferenceDB
+from probe_match.fingerprinting.errors import BadData, DatabaseError
+from probe_match.fingerprinting.schema import chat_banks, chat_bodies, chat_headers, sealed
+from sqlalchemy import RowMapping, Table, delete, insert, select
+
+from . import keeping
+from .records import Bank, ChatReference
+
+
+def add(db: ReferenceDB, references: Sequence[ChatReference], *, replace: bool = False) -> None:
+    """Store references, all of them or none. replace: forget those of the same names. Raises DatabaseError."""
+    for table in schema.CHAT:
+        if not db.store.has(table):
+            db.store.complete()
+            break
+    for reference in references:
+        db.store.require_free(reference.name, schema.headers)
+    with db.store.transaction(write=True) as connection:
+        known = set(connection.execute(select(chat_headers.c.name)).scalars())
+        banks = set(connection.execute(select(chat_banks.c.digest)).scalars())
+        for reference in references:
+            if reference.name in known:
+                if not replace:
+                    raise DatabaseError(
+                        f"{db.name} already has a reference '{reference.name}'; remove it or pass --replace"
+                    )
+                for table in (chat_headers, chat_bodies):
+                    connection.execute(delete(table).where(table.c.name == reference.name))
+            digest = reference.bank.digest
+            for table, row in _rows(reference, digest):
+                connection.execute(insert(table).values(row))
+            if digest not in banks:
+                table, row = sealed(chat_banks, digest=digest, data=keeping.to_bytes(reference.bank))
+                connection.execute(insert(table).values(row))
+                banks.add(digest)
+            known.add(reference.name)
+        _drop_unused(connection)
+
+
+def headers(db: ReferenceDB) -> list[dict[str, Any]]:
+    """What a listing shows of each language model, sorted by name."""
+    return [json.loads(row["data"]) for row in _read(db, chat_headers, chat_headers.c.name)]
+
+
+def names(db: ReferenceDB) -> list[str]:
+    """All language models, sorted."""
+    return [header["name"] for header in headers(db)]
+
+
+def get(db: ReferenceDB, name: str) -> ChatReference:
+    """One reference. Raises DatabaseError where there is none."""
+    bodies = _read(db, chat_bodies, chat_bodies.c.name, only=(name,))
+    if not bodies:
+        raise _unknown(db, name)
+
+    return _reference(db, bodies[0], bank(db, bodies[0]["bank"]))
+
+
+def of_bank(db: ReferenceDB, digest: str) -> list[ChatReference]:
+    """All references that were asked a bank, sorted by name."""
+    rows = _read(db, chat_bodies, chat_bodies.c.name)
+    asked = [row for row in rows if row["bank"] == digest]
+    if not asked:
+        return []
+    shared = bank(db, digest)
+
+    return [_reference(db, row, shared) for row in asked]
+
+
+def banks(db: ReferenceDB) -> list[tuple[str, list[str]]]:
+    """Digest of each bank and the names of the references that were asked it, those of the most references first."""
+    found: dict[str, list[str]] = {}
+    for header in headers(db):
+        found.setdefault(header["bank"], []).append(header["name"])
+
+    return sorted(found.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+
+
+def bank(db: ReferenceDB, digest: str) -> Bank:
+    """The bank of that digest. Raises DatabaseError where it is missing."""
+    rows = _read(db, chat_banks, chat_banks.c.digest, only=(digest,))
+    if not rows:
+        raise DatabaseError(f"bank {digest[:15]}… is missing from {db.name}; add its references again")
+
+    return keeping.from_bytes(Bank, rows[0]["data"], f"bank {digest[:15]}… in {db.name}")
+
+
+def remove(db: ReferenceDB, name: str) -> None:
+    """Forget a reference, and its bank unless another was asked it. Raises DatabaseError where there is none."""
+    if name not in names(db):
+        raise _unknown(db, name)
+    with db.store.transaction(write=True) as connection:
+        for table in (chat_headers, chat_bodies):
+            connection.execute(delete(table).where(table.c.name == name))
+        _drop_unused(connection)
+
+
+def header(reference: ChatReference) -> dict[str, Any]:
+    """What a listing shows of a language model."""
+    about = reference.about
+    return {
+        "name": reference.name,
+        "role": about.role,
+        "license": about.license,
+        "parent": about.parent,
+        "source": about.source,
+        "date": about.date,
+        "note": about.note,
+        "input": {"kind": "chat", "shape": [], "features": []},
+        "bank": reference.bank.digest,
+        "bank_name": reference.bank.name,
+        "bank_license": reference.bank.license,
+        "cells": sum(bool(some) for some in reference.counts.values()),
+        "asked": sum(reference.asked.values()),
+        "answers": sum(sum(some.values()) for some in reference.counts.values()),
+        "texts": sum(len(some) for some in reference.texts.values()),
+        "digest": storage.sha256(storage.canonical_json(keeping.to_json(reference))),
+    }
+
+
+def _rows(reference: ChatReference, digest: str) -> list[schema.Row]:
+    body = storage.canonical_json({**keeping.to_json(reference), "bank": digest})
+    return [
+        sealed(chat_headers, name=reference.name, data=storage.canonical_json(header(reference))),
+        sealed(chat_bodies, name=reference.name, bank=digest, data=keeping.pack(body)),
+    ]
+
+
+def _reference(db: ReferenceDB, row: RowMapping, shared: Bank) -> ChatReference:
+    source = f"reference '{row['name']}' in {db.name}"
+    value = keeping.unpack(row["data"], source)
+    if not isinstance(value, dict):
+        raise BadData(f"{source} is damaged; remove it and add it again")
+
+    return keeping.from_json(ChatReference, {**value, "bank": keeping.to_json(shared)}, source)
+
+
+def _read(db: ReferenceDB, table: Table, column: Any, only: Sequence[str] = ()) -> list[RowMapping]:
+    """Rows of a table in the order of a column, each checked against its seal; none where the file lacks the table."""
+    if not db.store.has(table):
+        return []
+    wanted = select(table).order_by(column)
+    if only:
+        wanted = wanted.where(column.in_(only))
+    with db.store.transaction() as connection:
+        rows = list(connection.execute(wanted).mappings().all())
+    for row in rows:
+        if not schema.intact(table, row):
+            raise DatabaseError(
+                f"{schema.label(table, row)} in {db.name} is damaged; remove what is damaged and add it again"
+            )
+
+    return rows
+
+
+def _drop_unused(connection: Any) -> None:
+    used = select(chat_bodies.c.name).where(chat_bodies.c.bank == chat_banks.c.digest).exists()
+    connection.execute(delete(chat_banks).where(~used))
+
+
+def _unknown(db: ReferenceDB, name: str) -> DatabaseError:
+    known = names(db)
+    held = f"it has {', '.join(known[:8])}" if known else "it has none; add one with enroll"
+
+    return DatabaseError(f"no language model '{name}' in {db.name}; {held}")

@@ -1,0 +1,164 @@
+"""Verdicts on language models: right at the stated rate, and none across conditions that differ."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from chat_models import Habits
+from probe_match.fingerprinting.chat import conditions, judging, scoring
+from probe_match.fingerprinting.chat.records import Answer, Bank, ChatReference, Transcript
+from probe_match.fingerprinting.errors import NoAnswers
+from probe_match.probes import chat_words
+from scipy.stats import entropy
+
+CELLS = 12
+BANK = chat_words.generate(n=CELLS, seed=0, languages=("en", "de"))
+
+
+@pytest.fixture(scope="module")
+def known() -> list[ChatReference]:
+    """Forty models that were asked each question 20 times."""
+    return [Habits().reference(f"known-{i}", BANK, 20) for i in range(40)]
+
+
+def spoken(name: str, repeats: int, seed: int = 1, **changes: int) -> Transcript:
+    """What a model answers when it is asked everything so many times; changes: to its prompt tokens."""
+    drawn = Habits(seed).reference(name, BANK, repeats)
+    tokens = {cell: n + changes.get("added", 0) for cell, n in drawn.prompt_tokens.items()}
+    answers = {
+        cell: tuple(Answer(text, prompt_tokens=tokens[cell]) for text, n in some.items() for _ in range(n))
+        for cell, some in drawn.counts.items()
+    }
+    return Transcript(f"function:{name}", answers, BANK.digest, sent=CELLS * repeats)
+
+
+def test_known_models_are_named_and_strangers_are_not(known: list[ChatReference]) -> None:
+    """With six answers to each of twelve questions: nearly all known models, and hardly a stranger."""
+    some = known[:15]
+    verdicts = [judging.identify(spoken(k.name, 6), BANK, known, alpha=0.01, seed=0) for k in some]
+    strangers = [judging.identify(spoken(f"stranger-{i}", 6), BANK, known, alpha=0.01, seed=0) for i in range(20)]
+    right = [v.decision == "match" and v.reference == k.name for v, k in zip(verdicts, some, strict=True)]
+
+    assert np.mean(right) >= 0.9
+    assert not any(v.decision == "match" and v.reference != k.name for v, k in zip(verdicts, some, strict=True))
+    assert sum(v.decision == "match" for v in strangers) <= 1
+    assert sum(v.decision == "no match" for v in strangers) >= 10
+    assert all(v.decision != "no match" for v in verdicts)
+
+
+def test_a_model_that_is_not_in_the_database_is_a_stranger(known: list[ChatReference]) -> None:
+    """Ten of the same models, each with its own reference left out."""
+    wrong = 0
+    for i, one in enumerate(known[:10]):
+        others = known[:i] + known[i + 1 :]
+        wrong += judging.identify(spoken(one.name, 6), BANK, others, alpha=0.01, seed=0).decision == "match"
+
+    assert wrong <= 1
+
+
+@pytest.mark.parametrize("known", [20, 60])
+def test_the_tail_of_the_best_holds_its_rate(known: int) -> None:
+    """Of strangers whose best of 60 scores is compared with those of known ones, no more than alpha are beyond."""
+    rng = np.random.default_rng(0)
+    p = []
+    for _ in range(300):
+        seen, new = (rng.normal(size=(n, 60)).max(1) for n in (known, 20))
+        p.append(scoring.tail_of_best(new, seen))
+
+    assert 0.002 <= np.mean(np.concatenate(p) <= 0.01) <= 0.01
+    assert 0.02 <= np.mean(np.concatenate(p) <= 0.05) <= 0.055
+
+
+def test_unchanged_models_are_accused_at_the_stated_rate(known: list[ChatReference]) -> None:
+    """Verified again and again, a model fails about as often as alpha says."""
+    rng = np.random.default_rng(0)
+    p = []
+    for seed in range(100):
+        target, reference = (Habits(s).reference("known-1", BANK, n) for s, n in ((seed, 13), (seed + 500, 20)))
+        p.append(judging.change_p(target.counts, reference.counts, rng, 400))
+
+    assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.08)
+    assert np.mean(p) == pytest.approx(0.5, abs=0.12)
+
+
+def test_the_likelihood_ratio_of_counts_is_their_divergence() -> None:
+    """G is the Jensen-Shannon divergence weighted by the numbers of answers."""
+    mine, theirs = np.array([3, 0, 5]), np.array([1, 4, 3])
+    both = (mine + theirs) / 16
+    by_hand = 8 * entropy(mine / 8, both) + 8 * entropy(theirs / 8, both)
+
+    assert float(judging._g(mine, theirs)) == pytest.approx(by_hand)
+
+
+def test_a_constant_surplus_of_tokens_is_a_prompt_and_a_varying_one_a_tokenizer(known: list[ChatReference]) -> None:
+    """Only the first keeps the verdict back; a small one may be a template's line break."""
+    other = spoken("known-4", 3)
+    longer = {
+        cell: tuple(replace(answer, prompt_tokens=answer.prompt_tokens + len(cell) % 5) for answer in some)
+        for cell, some in other.answers.items()
+    }
+    varying = replace(other, answers=longer)
+
+    assert conditions.added_tokens(spoken("known-4", 3, added=40), known[4]) == 40
+    assert conditions.added_tokens(varying, known[4]) is None
+    assert conditions.other_tokenizer(varying, known[4])
+    assert conditions.differing(spoken("known-4", 3, added=3), BANK, known[4], known) is None
+    assert "counts 40 tokens more" in str(conditions.differing(spoken("known-4", 3, added=40), BANK, known[4], known))
+
+
+def test_reasoning_that_cannot_be_switched_off_is_another_condition(known: list[ChatReference]) -> None:
+    """Whatever the answers look like."""
+    thinking = replace(
+        spoken("known-4", 6), notes=("reasons before it answers, and does not let that be switched off",)
+    )
+
+    assert judging.identify(thinking, BANK, known, alpha=0.01, seed=0).decision == "inconclusive"
+
+
+def test_answers_that_never_vary_are_kept_ones_unless_a_known_model_is_so_steady(known: list[ChatReference]) -> None:
+    """Three times the same answer to everything is no habit; from one answer each, nothing is told."""
+    same = {cell: {max(some, key=some.__getitem__): 4} for cell, some in known[0].counts.items()}
+    steady = replace(known[0], name="steady", counts={cell: {"7": 20} for cell in same})
+
+    assert conditions.kept_answers(same, known)
+    assert not conditions.kept_answers({cell: dict.fromkeys(some, 1) for cell, some in same.items()}, known)
+    assert not conditions.kept_answers(same, [*known, steady])
+
+
+def test_silence_is_told_apart(known: list[ChatReference]) -> None:
+    """Refusals suggest evasion, failures an outage, a handful of answers nothing."""
+
+    def verdict(answer: Answer, n: int = 24) -> tuple[str, str]:
+        cells = [question.cell for question in BANK.questions]
+        answers = dict.fromkeys(cells, (answer,) * (n // CELLS)) if n >= CELLS else {cells[0]: (answer,) * n}
+        found = judging.identify(Transcript("t", answers, sent=n), BANK, known, alpha=0.01, seed=0)
+        return found.decision, found.why
+
+    assert verdict(Answer("", "filtered"))[0] == "evasion suspected"
+    assert verdict(Answer("", "failed"))[0] == "inconclusive"
+    assert "ask again when the target is up" in verdict(Answer("", "failed"))[1]
+    assert verdict(Answer("a"), 3)[1].startswith("Only")
+
+
+def test_references_of_other_questions_cannot_be_compared() -> None:
+    """And two of the same are too few to say anything."""
+    with pytest.raises(NoAnswers, match="share no answered question"):
+        scoring.score_counts({"a": {"x": 9}}, {"m": {"b": {"x": 9}}}, alpha=0.01)
+    few = [Habits().reference(f"known-{i}", BANK, 20) for i in range(2)]
+    verdict = judging.identify(spoken("known-0", 6), BANK, few, alpha=0.01, seed=0)
+
+    assert verdict.decision == "inconclusive"
+    assert "enroll at least three" in verdict.why
+
+
+def test_a_bank_may_hold_questions_that_weigh_nothing() -> None:
+    """They are asked of nobody by default, and a bank of nothing else is asked as it is."""
+    from probe_match.fingerprinting.chat.asking import join, scored
+    from probe_match.probes import chat_identity
+
+    shown = chat_identity.generate(n=2, seed=0)
+    both = join([Bank("w", BANK.questions[:3]), shown])
+
+    assert len(both.questions) == 5
+    assert scored(both).questions == BANK.questions[:3]
+    assert scored(shown) == shown

@@ -1,0 +1,126 @@
+"""Style, same prompts, decisions, sequences, exact matches and the geometry of logits."""
+
+import numpy as np
+import pytest
+from probe_match.fingerprinting.chat import (
+    decisions,
+    exact_match,
+    logit_geometry,
+    same_prompts,
+    sequences,
+    style,
+    style_space,
+)  # fmt: skip
+from probe_match.fingerprinting.errors import BadData, NoAnswers
+
+OPENERS = ("Certainly! ", "Sure, ", "", "Well: ", "Of course. ", "In short, ")
+ENDS = ("!", ".", "...", " - done.", ";", "?")
+THINGS = ("river", "stone", "engine", "garden", "letter", "harbour", "winter", "signal")
+
+
+def writing(who: int, rng: np.random.Generator) -> str:
+    """An answer of one of six writers, who differ in habits and not in subjects."""
+    things = rng.choice(THINGS, 6)
+    link = (" and ", ", ", " but ", "\n- ", " or ", "; ")[who]
+    body = link.join(f"the {thing}" if rng.random() < 0.2 + 0.1 * who else thing for thing in things)
+    return OPENERS[who] * (rng.random() < 0.7) + body + ENDS[who] * (rng.random() < 0.8)
+
+
+def test_style_has_numbers_for_every_text() -> None:
+    """Features are finite and of one length, and an empty text has none."""
+    rows = style.features(["", "Hello, **world**!\n- one\n- two", "1. " * 9000, "你好。"])
+
+    assert rows.shape == (4, style.FEATURES)
+    assert np.isfinite(rows).all()
+    assert not rows[0].any()
+
+
+def test_writers_are_told_by_their_habits_and_enrolled_without_training() -> None:
+    """A model that the space was not fitted on is enrolled, and found by answers to other prompts."""
+    rng = np.random.default_rng(0)
+    texts = {f"w{w}": [writing(w, rng) for _ in range(40)] for w in range(6)}
+    space = style_space.fit({name: texts[name] for name in list(texts)[:5]})
+    known = [style_space.enroll(some, space) for some in texts.values()]
+
+    for who in range(6):
+        suspect = style_space.enroll([writing(who, rng) for _ in range(20)], space)
+        ratio = style_space.log_ratio(suspect, known, space)
+        assert ratio.argmax() == who
+        assert ratio[who] > 0
+    with pytest.raises(NoAnswers, match="3 models"):
+        style_space.fit({"w0": texts["w0"]})
+
+
+def test_a_copy_answers_the_same_prompts_alike() -> None:
+    """A reworded copy stands nearer to its source than to strangers who answer the same prompts."""
+    rng = np.random.default_rng(0)
+    words = np.array([f"word{i}" for i in range(60)])
+    prompts = [rng.choice(words, 20, replace=False) for _ in range(12)]
+    source = [" ".join(rng.choice(prompt, 12)) for prompt in prompts]
+    copy = [text.replace(text.split()[0], "changed") for text in source]
+    others = [[" ".join(rng.choice(prompt, 12)) for prompt in prompts] for _ in range(6)]
+    alike = same_prompts.similarities([source, copy, *others])
+    scores = same_prompts.lineage(alike.mean(0))
+
+    assert alike.shape == (12, 8, 8)
+    assert scores[0].argmax() == 1
+    assert scores[0, 1] > scores[2:, 2:].max()
+    assert np.isneginf(np.diag(scores)).all()
+
+
+def test_shared_opinions_of_the_few_make_kin() -> None:
+    """What everybody answers relates nobody; what two alone answer relates them."""
+    rng = np.random.default_rng(0)
+    crowd = rng.integers(0, 4, 120)
+    choices = np.array([np.where(rng.random(120) < 0.3, rng.integers(0, 4, 120), crowd) for _ in range(10)])
+    choices[1] = np.where(rng.random(120) < 0.3, choices[1], choices[0])
+    choices[2, :60] = -1
+    kin = decisions.kinship(decisions.residuals(choices, 4))
+
+    assert kin[0].argmax() == 1
+    assert np.sort(kin[np.triu_indices(10, 1)])[-1] == kin[0, 1]
+    assert decisions.correlation(decisions.score_residuals(choices.astype(float)))[0].shape == (10,)
+
+
+def test_sequences_tell_a_model_by_its_idea_of_chance() -> None:
+    """A model that avoids repeats is told from one that likes them, and is like itself."""
+    rng = np.random.default_rng(0)
+
+    def sequence(repeat: float) -> str:
+        flips = rng.random(300) > repeat
+        return "".join("01"[bit] for bit in np.cumsum(flips) % 2)
+
+    known = [[sequence(repeat) for _ in range(12)] for repeat in (0.3, 0.5, 0.7)]
+    found = [sequences.distances([sequence(repeat) for _ in range(8)], known) for repeat in (0.3, 0.5, 0.7)]
+
+    assert [int(row.argmin()) for row in found] == [0, 1, 2]
+    assert all(row.min() < 2.5 < np.median(row) for row in found)
+    assert sequences.statistics("0101").shape == (sequences.FEATURES,)
+    assert not sequences.statistics("01").any()
+
+
+def test_equal_long_answers_are_counted_against_chance() -> None:
+    """Five of forty long answers alike are no chance; short answers count for nothing."""
+    mine = {str(p): f"a long enough answer to prompt number {p} " * 3 for p in range(40)} | {"short": "yes"}
+    theirs = {p: text if int(p) < 5 else text[::-1] for p, text in mine.items() if p != "short"} | {"short": "yes"}
+    decoys = [{p: text[::-1] for p, text in mine.items()}] * 3
+    found = exact_match.count_equal(mine, theirs, decoys)
+
+    assert (found.equal, found.compared) == (5, 40)
+    assert found.p < 1e-6
+    assert found.low < 5 / 40 < found.high
+    assert exact_match.count_equal(mine, decoys[0], decoys).p > 0.5
+
+
+def test_logits_betray_their_output_layer() -> None:
+    """The rank is the hidden width, own vectors lie in the space, and those of another layer do not."""
+    rng = np.random.default_rng(0)
+    layer, other = rng.normal(size=(2, 16, 200))
+    logits = (rng.normal(size=(60, 16)) @ layer).astype(np.float32)
+    image = logit_geometry.enroll(logits + rng.normal(size=(60, 1)).astype(np.float32))
+
+    assert image.rank == 16
+    assert logit_geometry.same_layer((rng.normal(size=(3, 16)) @ layer).astype(np.float32), image)
+    assert not logit_geometry.same_layer(rng.normal(size=(3, 16)) @ other, image)
+    with pytest.raises(BadData, match="more vectors"):
+        logit_geometry.enroll(logits[:10])
