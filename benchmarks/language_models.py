@@ -4,7 +4,7 @@ What telling language models apart is worth, beside what is published, on the sa
     python benchmarks/language_models.py FOLDER --output benchmarks/RESULTS-language-models.md
 
 FOLDER holds single-token-2026.counts.json.gz (Bruckner, Zenodo 21278557) and alpaca-eval-outputs.json.xz (AlpacaEval).
-Models of even place in the list of names chose the constants; those of odd place are reported apart.
+Models of even place in the list of names chose the constants of one-word answers; odd ones are reported apart.
 """
 
 import json
@@ -244,10 +244,11 @@ def main(folder: Path, splits: int, draws: int, output: Path | None) -> None:
 
 TOKENS = """
 Split halves of some 30 answers a cell, cells drawn anew each time; a suspect's true model is in no cohort. *Odd
-half*: suspects that chose no constant. *Model out*, *vendor out*: how well the best score tells a model in the
-database from one whose own reference, or whose vendor's references, are missing. Aimed at and not reached:
-top-1 of .93 at 40 cells, and .95 for *model out* at 16; with the vendor's other models out as well it is
-reached. MMD, published for longer texts, is as good as ours at 40 cells.
+half*: constants were chosen on the other; figures of all were seen on the way. *Model out*, *vendor out*: how
+well the best score tells a model in the database from one whose own reference, or whose vendor's references,
+are missing. Aimed at and not reached: top-1 of .93 at 40 cells, and .95 for *model out* at 16; with the
+vendor's other models out as well it is reached. MMD, published for longer texts, is as good as ours at 40
+cells.
 """.strip()
 VERDICTS = """
 Every fifth model was left out in turn. *Same vendor*: a relative was named. How p-values are made, by rank and
