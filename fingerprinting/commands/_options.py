@@ -106,9 +106,9 @@ def enrolment_options(command: Command) -> Command:
             help="Inputs your model was asked in service, unlabelled: .npz (x), .csv or .jsonl.",
         ),
         click.option(
-            "--peers", type=int, help="Honest models to train for comparison.  [default: 260; 24 networks for images]"
+            "--peers", type=int, help="Honest models to train for comparison.  [default: 260; 36 networks for images]"
         ),
-        click.option("--shadows", type=int, help="Copies to make on purpose.  [default: 32; 10 networks for images]"),
+        click.option("--shadows", type=int, help="Copies to make on purpose.  [default: 32; 12 networks for images]"),
         click.option(
             "--jobs", default=-1, show_default=True, type=int, help="Processes for training; -1 uses all processors."
         ),
