@@ -10,21 +10,19 @@ import contextlib
 import json
 import math
 import re
-import socket
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 import numpy as np
 
 from .errors import UsageError
+from .loopback import Handler, Refused, Server
 
 # float32 (m, *shape), or a list of m texts -> labels or numbers (m,), or scores (m, k)
 Model = Callable[[Any], Any]
 MAX_BODY: Final = 64 << 20
 MAX_ROWS: Final = 4096
-IDLE_SECONDS: Final = 30.0
 NUMBERS: Final = ("FP16", "FP32", "FP64", "INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32")
 
 
@@ -59,92 +57,23 @@ def serve(
         server.server_close()
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, not a failure
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = False  # server_close waits for the threads, once hang_up has ended what they wait for
-    request_queue_size = 64
-
+class _Server(Server):
     def __init__(self, models: Mapping[str, Model], shape: tuple[int, ...], max_rows: int, port: int) -> None:
         self.models = dict(models)
         self.shape = shape
         self.max_rows = max_rows
         self.rows = dict.fromkeys(models, 0)
         self.lock = threading.Lock()
-        self._open: set[socket.socket] = set()
         first: Any = np.zeros((1, *shape), np.float32) if shape else ["0"]
         self.outputs = {name: _output(np.asarray(model(first)), name) for name, model in models.items()}
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def process_request(self, request: Any, client_address: Any) -> None:
-        with self.lock:
-            self._open.add(request)
-        super().process_request(request, client_address)
-
-    def shutdown_request(self, request: Any) -> None:
-        with self.lock:
-            self._open.discard(request)
-        super().shutdown_request(request)
-
-    def hang_up(self) -> None:
-        """End the connections that clients keep open."""
-        with self.lock:
-            for connection in self._open:
-                with contextlib.suppress(OSError):
-                    connection.shutdown(socket.SHUT_RDWR)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away is none of the user's business."""
+        super().__init__(_Handler, port)
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: _Server
-    protocol_version = "HTTP/1.1"
-    server_version = "probe-match"
-    sys_version = ""
-    timeout = IDLE_SECONDS
-    wbufsize = -1  # head and body in one packet
-    disable_nagle_algorithm = True
+    most = MAX_BODY
 
-    def do_GET(self) -> None:
-        self._reply(self._get)
-
-    def do_POST(self) -> None:
-        self._reply(self._post)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing."""
-
-    def _reply(self, answer: Callable[[str, bytes], Any]) -> None:
-        try:
-            body = self._body()
-            status, value = 200, answer(self.path.split("?")[0].rstrip("/"), body)
-        except _Refused as error:
-            status, value = error.status, {"error": str(error)}
-        data = b"" if value is None else json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        if self.close_connection:
-            self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _body(self) -> bytes:
-        length = self.headers.get("Content-Length", "0")
-        if not re.fullmatch(r"\d{1,12}", length) or "Transfer-Encoding" in self.headers:
-            self.close_connection = True  # where the body ends is unknown, so nothing after it can be read
-            raise _Refused(411, "expected a Content-Length")
-        if int(length) > MAX_BODY:
-            self.close_connection = True
-            raise _Refused(413, f"request of {length} bytes; at most {MAX_BODY} are read")
-        return self.rfile.read(int(length))
-
-    def _get(self, path: str, _: bytes) -> Any:
+    def get(self, path: str, _: bytes) -> Any:
         if path == "/v2":
             return {"name": "probe-match", "version": "2", "extensions": ["model_repository"]}
         if path in ("/v2/health/live", "/v2/health/ready"):
@@ -153,25 +82,25 @@ class _Handler(BaseHTTPRequestHandler):
         if rest == "/ready":
             return None
         if rest:
-            raise _Refused(404, f"nothing at {path}")
+            raise Refused(404, f"nothing at {path}")
         datatype = "FP32" if self.server.shape else "BYTES"
         inputs = [{"name": "x", "datatype": datatype, "shape": [-1, *self.server.shape]}]
         outputs = [self.server.outputs[name]]
         return {"name": name, "versions": ["1"], "platform": "python", "inputs": inputs, "outputs": outputs}
 
-    def _post(self, path: str, body: bytes) -> Any:
+    def post(self, path: str, body: bytes) -> Any:
         if path == "/v2/repository/index":
             return [{"name": name, "version": "1", "state": "READY"} for name in self.server.models]
         name, rest = self._model(path)
         if rest != "/infer":
-            raise _Refused(404, f"nothing at {path}")
+            raise Refused(404, f"nothing at {path}")
         x = _rows(body, self.server.shape, self.server.max_rows)
         try:
             answer = np.asarray(self.server.models[name](x))
         except (ValueError, TypeError, ArithmeticError, LookupError, RuntimeError, AttributeError) as error:
-            raise _Refused(500, f"model '{name}' failed: {type(error).__name__}: {error}") from error
+            raise Refused(500, f"model '{name}' failed: {type(error).__name__}: {error}") from error
         if answer.shape[:1] != (len(x),):
-            raise _Refused(500, f"model '{name}' answered shape {answer.shape} to {len(x)} rows")
+            raise Refused(500, f"model '{name}' answered shape {answer.shape} to {len(x)} rows")
         with self.server.lock:
             self.server.rows[name] += len(x)
         output = _output(answer, name)
@@ -183,9 +112,9 @@ class _Handler(BaseHTTPRequestHandler):
     def _model(self, path: str) -> tuple[str, str]:
         found = re.fullmatch(r"/v2/models/([^/]+)(?:/versions/1)?(/ready|/infer)?", path)
         if not found:
-            raise _Refused(404, f"nothing at {path}")
+            raise Refused(404, f"nothing at {path}")
         if found[1] not in self.server.models:
-            raise _Refused(404, f"no model '{found[1]}'; there are {', '.join(self.server.models)}")
+            raise Refused(404, f"no model '{found[1]}'; there are {', '.join(self.server.models)}")
         return found[1], found[2] or ""
 
 
@@ -200,27 +129,27 @@ def _output(answer: np.ndarray, name: str) -> dict[str, Any]:
 
 
 def _rows(body: bytes, shape: tuple[int, ...], max_rows: int) -> np.ndarray | list[str]:
-    """The float32 (m, *shape) rows, or the m texts, of an infer request, or _Refused."""
+    """The float32 (m, *shape) rows, or the m texts, of an infer request, or Refused."""
     try:
         inputs = json.loads(body)["inputs"]
         given, dims = inputs[0], [int(size) for size in inputs[0]["shape"]]
         with np.errstate(over="ignore"):  # infinity is refused below
             data = np.asarray(given["data"], np.float32 if shape else object).ravel()
     except (ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as error:
-        raise _Refused(400, "expected a JSON body with one input of name, shape, datatype and data") from error
+        raise Refused(400, "expected a JSON body with one input of name, shape, datatype and data") from error
     if len(inputs) != 1 or given.get("datatype") not in (NUMBERS if shape else ("BYTES",)):
         wanted = "FP32" if shape else "BYTES"
-        raise _Refused(400, f"expected one input of datatype {wanted}, got {len(inputs)} of {given.get('datatype')}")
+        raise Refused(400, f"expected one input of datatype {wanted}, got {len(inputs)} of {given.get('datatype')}")
     if not (tuple(dims[1:]) == shape or (not shape and dims[1:] == [1])) or not dims or dims[0] < 1:
-        raise _Refused(400, f"expected shape {[-1, *shape]}, got {dims}")
+        raise Refused(400, f"expected shape {[-1, *shape]}, got {dims}")
     if dims[0] > max_rows:
-        raise _Refused(400, f"batch size must be <= {max_rows}, got {dims[0]}")
+        raise Refused(400, f"batch size must be <= {max_rows}, got {dims[0]}")
     if not shape:
         texts = [text for text in data.tolist() if isinstance(text, str)]
         if len(texts) != dims[0] or data.size != dims[0]:
-            raise _Refused(400, f"expected {dims[0]} texts for shape {dims}, got {len(texts)}")
+            raise Refused(400, f"expected {dims[0]} texts for shape {dims}, got {len(texts)}")
         return texts
     if math.prod(dims) != data.size or not np.isfinite(data).all():
-        raise _Refused(400, f"expected {math.prod(dims)} finite numbers for shape {dims}, got {data.size}")
+        raise Refused(400, f"expected {math.prod(dims)} finite numbers for shape {dims}, got {data.size}")
 
     return data.reshape(dims)

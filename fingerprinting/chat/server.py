@@ -9,21 +9,19 @@ https://platform.openai.com/docs/api-reference/chat
 import contextlib
 import json
 import queue
-import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Final
 
 from probe_match.fingerprinting.errors import ProbeMatchError
+from probe_match.fingerprinting.loopback import Handler, Refused, Server
 
 from .records import Answer, ChatClient, Question, Sampling
 
 MAX_BODY: Final = 4 << 20
 MOST_TOGETHER: Final = 256
-IDLE_SECONDS: Final = 30.0
 
 
 @contextlib.contextmanager
@@ -43,24 +41,15 @@ def serve(models: Mapping[str, ChatClient], *, port: int = 0) -> Iterator[str]:
         server.waiting.put(None)
         for thread in threads:
             thread.join()
+        server.hang_up()
         server.server_close()
 
 
-class _Refused(Exception):  # noqa: N818 - an answer, not a failure
-    def __init__(self, status: int, reason: str) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False  # clients keep connections open; their threads end with the process
-    request_queue_size = 128
-
+class _Server(Server):
     def __init__(self, models: Mapping[str, ChatClient], port: int) -> None:
         self.models = dict(models)
         self.waiting: queue.Queue[tuple[str, Question, Future[Answer]] | None] = queue.Queue()
-        super().__init__(("127.0.0.1", port), _Handler)
+        super().__init__(_Handler, port)
 
     def answer_waiting(self) -> None:
         """Answer what waits, all of one moment and model at once, until None comes."""
@@ -86,68 +75,38 @@ class _Server(ThreadingHTTPServer):
                     for _, future in mine:
                         future.set_exception(error)
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing: a client that goes away is none of the user's business."""
 
-
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(Handler):
     server: _Server
-    protocol_version = "HTTP/1.1"
-    server_version = "probe-match"
-    sys_version = ""
-    timeout = IDLE_SECONDS
-    wbufsize = -1  # head and body in one packet
-    disable_nagle_algorithm = True
+    most = MAX_BODY
 
-    def do_GET(self) -> None:
-        self._reply(self._models)
+    def complaint(self, error: Refused) -> Any:
+        return {"error": {"message": str(error), "type": "invalid_request_error"}}
 
-    def do_POST(self) -> None:
-        self._reply(self._completion)
-
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the base class names it so
-        """Say nothing."""
-
-    def _reply(self, answer: Callable[[str, bytes], Any]) -> None:
-        try:
-            length = self.headers.get("Content-Length", "0")
-            if not re.fullmatch(r"\d{1,9}", length) or int(length) > MAX_BODY:
-                self.close_connection = True
-                raise _Refused(413, f"expected a Content-Length of at most {MAX_BODY}")
-            status, value = 200, answer(self.path.split("?")[0].rstrip("/"), self.rfile.read(int(length)))
-        except _Refused as error:
-            status, value = error.status, {"error": {"message": str(error), "type": "invalid_request_error"}}
-        data = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(data)))
-        self.end_headers()
-        self.wfile.write(data)
-
-    def _models(self, path: str, _: bytes) -> Any:
+    def get(self, path: str, _: bytes) -> Any:
         if path != "/v1/models":
-            raise _Refused(404, f"nothing at {path}")
+            raise Refused(404, f"nothing at {path}")
         return {"object": "list", "data": [{"id": name, "object": "model"} for name in self.server.models]}
 
-    def _completion(self, path: str, body: bytes) -> Any:
+    def post(self, path: str, body: bytes) -> Any:
         if path not in ("/v1/chat/completions", "/v1/completions"):
-            raise _Refused(404, f"nothing at {path}")
+            raise Refused(404, f"nothing at {path}")
         raw = path == "/v1/completions"
         try:
             given = json.loads(body)
             name, question = given["model"], _question(given, raw=raw)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError, ProbeMatchError) as error:
-            raise _Refused(400, f"expected a chat or completion request ({error})") from error
+            raise Refused(400, f"expected a chat or completion request ({error})") from error
         if name not in self.server.models:
-            raise _Refused(404, f"The model `{name}` does not exist; there are {', '.join(self.server.models)}")
+            raise Refused(404, f"The model `{name}` does not exist; there are {', '.join(self.server.models)}")
         future: Future[Answer] = Future()
         self.server.waiting.put((name, question, future))
         try:
             answer = future.result()
         except (ProbeMatchError, ValueError, RuntimeError, LookupError) as error:
-            raise _Refused(500, f"model '{name}' failed: {error}") from error
+            raise Refused(500, f"model '{name}' failed: {error}") from error
         if answer.status == "failed":
-            raise _Refused(500, answer.error)
+            raise Refused(500, answer.error)
         return _chat_form(name, answer) if not raw else _completion_form(name, answer)
 
 
