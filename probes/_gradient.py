@@ -15,6 +15,8 @@ from probe_match.fingerprinting.errors import MissingPackage, TargetError, Usage
 from probe_match.fingerprinting.records import InputSpec
 
 MOST = 1 << 24  # numbers in one batch: 5,000 images of 3x32x32, 100 of 3x224x224
+CACHED = 1 << 19  # on a CPU, whose cache holds what a small network makes of 170 images of 3x32x32: twice as fast
+FEWEST = 32  # in a batch, where memory allows
 
 
 @runtime_checkable
@@ -87,8 +89,11 @@ def reach(spec: InputSpec, share: float, device: torch.device | str) -> torch.Te
     return width * torch.tensor(spec.numeric.reshape(spec.shape), dtype=torch.float32).to(device)
 
 
-def parts(m: int, spec: InputSpec) -> Iterator[slice]:
-    """All m probes in as few batches as memory allows."""
-    size = max(1, MOST // int(np.prod(spec.shape)))
+def parts(m: int, spec: InputSpec, device: torch.device | str) -> Iterator[slice]:
+    """All m probes in as few batches as memory allows, on a CPU as its cache does."""
+    width = int(np.prod(spec.shape))
+    size = max(1, MOST // width)
+    if torch.device(device).type == "cpu":
+        size = min(size, max(FEWEST, CACHED // width))
     for start in range(0, m, size):
         yield slice(start, start + size)

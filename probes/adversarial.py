@@ -43,7 +43,7 @@ def generate(
     low, high = bounds(pool.spec, model.device)
     radius = reach(pool.spec, eps, model.device)
     moved, fooled = [], []
-    for part in parts(len(start), pool.spec):
+    for part in parts(len(start), pool.spec, model.device):
         origin, jitter = (torch.from_numpy(v[part]).to(model.device) for v in (start, offset))
         # Both boxes at once: around the row, and the bounds.
         least, most = torch.maximum(origin - radius, low), torch.minimum(origin + radius, high)

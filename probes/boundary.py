@@ -48,7 +48,7 @@ def generate(
     low, high = bounds(pool.spec, model.device)
     step = reach(pool.spec, rate, model.device)
     arrived = []
-    for part in parts(len(start), pool.spec):
+    for part in parts(len(start), pool.spec, model.device):
         points = start[part].to(model.device)
         with torch.no_grad():
             logits = logits_of(model, points)
