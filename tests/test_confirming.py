@@ -15,7 +15,7 @@ from probe_match.fingerprinting.confirming import (
     within,
 )
 from probe_match.fingerprinting.errors import NoAnswers, UsageError
-from probe_match.fingerprinting.looking import FIRST_LOOK, looks
+from probe_match.fingerprinting.looking import FIRST_LOOK, Looks, looks
 from probe_match.fingerprinting.methods import relative
 from probe_match.fingerprinting.records import UNANSWERED, Reference, Responses
 from probe_match.fingerprinting.verdicts import decide
@@ -252,3 +252,18 @@ def test_a_reference_without_peers_has_no_scale() -> None:
         relative.scale(bare, bare.answers.label)
     with pytest.raises(NoAnswers, match="none of the 5"):
         relative.scale(make_reference(), np.full(5, UNANSWERED))
+
+
+def test_the_p_value_counts_every_look(reference: Reference) -> None:
+    """It is the rank of the highest score on the way among the peers' highest, not that of the last look alone."""
+    path = Looks([relative.scale_of(reference, np.arange(n), soft=False) for n in looks(50)])
+    differ = 0
+    for model in honest().values():
+        result = confirmed(reference, model.predict)
+        seen = [weigh(reference, asked(reference, model.predict, n)) for n in looks(result.responses.sent)]
+        highest = np.array([max(evidence.score for evidence in seen)])
+        expected = path.conformal(highest, np.array([seen[-1].kin]))[0]
+        differ += abs(expected - seen[-1].p.conformal) > 1e-9
+
+        assert result.evidence.p.conformal == pytest.approx(expected)
+    assert differ

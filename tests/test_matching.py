@@ -406,3 +406,15 @@ def test_a_target_that_hides_its_input_must_be_told(several: ReferenceDB, tmp_pa
 
         assert answer.rows == asked
         assert match(function.wrap(answer), db, only=["s4"]).matches[0].reference == "s4"
+
+
+def test_public_answers_count_where_little_is_left_to_ask(several: ReferenceDB) -> None:
+    """After eight public questions, four more to the leader are enough to weigh it against its own peers."""
+    answer = Counting(source(2).predict)
+    verdict = match(client(answer), several, budget=12, stop_early=False)
+    panel = several.get("s2").panel
+
+    assert answer.rows == verdict.sent == 12
+    assert verdict.matches[0].reference == "s2"
+    assert panel is not None
+    assert verdict.cohort == len(panel.rows("peer", "calibrate"))
