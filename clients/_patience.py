@@ -119,7 +119,7 @@ def _reset(text: str) -> float | None:
     if parts and "".join(number + unit for number, unit in parts) == text:
         return sum(float(number) * UNITS[unit] for number, unit in parts)
     try:
-        when = datetime.fromisoformat(text.replace("Z", "+00:00"))
+        when = datetime.fromisoformat(text.replace("Z", "+00:00") if "-" in text else "")
     except ValueError:
         return _seconds(text)
 

@@ -8,6 +8,7 @@ redirects that carry keys away (never followed), names that stand for this machi
 error). Only a request that surely never left is sent again, because every other one may have been counted or paid for.
 """
 
+import functools
 import os
 import re
 from collections import deque
@@ -231,6 +232,7 @@ class Transport:
         return kind(f"cannot reach {url}: {what}")
 
 
+@functools.lru_cache(256)  # the same few addresses are asked thousands of times
 def checked(url: str) -> str:
     """The URL if it is one we ask: http(s), a host, no user name, query or fragment. Raises UsageError."""
     try:
