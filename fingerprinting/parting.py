@@ -18,7 +18,7 @@ from .errors import BudgetSpent, InputRefused, TargetError
 
 FAILURES: Final = 3  # single inputs failed on, before anything was answered, after which a target is given up
 LOOK: Final = 0.05  # seconds between looks at what several threads have brought
-SILENCE: Final = 12  # the same, in a row, of a target that did answer
+SILENCE: Final = 200  # the same, in a row, of a target that did answer: it is gone
 Part = tuple[np.ndarray, Answers | None]  # places among the inputs, and answers; None where none came
 Put = Callable[[np.ndarray], Answers]  # asks the inputs at these places
 

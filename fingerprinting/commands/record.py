@@ -81,7 +81,10 @@ def record(
             raise click.UsageError("--dry-run, --save and --tokens are for language models")
         else:
             _ask(client, db, suite_file, budget=budget, seed=seed, quiet=quiet)
-    part.rename(output)  # closed by now: one file, no log beside it
+    try:
+        part.rename(output)  # closed by now: one file, no log beside it
+    except OSError as error:
+        raise BadData(f"cannot write {output} ({error.strerror}); the answers are in {part}") from error
     if not quiet:
         click.echo(f"wrote {output}; decide with: probe-match match --from {output}")
 
