@@ -8,8 +8,8 @@ Raw similarity never decides: an honest model of the same data can agree more th
 Where scores are given, half a standard deviation counts for every standard deviation by which the suspect prefers the
 source's label to the peers' favourite more than honest peers do. The preference is squashed, probe by probe, so that
 how sure of itself a model class is does not drown what it says. And agreement beyond that of honest models, and scores
-nearer to the source's than theirs, count as far as they go beyond, whatever the ratio says: so copies of the weights are
-found where all models agree.
+nearer to the source's than theirs, count as far as they go beyond, whatever the ratio says: so copies of the weights
+are found where all models agree.
 """
 
 from functools import cached_property, lru_cache
