@@ -20,6 +20,7 @@ COMMANDS: Final = {
     "match": "Say which known model stands behind a target.",
     "verify": "Say whether a language model is still exactly the one it is said to be.",
     "compare": "Compare two targets without a database.",
+    "explain": "Say how a model decides: linear, nonlinear and pairwise contributions.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
     "watch": "Say whether a language model is still what it was, look after look.",
