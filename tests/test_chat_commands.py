@@ -205,7 +205,7 @@ def test_references_are_listed_shown_checked_and_removed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("match",), "a TARGET or --transcripts FILE"),
+        (("match",), "a TARGET, --from FILE or --transcripts FILE"),
         (("match", "MODEL:m", "--price", "cheap"), "PROMPT/ANSWER"),
         (("match", "MODEL:m", "--reference", "nobody"), "no language model 'nobody'"),
         (("verify", "MODEL:m"), "--claim NAME or --keys FILE"),
