@@ -22,7 +22,8 @@ from urllib.parse import urlsplit
 import requests
 import tenacity
 import urllib3
-from probe_match.fingerprinting.errors import TargetError, UsageError
+from probe_match.fingerprinting import errands
+from probe_match.fingerprinting.errors import InputRefused, TargetError, UsageError
 
 from . import _json
 from ._deadline import Adapter, Flight
@@ -33,6 +34,7 @@ KEY: Final = OWN
 CA_BUNDLE: Final = "PROBE_MATCH_CA_BUNDLE"  # a file of certificates for hosts with a private authority
 MAX_BYTES: Final = 64 << 20
 RETRIES: Final = 2
+INPUT_REFUSED: Final = (400, 413, 422, 500)  # what servers answer to too many inputs, or to one bad among them
 
 
 class Reply(NamedTuple):
@@ -102,10 +104,10 @@ class Transport:
             body = dumps(value, allow_nan=False).encode()
         except ValueError as error:
             raise TargetError(f"only finite numbers can be sent to {url} ({error})") from error
-        return self._patience.persist(lambda: self._fetch("POST", url, body))
+        return self._patience.persist(lambda: self._counted(url, body))
 
     def complaint(self, reply: Reply) -> TargetError:
-        """The error that a reply which is not ok amounts to."""
+        """The error that a reply which is not ok amounts to: InputRefused where fewer inputs at once may pass."""
         said = self.shown(_json.told(reply.body))
         if reply.status in (401, 403):
             hint = "refuses the key in" if self._key else "wants a key; set"
@@ -113,7 +115,9 @@ class Transport:
         if reply.status == 429:
             return TargetError(f"{reply.url} is asked too fast or its quota is spent (429: {said}); try again later")
 
-        return TargetError(f"expected an answer from {reply.url}, got status {reply.status}: {said or 'no text'}")
+        kind = InputRefused if reply.status in INPUT_REFUSED else TargetError
+
+        return kind(f"expected an answer from {reply.url}, got status {reply.status}: {said or 'no text'}")
 
     def close(self) -> None:
         """Close the connections kept open, and wait for nothing any more."""
@@ -124,6 +128,18 @@ class Transport:
         """A server's words, for people: one line, without the key."""
         shown = _json.printable(text, 2000)
         return (shown.replace(self._key, "***") if self._key else shown)[:200]
+
+    def _counted(self, url: str, body: bytes) -> Reply:
+        """One request that may be paid for: told to the errand it belongs to before it leaves and when it is over."""
+        attempt = errands.current().depart(redacted(url))
+        try:
+            reply = self._fetch("POST", url, body)
+        except NotSent:
+            attempt.left = False
+            raise
+        attempt.status, attempt.body = reply.status, reply.body
+
+        return reply
 
     def _fetch(self, method: str, url: str, body: bytes | None) -> Reply:
         checked(url)
@@ -188,6 +204,10 @@ class Transport:
         return bytes(body)
 
 
+class NotSent(TargetError):  # noqa: N818
+    """No byte of the request left: no such host, nobody listens, no TLS."""
+
+
 def checked(url: str) -> str:
     """The URL if it is one we ask: http(s), a host, no user name, query or fragment. Raises UsageError."""
     try:
@@ -234,4 +254,4 @@ def _explained(error: Exception, url: str) -> TargetError:
     else:
         return TargetError(f"expected a whole answer from {url}, got a broken one ({told[:120]})")
 
-    return TargetError(f"cannot reach {url}: {what}")
+    return NotSent(f"cannot reach {url}: {what}")

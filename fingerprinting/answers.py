@@ -52,11 +52,13 @@ class Asked(NamedTuple):
     """
     labels: int64 (m,). scores: float32 (m, k) summing to 1 where the model gives probabilities, or None.
 
-    Of regressors, scores are the numbers, (m, 1), and labels are 0.
+    Of regressors, scores are the numbers, (m, 1), and labels are 0. sent: bool (m,), which were put to the model at
+    all; None for all.
     """
 
     labels: np.ndarray
     scores: np.ndarray | None
+    sent: np.ndarray | None = None
 
 
 def check(answers: Answers, m: int, classes: Sequence[str], client: Client, output: Output = "classes") -> Asked:

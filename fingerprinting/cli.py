@@ -18,6 +18,7 @@ from .errors import ProbeMatchError
 COMMANDS: Final = {
     "demo": "See the main job in under a minute: a stolen model is served and found.",
     "match": "Say which known model stands behind a target.",
+    "record": "Ask a target now, decide later with match --from.",
     "verify": "Say whether a language model is still exactly the one it is said to be.",
     "compare": "Compare two targets without a database.",
     "enroll": "Add a known model to the reference database.",

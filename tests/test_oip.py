@@ -19,7 +19,7 @@ from probe_match.clients._transport import Transport
 from probe_match.fingerprinting import collect
 from probe_match.fingerprinting.errors import TargetError, UsageError
 from probe_match.fingerprinting.oip_server import serve
-from probe_match.fingerprinting.records import InputSpec
+from probe_match.fingerprinting.records import UNANSWERED, InputSpec
 
 DEADLINE = 0.4
 TWO = InputSpec("tabular", (2,), (-9.0,), (9.0,))
@@ -375,8 +375,8 @@ def test_the_batch_size_is_learnt(rows: np.ndarray, status: int, limit: int, sai
     assert all(size <= limit for size in served[first:])
 
 
-def test_one_poison_row_is_an_error_and_not_an_answer(rows: np.ndarray) -> None:
-    """A row that fails alone is reported as what the server said."""
+def test_one_poison_row_is_isolated(rows: np.ndarray) -> None:
+    """The row that a server fails on stays unanswered, all others are answered, and the batch size stays."""
 
     def infer(body: dict[str, Any]) -> tuple[int, Any]:
         return (500, {"error": "cannot"}) if max(body["inputs"][0]["data"]) > 50 else signs(body)
@@ -385,9 +385,27 @@ def test_one_poison_row_is_an_error_and_not_an_answer(rows: np.ndarray) -> None:
     poisoned[7, 1] = 99
     with model_server(infer, described()) as server:
         client = oip.connect(server.url)
-        with pytest.raises(TargetError, match="status 500"):
-            client.ask(poisoned)
+        asked = collect.ask(client, poisoned, TWO, partly=True)
+        with pytest.raises(TargetError, match="did not answer all of 20 inputs"):
+            collect.ask(client, poisoned, TWO)
         client.close()
+
+    assert np.flatnonzero(asked.labels == UNANSWERED).tolist() == [7]
+    assert np.isnan(asked.scores[7]).all()
+    assert np.array_equal(np.delete(asked.labels, 7), np.delete(poisoned[:, 0] > 0, 7))
+    assert len(infers(server)) <= 2 * 10 + 1  # the first time also without naming outputs
+    assert client.batch == 256
+
+
+def test_a_server_that_fails_on_everything_is_an_error_soon(rows: np.ndarray) -> None:
+    """Three inputs refused one by one, and nothing ever answered, is a broken server and no bad input."""
+    with model_server(lambda body: (500, {"error": "cannot"}), described()) as server:
+        client = oip.connect(server.url)
+        with pytest.raises(TargetError, match="status 500"):
+            collect.ask(client, rows[:64], TWO, partly=True)
+        client.close()
+
+    assert len(infers(server)) < 30
 
 
 @pytest.mark.parametrize("metadata", [described(), {"name": "m", "inputs": [], "outputs": []}, {}])

@@ -43,7 +43,9 @@ def chat_options(command: Command) -> Command:
             "--price", callback=_price, metavar="IN/OUT", help="Dollars per million tokens of prompts and of answers."
         ),
         click.option(
-            "--concurrency", type=click.IntRange(1, 64), help="Of a language model: questions under way at once."
+            "--concurrency",
+            type=click.IntRange(1, 64),
+            help="Requests under way at once.  [default: 1, language models 4]",
         ),
         click.option("--save", metavar="FILE", help="Of a language model: keep the answers, as JSON lines."),
     ]
@@ -98,12 +100,16 @@ def identify(
 ) -> "Verdict | None":
     """The verdict on a language model, or None after a dry run."""
     from probe_match.fingerprinting.chat import asking
+    from probe_match.fingerprinting.recordings import RecordedChat
 
     planned = asking.plan_identification(references, only=only, budget=budget, tokens=tokens, seed=seed)
     if dry_run:
         click.echo(told_cost(planned, price))
         return None
-    transcript = ask(client, planned, quiet=quiet, price=price, save=save)
+    if isinstance(client, RecordedChat):  # what it does not hold was never asked, and is no failure
+        transcript = asking.ask_recorded(client, planned)
+    else:
+        transcript = ask(client, planned, quiet=quiet, price=price, save=save)
 
     return asking.identify(transcript, planned, alpha=alpha, seed=seed)
 
