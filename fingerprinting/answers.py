@@ -200,7 +200,9 @@ def by_class(rows: np.ndarray, classes: Sequence[str], target: str) -> np.ndarra
     try:
         named = [{str(name): float(score) for name, score in json.loads(row).items()} for row in rows.tolist()]
     except (ValueError, TypeError, AttributeError, OverflowError) as error:
-        raise TargetError(f"expected scores by class from {target}, got something else ({str(error)[:80]})") from error
+        raise TargetError(
+            f"expected numbers as scores from {target}, or scores by class, got texts ({str(error)[:80]})"
+        ) from error
     names = list(dict.fromkeys(name for row in named for name in row))
     column = {name: i for i, name in enumerate(classes)} if classes else _numbered(names, target)
     strangers = [name for name in names if name not in column]
