@@ -10,7 +10,7 @@ that surely never left is sent again, because every other one may have been coun
 import os
 import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotInTime
 from http.cookiejar import DefaultCookiePolicy
@@ -60,7 +60,7 @@ class Transport:
     One session with one target. timeout: seconds for a whole request, from the name's look-up to the last
     byte. site: the URL of the target, which says whose key may go along. patience: seconds that a request may wait in
     all where the server is too busy. headers: sent with every request. key_header: "Authorization" (as Bearer), or
-    the field that takes the bare key.
+    the field that takes the bare key. sign: further headers for one request, from its method, URL and body.
 
     The key in PROBE_MATCH_API_KEY, else that of the site's provider, goes into its header and nowhere else.
     """
@@ -74,6 +74,7 @@ class Transport:
         patience: float = 0.0,
         headers: Mapping[str, str] | None = None,
         key_header: str = "Authorization",
+        sign: Callable[[str, str, bytes], Mapping[str, str]] | None = None,
     ) -> None:
         if not 0 < timeout < 1e6:
             raise UsageError(f"expected a timeout above 0 seconds, got {timeout}")
@@ -83,6 +84,7 @@ class Transport:
         self._headers = dict(headers or {})
         if self._key:
             self._headers[key_header] = f"Bearer {self._key}" if key_header == "Authorization" else self._key
+        self._sign = sign
         self._patience = Patience(patience)
         self._verify: bool | str = os.environ.get(CA_BUNDLE) or True
         self._session = requests.Session()
@@ -179,6 +181,8 @@ class Transport:
         } | self._headers
         if body is not None:
             headers["Content-Type"] = "application/json"
+        if self._sign is not None:
+            headers |= self._sign(method, url, body or b"")
         with self._session.request(
             method, url, data=body, headers=headers, timeout=self.timeout, verify=self._verify,
             stream=True, allow_redirects=False,
