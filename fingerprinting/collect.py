@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from .answers import Answers, Asked, Client, check
+from .answers import Answers, Asked, Client, check, side_by_side
 from .errors import ProbeMatchError, SuiteMismatch, TargetError, UsageError
 from .guards import GuardedClient
 from .parting import Part, in_parts
@@ -53,6 +53,9 @@ def ask(
     if not partly and sum(len(rows) for rows, _ in given) < m:
         raise _incomplete(client, int((~sent).sum()), m)
     keep = (access != "label" or spec.output == "number") and all(some is not None for _, some in given)
+    if keep:
+        wide = side_by_side([some for _, some in given if some is not None])
+        given = [(rows, some) for (rows, _), some in zip(given, wide, strict=True)]
     widths = {some.shape[1] for _, some in given if some is not None}
     if keep and len(widths) > 1:
         raise TargetError(f"expected the same number of scores for all inputs from {client.target}, got {widths}")
