@@ -12,7 +12,7 @@ import functools
 import os
 import re
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from http.cookiejar import DefaultCookiePolicy
 from importlib.metadata import version
 from json import dumps
@@ -67,7 +67,7 @@ class Transport:
     All requests to one target. timeout: seconds for a whole request, from the name's look-up to the last byte. most:
     bytes of an answer. site: the URL of the target, which says whose key may go along. patience: seconds that a request
     may wait in all where the server is too busy. headers: sent with every request. key_header: "Authorization" (as
-    Bearer), or the field that takes the bare key.
+    Bearer), or the field that takes the bare key. sign: further headers for one request, from its method, URL and body.
 
     The key in PROBE_MATCH_API_KEY, else that of the site's provider, goes into its header and nowhere else. A session
     serves one thread at a time, so that any number of threads may ask at once.
@@ -82,6 +82,7 @@ class Transport:
         patience: float = PATIENCE,
         headers: Mapping[str, str] | None = None,
         key_header: str = "Authorization",
+        sign: Callable[[str, str, bytes], Mapping[str, str]] | None = None,
     ) -> None:
         if not 0 < timeout < 1e6:
             raise UsageError(f"expected a timeout above 0 seconds, got {timeout}")
@@ -95,6 +96,7 @@ class Transport:
         self._headers |= dict(headers or {})
         self._proxies = Proxies() if proxy is None else Proxies(http=proxy, https=proxy)
         self._allow_private = network.current().allow_private
+        self._sign = sign
         self._patience = Patience(patience)
         self._verify: bool | str = os.environ.get(CA_BUNDLE) or True
         self._idle: deque[requests.Session] = deque()  # sessions that no thread uses
@@ -177,6 +179,8 @@ class Transport:
 
     def _send(self, method: str, url: str, body: bytes | None, flight: Flight, more: Mapping[str, str]) -> Reply:
         headers = self._headers if body is None else self._headers | {"Content-Type": "application/json", **more}
+        if self._sign is not None:
+            headers = headers | dict(self._sign(method, url, body or b""))
         session = self._idle.pop() if self._idle else _session()
         try:
             with session.request(

@@ -79,6 +79,23 @@ class OIPClient:
         """Close the connections kept open."""
         self._transport.close()
 
+    def describe(self) -> dict[str, str]:
+        """What the server says of itself and the model, for people; asks only for that."""
+        root = self._url.partition("/v2/models/")[0]
+        server, config = (_json.maybe(self._transport.get(url).body) for url in (f"{root}/v2", f"{self._url}/config"))
+        told = {}
+        if isinstance(server, dict) and isinstance(server.get("name"), str):
+            told["server"] = _json.printable(f"{server['name']} {server.get('version', '')}", 60)
+        told["models"] = ", ".join(_names(self._transport, root)) or self._url.rpartition("/")[2]
+        told["input"] = f"{self._model.input} {self._datatype}"
+        if self._model.outputs:
+            told["outputs"] = _json.printable(", ".join(self._model.outputs), 100)
+        most = config.get("max_batch_size") if isinstance(config, dict) else None
+        if isinstance(most, int) and most > 0:
+            told["most rows"] = str(most)
+
+        return told
+
     def _infer(self, part: np.ndarray | Sequence[str]) -> Reply:
         """One reply; before the first good one, also what other ways of asking give."""
         reply = self._post(part, self._datatype, self._wanted)

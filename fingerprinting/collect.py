@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from .answers import Answers, Asked, Client, check
-from .errors import ProbeMatchError, SuiteMismatch, TargetError, UsageError
+from . import errands
+from .answers import Answers, Asked, Client, check, side_by_side
+from .errors import InputRefused, ProbeMatchError, SuiteMismatch, TargetError, UsageError
 from .guards import GuardedClient
 from .parting import Part, in_parts
 from .records import UNANSWERED, Access, InputSpec, ProbeSuite, Responses
@@ -53,6 +54,9 @@ def ask(
     if not partly and sum(len(rows) for rows, _ in given) < m:
         raise _incomplete(client, int((~sent).sum()), m)
     keep = (access != "label" or spec.output == "number") and all(some is not None for _, some in given)
+    if keep:
+        wide = side_by_side([some for _, some in given if some is not None])
+        given = [(rows, some) for (rows, _), some in zip(given, wide, strict=True)]
     widths = {some.shape[1] for _, some in given if some is not None}
     if keep and len(widths) > 1:
         raise TargetError(f"expected the same number of scores for all inputs from {client.target}, got {widths}")
@@ -88,7 +92,12 @@ def _parts(client: Client, inputs: np.ndarray | Sequence[str], spec: InputSpec) 
         return client.parts(rows)
 
     def put(places: np.ndarray) -> Answers:
-        return client.ask(rows[places] if isinstance(rows, np.ndarray) else [rows[i] for i in places])
+        with errands.run(errands.Errand()) as errand:
+            try:
+                return client.ask(rows[places] if isinstance(rows, np.ndarray) else [rows[i] for i in places])
+            except InputRefused as error:
+                error.answered = errand.answered
+                raise
 
     return in_parts(client, np.arange(len(inputs)), put)
 

@@ -1,5 +1,6 @@
 """
-The source itself, lightly disguised: noise on its inputs, answers flipped, scores rounded. The nearest of its shadows.
+The source itself, lightly disguised: noise on its inputs, answers flipped, scores rounded or shaken. The nearest of its
+shadows.
 """
 
 import numpy as np
@@ -13,11 +14,12 @@ from .records import InputSpec, Panel
 
 LEAST_NOISE = 0.05  # on the inputs of a source, in standard deviations of each; of texts, the share of words lost
 NOISES = (LEAST_NOISE, 0.15)
+SHAKEN = (0.1, 0.2, 0.4)  # noise on the logits, in their standard deviations, as changed weights would bring it
 
 
 def disturbed_source(source: Client, material: Material, candidates: Inputs, answers: Asked, seed: int) -> Panel:
     """
-    The source itself, lightly disguised: noise on its inputs, one in ten answers flipped, scores rounded.
+    The source itself, lightly disguised: noise on its inputs, one in ten answers flipped, scores rounded or shaken.
 
     answers: the source's own to the candidates; only the noisy inputs are asked anew.
     """
@@ -33,6 +35,10 @@ def disturbed_source(source: Client, material: Material, candidates: Inputs, ans
         labels.append(ask(source, moved, spec, classes=material.train.classes).labels)
         numeric = isinstance(candidates, np.ndarray)
         names.append(f"shadow (input noise {strength:g})" if numeric else f"shadow ({strength:.0%} of the words lost)")
+    if answers.scores is not None:
+        for strength in SHAKEN:
+            labels.append(_shaken(answers.scores, strength, rng))
+            names.append(f"shadow (scores shaken by {strength:g})")
     m = len(labels)
     scores = None
     if answers.scores is not None and k <= 100:
@@ -61,6 +67,19 @@ def _disturbed_regressor(
 def noisy(inputs: Inputs, spec: InputSpec, strength: float, rng: np.random.Generator) -> Inputs:
     """Inputs with noise of so many standard deviations on every number; texts without that share of their words."""
     return _moved(inputs, spec, strength, rng) if isinstance(inputs, np.ndarray) else _thinned(inputs, strength, rng)
+
+
+def _shaken(scores: np.ndarray, strength: float, rng: np.random.Generator) -> np.ndarray:
+    """
+    Labels of probabilities (n, k) after noise on their logits; int64 (n,).
+
+    Rounded, pruned or tuned weights move the answers a little everywhere, and those to inputs near a boundary, where
+    classes are about as likely, change sides. Whose weights cannot be changed is known to waver there all the same.
+    """
+    logits = np.log(np.clip(scores.astype(float), 1e-4, 1.0))
+    logits -= logits.mean(1, keepdims=True)
+
+    return np.asarray((logits + rng.normal(0, strength * logits.std(), logits.shape)).argmax(1))
 
 
 def _moved(inputs: np.ndarray, spec: InputSpec, strength: float, rng: np.random.Generator) -> np.ndarray:

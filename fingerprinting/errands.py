@@ -51,6 +51,11 @@ class Errand:
 
         return self.attempts[-1]
 
+    @property
+    def answered(self) -> bool:
+        """Whether a good answer came, by its status."""
+        return bool(self.attempts) and 200 <= (self.attempts[-1].status or 0) < 300
+
     def headers(self) -> dict[str, str]:
         """What goes along with the request that is about to leave."""
         return {"Idempotency-Key": f"{self.token}-{len(self.attempts)}"} if self.token else {}

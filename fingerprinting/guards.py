@@ -78,8 +78,8 @@ class GuardedClient:
             return self._put(picked, [keys[i] for i in rows] if keys else [], [nth[i] for i in rows] if keys else [])
 
         left = np.array([i for i, query in enumerate(known) if query is None], int) if keys else np.arange(len(inputs))
-        # With a ledger, as many again write their queries down while the others are under way.
-        threads = self.concurrency * 2 if keys and self.concurrency > 1 else self.concurrency
+        # With a ledger, some more write their queries down while the others are under way.
+        threads = self.concurrency + (max(2, self.concurrency // 2) if keys and self.concurrency > 1 else 0)
         self._halted = False
         try:
             yield from in_parts(self.client, left, put, concurrency=threads, grant=audit.grant)
@@ -113,7 +113,9 @@ class GuardedClient:
                 with errands.run(errand):
                     answers = self.client.ask(inputs)
             except InputRefused as error:
-                audit.close_errand(errand, seq, "split" if m > 1 else "failed", cost, why=str(error))
+                error.answered = errand.answered
+                kind = "split" if m > 1 and not error.answered else "failed"
+                audit.close_errand(errand, seq, kind, cost, why=str(error))
                 raise
             except (TargetError, BudgetSpent) as error:
                 self._halted = True

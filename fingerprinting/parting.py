@@ -72,11 +72,11 @@ class _Plan:
             self._finish(piece)
 
     def refused(self, piece: _Piece, error: InputRefused) -> bool:
-        """Whether the piece is the one bad input; else it goes again in parts. Raises where every input is bad."""
+        """Whether the piece stays unanswered; else it goes again in parts. Raises where every input is bad."""
         with self._changed:
             size = len(piece.rows)
-            if size == 1:
-                self._refused += 1
+            if size == 1 or error.answered:
+                self._refused += size
                 if self._refused >= (SILENCE if self.answered else FAILURES):
                     raise TargetError(str(error)) from error
                 piece.bad = True

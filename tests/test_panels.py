@@ -188,6 +188,22 @@ def test_the_disguised_source_stays_close_to_itself(material: Material) -> None:
     assert client.rows == asked + 2 * len(candidates)  # only noisy inputs are asked anew
 
 
+def test_shaken_scores_change_sides_near_a_boundary_only(material: Material) -> None:
+    """Noise on the logits turns answers that were nearly ties, more of them the stronger it is, and no sure ones."""
+    rng = np.random.default_rng(0)
+    sure = rng.uniform(0.02, 0.5, 4000)  # the first class's lead, evenly spread
+    scores = np.stack([0.5 + sure, 0.5 - sure], 1).astype(np.float32)
+    candidates = np.zeros((4000, *material.train.spec.shape), np.float32)
+    answers = Asked(np.zeros(4000, np.int64), scores)
+    panel = disguises.disturbed_source(worlds.client(worlds.source().predict), material, candidates, answers, seed=0)
+    turned = [panel.labels[i] != 0 for i, name in enumerate(panel.names) if "shaken" in name]
+
+    assert len(turned) == 3
+    assert 0 < turned[0].mean() < turned[1].mean() < turned[2].mean() < 0.2
+    assert sure[turned[0]].max() < 0.25
+    assert set(panel.names) == {name for name in panel.names if name.startswith("shadow (")}
+
+
 def test_panels_join_row_by_row(material: Material) -> None:
     """Names, uses and answers stay together; scores go where one panel has none."""
     one = train_panel(material, all_peers(material, 2, seed=0), material.held.x)
