@@ -16,7 +16,7 @@ from .answers import Answers, Client
 from .audits import Audit
 from .chat.collecting import HELD, UNASKED, Price
 from .chat.records import Answer, ChatClient, Question
-from .errors import BudgetSpent, InputRefused, TargetError
+from .errors import BudgetSpent, InputRefused
 from .keying import input_keys, question_key
 from .ledger_states import Cost
 from .parting import Part, in_parts
@@ -117,7 +117,7 @@ class GuardedClient:
                 kind = "split" if m > 1 and not error.answered else "failed"
                 audit.close_errand(errand, seq, kind, cost, why=str(error))
                 raise
-            except (TargetError, BudgetSpent) as error:
+            except BaseException as error:  # a bug of a client as well: what came is kept
                 self._halted = True
                 kind = errand.outcome(failed=True, unusable=True)
                 audit.close_errand(errand, seq, kind, cost, why=str(error))
@@ -201,7 +201,7 @@ class GuardedChat:
                 answer = self.client.chat([question])[0]
         except BudgetSpent as spent:
             answer = Answer("", "failed", error=f"{UNASKED}: {spent}")
-        except TargetError as error:  # nothing can be answered at all
+        except BaseException as error:  # nothing can be answered at all, or a bug: what came is kept
             self.audit.close_errand(errand, seq, errand.outcome(failed=True, unusable=True), cost, why=str(error))
             self.audit.flush()
             raise
