@@ -132,7 +132,7 @@ def load(number: int = 10_000, wait: float = 0.02, concurrency: int = 32) -> dic
     }  # fmt: skip
 
 
-def throughput(rounds: int = 5, number: int = 600) -> dict[str, Any]:
+def throughput(rounds: int = 5, number: int = 1800) -> dict[str, Any]:
     """With the ledger on, against bare `requests` on the same server, concurrency and batch; medians of the ratio."""
     found = {}
     for concurrency, batch in ((4, 64), (8, 16), (8, 1), (32, 1)):
