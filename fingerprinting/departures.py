@@ -115,7 +115,7 @@ class Departures:
         while len(data) >= place + HEAD:
             length, checksum, told = (int.from_bytes(data[place + i : place + i + 4], "little") for i in (0, 4, 8))
             note = data[place + HEAD : place + HEAD + length]
-            if len(note) < length or zlib.crc32(note) != checksum:
+            if len(note) < length or zlib.crc32(note, told) != checksum:
                 break  # the end of a write that was cut short
             place += HEAD + length
             about = json.loads(note[:told])
@@ -132,7 +132,7 @@ class Departures:
 def _packed(about: list[Any], rest: bytes) -> bytes:
     told = json.dumps(about, separators=(",", ":")).encode()
     note = told + rest
-    numbers = (len(note), zlib.crc32(note), len(told))
+    numbers = (len(note), zlib.crc32(note, len(told)), len(told))
 
     return b"".join(number.to_bytes(4, "little") for number in numbers) + note
 
