@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from probe_match.fingerprinting.database import ReferenceDB
     from probe_match.fingerprinting.records import About, Verdict
 
+    from ._options import Wishes
+
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -151,6 +153,7 @@ def enroll(
     dry_run: bool,
     price: "Price | None",
     save: str | None,
+    wishes: "Wishes",
     quiet: bool,
 ) -> None:
     """Ask a language model and add what it answered to the database."""
@@ -163,7 +166,15 @@ def enroll(
 
     with (
         open_db(db, create=not dry_run, read_only=dry_run and Path(db).exists()) as references,
-        _session.any_target(target, allow_pickle=False, timeout=timeout, concurrency=concurrency) as client,
+        _session.any_target(
+            target,
+            allow_pickle=False,
+            timeout=timeout,
+            concurrency=concurrency,
+            wishes=type(wishes)() if dry_run else wishes,
+            price=price,
+            quiet=quiet,
+        ) as client,
     ):
         if not isinstance(client, ChatClient):
             raise click.UsageError("Missing option '--pool': a model that takes inputs is compared on inputs of yours")

@@ -15,24 +15,33 @@ from probe_match.fingerprinting.budget import read_limits
 from probe_match.fingerprinting.chat import transcripts
 from probe_match.fingerprinting.chat.records import ChatClient
 from probe_match.fingerprinting.collect import Client
-from probe_match.fingerprinting.errors import BadData, MissingPackage
+from probe_match.fingerprinting.errors import BadData, MissingPackage, UsageError
 from probe_match.fingerprinting.ledger import is_ledger
 from probe_match.fingerprinting.ledger_states import doubts_in_words, in_words, remember
 from probe_match.fingerprinting.pools import load_pool
 from probe_match.fingerprinting.records import Kind, Pool, ProbeSuite, Verdict
-from probe_match.fingerprinting.targets import open_any, open_target
+from probe_match.fingerprinting.targets import open_any
 
 from ._options import Wishes
 
 
 @contextlib.contextmanager
-def target(where: str, *, allow_pickle: bool, timeout: float) -> Iterator[Client]:
-    """A client for as long as the block runs."""
-    client = open_target(where, allow_pickle=allow_pickle, timeout=timeout)
-    try:
+def target(
+    where: str,
+    *,
+    allow_pickle: bool,
+    timeout: float,
+    concurrency: int | None = None,
+    wishes: Wishes = Wishes(),  # noqa: B008 - frozen
+    quiet: bool = True,
+) -> Iterator[Client]:
+    """A client of a model that takes inputs for as long as the block runs, within an audit where one is wished for."""
+    with any_target(
+        where, allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency, wishes=wishes, quiet=quiet
+    ) as client:
+        if isinstance(client, ChatClient):
+            raise UsageError(f"{where[:200]} is a language model; this needs a model that takes inputs")
         yield client
-    finally:
-        client.close()
 
 
 @contextlib.contextmanager

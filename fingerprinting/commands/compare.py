@@ -4,7 +4,7 @@ import sys
 
 import click
 
-from ._options import asking_options, enrolment_options, output_options, target_options
+from ._options import Wishes, asking_options, audit_options, enrolment_options, output_options, target_options
 
 
 @click.command()
@@ -12,6 +12,8 @@ from ._options import asking_options, enrolment_options, output_options, target_
 @click.argument("b")
 @enrolment_options
 @asking_options
+@audit_options
+@click.option("--concurrency", type=click.IntRange(1, 64), help="Requests to B under way at once.  [default: 1]")
 @target_options
 @output_options
 def compare(
@@ -31,6 +33,8 @@ def compare(
     access: str,
     seed: int,
     no_early_stop: bool,
+    wishes: Wishes,
+    concurrency: int | None,
     allow_pickle: bool,
     timeout: float,
     json_file: str | None,
@@ -59,7 +63,9 @@ def compare(
     models = sum(enrolment.panel_size(loaded.spec, peers, shadows))
     with (
         _session.target(a, allow_pickle=allow_pickle, timeout=timeout) as known,
-        _session.target(b, allow_pickle=allow_pickle, timeout=timeout) as suspect,
+        _session.target(
+            b, allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency, wishes=wishes, quiet=quiet
+        ) as suspect,
     ):
         with _session.progress("training", quiet=quiet, total=models) as count:
             enrolled = enrolment.enroll(

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ._chat import chat_options
-from ._options import db_option, enrolment_options, target_options
+from ._options import Wishes, audit_options, db_option, enrolment_options, target_options
 
 
 @click.command()
@@ -46,6 +46,7 @@ from ._options import db_option, enrolment_options, target_options
     "--repeats", type=click.IntRange(2, 1000), help="Of a language model: answers per question.  [default: 20]"
 )
 @chat_options
+@audit_options
 @target_options
 @click.option("-q", "--quiet", is_flag=True, help="No text and no progress.")
 def enroll(
@@ -78,6 +79,7 @@ def enroll(
     price: Any,
     concurrency: int | None,
     save: str | None,
+    wishes: Wishes,
     allow_pickle: bool,
     timeout: float,
     quiet: bool,
@@ -122,6 +124,7 @@ def enroll(
             dry_run=dry_run,
             price=price,
             save=save,
+            wishes=wishes,
             quiet=quiet,
         )
         return
@@ -130,7 +133,9 @@ def enroll(
     models = sum(enrolment.panel_size(loaded.spec, peers, shadows))
     with (
         open_db(db, create=True) as references,
-        _session.target(target, allow_pickle=allow_pickle, timeout=timeout) as client,
+        _session.target(
+            target, allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency, wishes=wishes, quiet=quiet
+        ) as client,
         contextlib.ExitStack() as opened,
     ):
         cohort = [
