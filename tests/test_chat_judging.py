@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from chat_models import Habits
-from probe_match.fingerprinting.chat import conditions, judging, scoring
+from probe_match.fingerprinting.chat import conditions, judging, prepared, scoring
 from probe_match.fingerprinting.chat.records import Answer, Bank, ChatReference, Transcript
 from probe_match.fingerprinting.errors import NoAnswers
+from probe_match.fingerprinting.records import Verdict
 from probe_match.probes import chat_words
 from scipy.stats import entropy
 
@@ -32,11 +33,16 @@ def spoken(name: str, repeats: int, seed: int = 1, **changes: int) -> Transcript
     return Transcript(f"function:{name}", answers, BANK.digest, sent=CELLS * repeats)
 
 
+def identify(transcript: Transcript, known: list[ChatReference]) -> Verdict:
+    references = {one.name: one for one in known}
+    return judging.identify(transcript, BANK, references, prepared.scorer(references, alpha=0.01), alpha=0.01)
+
+
 def test_known_models_are_named_and_strangers_are_not(known: list[ChatReference]) -> None:
     """With six answers to each of twelve questions: nearly all known models, and hardly a stranger."""
     some = known[:15]
-    verdicts = [judging.identify(spoken(k.name, 6), BANK, known, alpha=0.01, seed=0) for k in some]
-    strangers = [judging.identify(spoken(f"stranger-{i}", 6), BANK, known, alpha=0.01, seed=0) for i in range(20)]
+    verdicts = [identify(spoken(k.name, 6), known) for k in some]
+    strangers = [identify(spoken(f"stranger-{i}", 6), known) for i in range(20)]
     right = [v.decision == "match" and v.reference == k.name for v, k in zip(verdicts, some, strict=True)]
 
     assert np.mean(right) >= 0.9
@@ -51,7 +57,7 @@ def test_a_model_that_is_not_in_the_database_is_a_stranger(known: list[ChatRefer
     wrong = 0
     for i, one in enumerate(known[:10]):
         others = known[:i] + known[i + 1 :]
-        wrong += judging.identify(spoken(one.name, 6), BANK, others, alpha=0.01, seed=0).decision == "match"
+        wrong += identify(spoken(one.name, 6), others).decision == "match"
 
     assert wrong <= 1
 
@@ -102,8 +108,8 @@ def test_a_constant_surplus_of_tokens_is_a_prompt_and_a_varying_one_a_tokenizer(
     assert conditions.added_tokens(spoken("known-4", 3, added=40), known[4]) == 40
     assert conditions.added_tokens(varying, known[4]) is None
     assert conditions.other_tokenizer(varying, known[4])
-    assert conditions.differing(spoken("known-4", 3, added=3), BANK, known[4], known) is None
-    assert "counts 40 tokens more" in str(conditions.differing(spoken("known-4", 3, added=40), BANK, known[4], known))
+    assert conditions.differing(spoken("known-4", 3, added=3), BANK, known[4], {}) is None
+    assert "counts 40 tokens more" in str(conditions.differing(spoken("known-4", 3, added=40), BANK, known[4], {}))
 
 
 def test_reasoning_that_cannot_be_switched_off_is_another_condition(known: list[ChatReference]) -> None:
@@ -112,7 +118,7 @@ def test_reasoning_that_cannot_be_switched_off_is_another_condition(known: list[
         spoken("known-4", 6), notes=("reasons before it answers, and does not let that be switched off",)
     )
 
-    assert judging.identify(thinking, BANK, known, alpha=0.01, seed=0).decision == "inconclusive"
+    assert identify(thinking, known).decision == "inconclusive"
 
 
 def test_answers_that_never_vary_are_kept_ones_unless_a_known_model_is_so_steady(known: list[ChatReference]) -> None:
@@ -120,9 +126,11 @@ def test_answers_that_never_vary_are_kept_ones_unless_a_known_model_is_so_steady
     same = {cell: {max(some, key=some.__getitem__): 4} for cell, some in known[0].counts.items()}
     steady = replace(known[0], name="steady", counts={cell: {"7": 20} for cell in same})
 
-    assert conditions.kept_answers(same, known)
-    assert not conditions.kept_answers({cell: dict.fromkeys(some, 1) for cell, some in same.items()}, known)
-    assert not conditions.kept_answers(same, [*known, steady])
+    by_name = {one.name: one for one in known}
+
+    assert conditions.kept_answers(same, by_name)
+    assert not conditions.kept_answers({cell: dict.fromkeys(some, 1) for cell, some in same.items()}, by_name)
+    assert not conditions.kept_answers(same, {**by_name, "steady": steady})
 
 
 def test_silence_is_told_apart(known: list[ChatReference]) -> None:
@@ -131,7 +139,7 @@ def test_silence_is_told_apart(known: list[ChatReference]) -> None:
     def verdict(answer: Answer, n: int = 24) -> tuple[str, str]:
         cells = [question.cell for question in BANK.questions]
         answers = dict.fromkeys(cells, (answer,) * (n // CELLS)) if n >= CELLS else {cells[0]: (answer,) * n}
-        found = judging.identify(Transcript("t", answers, sent=n), BANK, known, alpha=0.01, seed=0)
+        found = identify(Transcript("t", answers, sent=n), known)
         return found.decision, found.why
 
     assert verdict(Answer("", "filtered"))[0] == "evasion suspected"
@@ -145,7 +153,7 @@ def test_references_of_other_questions_cannot_be_compared() -> None:
     with pytest.raises(NoAnswers, match="share no answered question"):
         scoring.score_counts({"a": {"x": 9}}, {"m": {"b": {"x": 9}}}, alpha=0.01)
     few = [Habits().reference(f"known-{i}", BANK, 20) for i in range(2)]
-    verdict = judging.identify(spoken("known-0", 6), BANK, few, alpha=0.01, seed=0)
+    verdict = identify(spoken("known-0", 6), few)
 
     assert verdict.decision == "inconclusive"
     assert "enroll at least three" in verdict.why

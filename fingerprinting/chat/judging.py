@@ -5,7 +5,7 @@ Identification is about which known model answers; it must not mind how lightly 
 the answers are of none. Verification is about one model being served unchanged, and minds everything.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import numpy as np
@@ -18,7 +18,9 @@ from scipy.special import xlogy
 from . import conditions
 from .reading import count, statuses
 from .records import Bank, ChatReference, Counts, Transcript
-from .scoring import Scores, score_counts
+from .scoring import Scores
+
+Score = Callable[[Counts], Scores]  # against all references, see `prepared.scorer`
 
 RELABELINGS: Final = 2000
 UNLIKE: Final = 0.05  # of known models that look less like themselves; below this a target is not the nearest of them
@@ -27,7 +29,13 @@ FOUND: Final = 0.9  # power from which finding no change is worth saying
 
 
 def identify(
-    transcript: Transcript, bank: Bank, references: list[ChatReference], *, alpha: float, seed: int, saved: int = 0
+    transcript: Transcript,
+    bank: Bank,
+    references: Mapping[str, ChatReference],
+    score: Score,
+    *,
+    alpha: float,
+    saved: int = 0,
 ) -> Verdict:
     """The verdict on whom a target's answers come from. saved: questions that need not be asked."""
     answered = _answered(bank, transcript)
@@ -35,13 +43,11 @@ def identify(
     if silent is not None:
         return _verdict(transcript, bank, silent, alpha, answered, saved)
     try:
-        scores = score_counts(
-            count(bank, transcript), {known.name: known.counts for known in references}, alpha=alpha, seed=seed
-        )
+        scores = score(count(bank, transcript))
     except NoAnswers as error:
         return _verdict(transcript, bank, ("inconclusive", f"{str(error).capitalize()}."), alpha, answered, saved)
     best = scores.evidence[0]
-    nearest = next(known for known in references if known.name == best.reference)
+    nearest = references[best.reference]
     differs = conditions.differing(transcript, bank, nearest, references)
     decision = ("inconclusive", differs) if differs else _identified(scores, answered, alpha)
     if decision[0] == "match" and conditions.other_tokenizer(transcript, nearest):
@@ -54,23 +60,23 @@ def verify(
     transcript: Transcript,
     bank: Bank,
     claimed: ChatReference,
-    references: list[ChatReference],
+    score: Score,
     *,
     alpha: float,
     seed: int,
 ) -> Verdict:
-    """The verdict on whether a target answers as the claimed model did when it was enrolled. references: others too."""
+    """The verdict on whether a target answers as the claimed model did when it was enrolled. score: others too."""
     answered = _answered(bank, transcript)
     silent = _silence(bank, transcript)
     if silent is not None:
         return _verdict(transcript, bank, silent, alpha, answered, 0, claim=claimed.name)
     counts = count(bank, transcript)
-    differs = conditions.differing(transcript, bank, claimed, [claimed])
+    differs = conditions.differing(transcript, bank, claimed, {claimed.name: claimed})
     if differs:
         return _verdict(transcript, bank, ("inconclusive", differs), alpha, answered, 0, claim=claimed.name)
     rng = np.random.default_rng(seed)
     p = change_p(counts, claimed.counts, rng)
-    scores = score_counts(counts, {known.name: known.counts for known in references}, alpha=alpha, seed=seed)
+    scores = score(counts)
     if p > alpha:
         power = verification_power(counts, claimed.counts, alpha, rng)
         if power >= FOUND:

@@ -1,5 +1,6 @@
 """`probe-match verify`: is a language model served unchanged."""
 
+from contextlib import ExitStack, closing
 from typing import Any
 
 import click
@@ -61,22 +62,20 @@ def verify(
     _session.require_writable(json_file, html_file, save)
     if (claim is None) == (keys is None):
         raise click.UsageError("expected --claim NAME or --keys FILE, one of the two")
-    if keys is not None:
-        planned = asking.plan_keys(registry.load("probes", "chat-keys").generate, keys, budget=budget, seed=seed)
-    else:
-        with open_db(db, read_only=True) as references:
+    with ExitStack() as held:
+        if keys is not None:
+            planned = asking.plan_keys(registry.load("probes", "chat-keys").generate, keys, budget=budget, seed=seed)
+        else:
+            references = held.enter_context(open_db(db, read_only=True))
             planned = asking.plan_verification(references, str(claim), budget=budget, seed=seed)
-    if dry_run:
-        click.echo(_chat.told_cost(planned, price))
-        return
-    client = open_chat(target, timeout=timeout, concurrency=concurrency)
-    try:
+        if dry_run:
+            click.echo(_chat.told_cost(planned, price))
+            return
+        client = held.enter_context(closing(open_chat(target, timeout=timeout, concurrency=concurrency)))
         transcript = _chat.ask(client, planned, quiet=quiet, price=price, save=save)
-    finally:
-        client.close()
-    if claim is None:
-        verdict = judge_keys(planned.bank, transcript, alpha=alpha)
-    else:
-        verdict = asking.verify(transcript, planned, claim, alpha=alpha, seed=seed)
+        if claim is None:
+            verdict = judge_keys(planned.bank, transcript, alpha=alpha)
+        else:
+            verdict = asking.verify(transcript, planned, claim, alpha=alpha, seed=seed)
     title = "Does this model know your keys?" if claim is None else f"Is this still {claim}?"
     _chat.finish(verdict, json_file=json_file, html_file=html_file, quiet=quiet, title=title)
