@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from chat_models import Habits
-from probe_match.fingerprinting.chat import conditions, judging, prepared, scoring
+from probe_match.fingerprinting.chat import conditions, equality, judging, prepared, scoring
 from probe_match.fingerprinting.chat.records import Answer, Bank, ChatReference, Transcript
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.records import Verdict
@@ -62,6 +62,29 @@ def test_a_model_that_is_not_in_the_database_is_a_stranger(known: list[ChatRefer
     assert wrong <= 1
 
 
+def test_references_that_answer_alike_are_named_together(known: list[ChatReference]) -> None:
+    """One model under two names: whichever is named, the verdict names the other beside it."""
+    twin = replace(Habits(9).reference("known-3", BANK, 20), name="another name")
+    verdict = identify(spoken("known-3", 12), [*known, twin])
+    alone = identify(spoken("known-5", 12), [*known, twin])
+
+    assert verdict.decision == alone.decision == "match"
+    assert "do not tell it from" in verdict.why
+    assert all(f"'{name}'" in verdict.why for name in ("known-3", "another name"))
+    assert "do not tell it from" not in alone.why
+    assert alone.relation is None
+
+
+def test_a_changed_copy_is_found_and_called_modified(known: list[ChatReference]) -> None:
+    """A quarter of its answers given as another model gives them: still it, but not exactly."""
+    mostly, other = spoken("known-6", 12), spoken("known-7", 12)
+    mixed = {cell: (*some[3:], *other.answers[cell][:3]) for cell, some in mostly.answers.items()}
+    verdict = identify(replace(mostly, answers=mixed), known)
+
+    assert (verdict.decision, verdict.reference, verdict.relation) == ("match", "known-6", "modified")
+    assert "not spread exactly as its own were" in verdict.why
+
+
 @pytest.mark.parametrize("known", [20, 60])
 def test_the_tail_of_the_best_holds_its_rate(known: int) -> None:
     """Of strangers whose best of 60 scores is compared with those of known ones, no more than alpha are beyond."""
@@ -81,7 +104,7 @@ def test_unchanged_models_are_accused_at_the_stated_rate(known: list[ChatReferen
     p = []
     for seed in range(100):
         target, reference = (Habits(s).reference("known-1", BANK, n) for s, n in ((seed, 13), (seed + 500, 20)))
-        p.append(judging.change_p(target.counts, reference.counts, rng, 400))
+        p.append(equality.change_p(target.counts, reference.counts, rng, 400))
 
     assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.08)
     assert np.mean(p) == pytest.approx(0.5, abs=0.12)
@@ -93,7 +116,7 @@ def test_the_likelihood_ratio_of_counts_is_their_divergence() -> None:
     both = (mine + theirs) / 16
     by_hand = 8 * entropy(mine / 8, both) + 8 * entropy(theirs / 8, both)
 
-    assert float(judging._g(mine, theirs)) == pytest.approx(by_hand)
+    assert float(equality._g(mine, theirs)) == pytest.approx(by_hand)
 
 
 def test_a_constant_surplus_of_tokens_is_a_prompt_and_a_varying_one_a_tokenizer(known: list[ChatReference]) -> None:
