@@ -38,8 +38,8 @@ def test_what_is_kept_fits_together() -> None:
     assert len(suite) == 64
     assert np.array_equal(reference.answers.label, labels)
     assert np.array_equal(suite.expected, labels)
-    assert panel.labels.shape == (48 + 8 + 4 + 2, 64)
-    assert (len(panel.rows("peer")), len(panel.rows("shadow"))) == (48, 14)
+    assert panel.labels.shape == (48 + 8 + 4 + 3 + 2, 64)
+    assert (len(panel.rows("peer")), len(panel.rows("shadow"))) == (48, 17)
     assert panel.names[panel.rows("shadow")[0]] == "shadow (copy)"
     assert np.array_equal(panel.labels[panel.rows("shadow")[0]], labels)
     assert np.array_equal(reference.public.label, source().predict(public.inputs))

@@ -80,6 +80,17 @@ def test_scores_nearer_than_honest_ones_count_and_never_against(reference: Refer
     assert np.ptp(relative.Scale(bare, np.arange(N), soft=True).weigh(labels, np.stack([own] * 4)).score) == 0
 
 
+def test_agreement_beyond_honest_models_counts_and_never_against(reference: Reference) -> None:
+    """Labels that repeat the source more than honest ones do stand out beyond the ratio; fewer cost nothing."""
+    scale = relative.Scale(reference, np.arange(N), soft=False)
+    copy, honest = np.zeros(N, int), np.full(N, 2)
+    seen = scale.weigh(np.stack([copy, honest]))
+    ratio = relative.standardise(seen.llr, scale._peer_llr)
+
+    assert seen.score[0] > ratio[0] + 0.5
+    assert seen.score[1] == ratio[1]
+
+
 def test_asking_ends_where_going_on_is_hopeless(reference: Reference) -> None:
     """Below all copies that are found, a suspect is let go at the first look, though the ratio has not yet said no."""
     half = function.wrap(lambda x: np.where(x[:, 0] % 10 < 7, 0, 2).astype(np.int64))

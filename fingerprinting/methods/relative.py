@@ -7,8 +7,9 @@ Raw similarity never decides: an honest model of the same data can agree more th
 
 Where scores are given, half a standard deviation counts for every standard deviation by which the suspect prefers the
 source's label to the peers' favourite more than honest peers do. The preference is squashed, probe by probe, so that
-how sure of itself a model class is does not drown what it says. And scores nearer to the source's than honest ones come
-count as far as they are nearer, whatever the labels say: so copies of the weights are found where all models agree.
+how sure of itself a model class is does not drown what it says. And agreement beyond that of honest models, and scores
+nearer to the source's than theirs, count as far as they go beyond, whatever the ratio says: so copies of the weights
+are found where all models agree.
 """
 
 from functools import cached_property, lru_cache
@@ -28,7 +29,7 @@ __all__ = ["DeviationScale", "Scale", "Weighed", "represent", "scale", "scale_of
 
 READS: Final = {"label"}
 PREFERENCE_WEIGHT: Final = 0.5  # of scores beside labels, in standard deviations
-CLOSE: Final = 1.64  # standard deviations nearer to the source's scores than honest ones are, from where on that counts
+CLOSE: Final = 1.64  # standard deviations nearer to the source than honest models are, from where on that counts
 TEMPERATURES: Final = (0.25, 0.5, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0, 4.0)  # a thief may have changed it
 SAME: Final = 1e-3  # distance of probabilities below which nothing is told
 KIN_LEVEL: Final = 0.05  # share of the source's kin that look less like kin than a suspect held to be none
@@ -79,7 +80,7 @@ class Scale:
         bound exp(-llr) (Ville 1939) must agree.
         """
         llr = self._llr(labels)
-        score = self._score(llr, scores)
+        score = self._score(llr, labels, scores)
         agreement = self._agreement(labels)
         if len(self.peer_scores) >= VERY_FEW:
             tail = np.max([tails(agreement, group) for group in self._honest_agreement], axis=0)
@@ -133,7 +134,7 @@ class Scale:
     @cached_property
     def peer_scores(self) -> np.ndarray:
         """float64 (p,): scores of the honest peers set aside for calibration."""
-        return self._score(self._peer_llr, self._scores(self._calibration))
+        return self._score(self._peer_llr, self._labels(self._calibration), self._scores(self._calibration))
 
     @cached_property
     def shadows(self) -> Weighed:
@@ -155,8 +156,10 @@ class Scale:
     def _peer_llr(self) -> np.ndarray:
         return self._llr(self._labels(self._calibration))
 
-    def _score(self, llr: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
+    def _score(self, llr: np.ndarray, labels: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
         score = standardise(llr, self._peer_llr)
+        if len(self._calibration):
+            score = score + np.maximum(self._alike(labels) - CLOSE, 0.0)
         if self.soft and scores is not None and len(self._calibration):
             honest = self._scores(self._calibration)
             assert honest is not None
@@ -164,6 +167,13 @@ class Scale:
             near = standardise(self._nearness(scores), self._nearness(honest))
             score = score + np.maximum(near - CLOSE, 0.0)
         return score
+
+    def _alike(self, labels: np.ndarray) -> np.ndarray:
+        """How often models (m, t) agree with the source, in standard deviations above honest ones; float64 (m,)."""
+        honest = (self._labels(self._calibration) == self.source).sum(1)
+        spread = max(float(honest.std()), 0.5)  # of fewer than one probe nothing is told
+
+        return np.asarray(((labels == self.source).sum(1) - honest.mean()) / spread)
 
     def _nearness(self, scores: np.ndarray) -> np.ndarray:
         """
