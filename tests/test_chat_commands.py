@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from probe_match.fingerprinting.chat import shelf, transcripts
 from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.database import open_db
-from probe_match.fingerprinting.errors import ProbeMatchError
+from probe_match.fingerprinting.errors import ProbeMatchError, UsageError
 
 NAMES = tuple(f"known-{i}" for i in range(40))
 LANGUAGES = ("--language", "en", "--language", "de")
@@ -103,6 +103,17 @@ def test_the_cost_is_said_first_and_a_dry_run_asks_nothing(run: Run, server: Scr
     asked = run("match", "MODEL:known-1", "--budget", "30")
     assert "asking 30 questions" in asked.stderr
     assert "30 sent" in asked.stdout
+
+
+def test_a_limit_of_money_is_kept_and_needs_a_price(run: Run) -> None:
+    """Asking stops at what may be paid; where neither the user nor the server says a price, that is one line."""
+    told = run("match", "MODEL:known-1", "--budget", "200", "--price", "1/2", "--max-cost", "0.002")
+
+    assert "and no more than $0.002" in told.stderr
+    assert 20 <= int(told.stdout.split(" sent")[0].split()[-1]) < 120
+    error = run("match", "MODEL:known-1", "--max-cost", "0.002").exception
+    assert isinstance(error, UsageError)
+    assert "lists no price" in str(error)
 
 
 def test_an_unchanged_model_is_as_claimed(run: Run) -> None:

@@ -14,7 +14,6 @@ from . import judging, prepared, shelf
 from .collecting import (
     DEFAULT_TOKENS,
     Cost,
-    Price,
     Progress,
     affordable,
     ask_chat,
@@ -24,7 +23,7 @@ from .collecting import (
     prompt_tokens,
 )
 from .reading import count, statuses
-from .records import Answer, Bank, ChatClient, ChatReference, Question, Transcript
+from .records import Answer, Bank, ChatClient, ChatReference, Price, Question, Transcript
 
 CELLS: Final = 16
 REPEATS: Final = 20
@@ -37,17 +36,20 @@ KEPT_TEXTS: Final = ("text",)  # parsers whose answers are kept whole: a text is
 class Plan:
     """
     What will be asked: questions of a bank in order. tokens: of output, after which asking ends, or None. references:
-    by name; those of a database are read when they are needed, so it stays open until the verdict.
+    by name; those of a database are read when they are needed, so it stays open until the verdict. dollars: at `price`,
+    after which asking ends as well, or None.
     """
 
     bank: Bank
     questions: list[Question]
     tokens: int | None
     references: Mapping[str, ChatReference]
+    price: Price | None = None
+    dollars: float | None = None
 
-    def cost(self, price: Price | None = None) -> Cost:
+    def cost(self) -> Cost:
         """What it will take, before it is asked."""
-        return estimate(self.questions, price)
+        return estimate(self.questions, self.price)
 
 
 def plan_identification(
@@ -89,7 +91,15 @@ def plan_keys(generate: Callable[..., Bank], file: str, *, budget: int | None = 
 
 def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) -> Transcript:
     """Put the questions of a plan."""
-    return ask_chat(client, planned.bank, planned.questions, tokens=planned.tokens, progress=progress)
+    return ask_chat(
+        client,
+        planned.bank,
+        planned.questions,
+        tokens=planned.tokens,
+        price=planned.price,
+        dollars=planned.dollars,
+        progress=progress,
+    )
 
 
 def ask_recorded(client: ChatClient, planned: Plan) -> Transcript:

@@ -76,6 +76,7 @@ def enroll(
     repeats: int | None,
     dry_run: bool,
     price: Any,
+    max_cost: float | None,
     concurrency: int | None,
     save: str | None,
     allow_pickle: bool,
@@ -121,6 +122,7 @@ def enroll(
             concurrency=concurrency,
             dry_run=dry_run,
             price=price,
+            max_cost=max_cost,
             save=save,
             quiet=quiet,
         )

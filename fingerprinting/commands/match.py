@@ -36,6 +36,7 @@ def match(
     transcripts: str | None,
     dry_run: bool,
     price: Any,
+    max_cost: float | None,
     concurrency: int | None,
     save: str | None,
     allow_pickle: bool,
@@ -90,6 +91,7 @@ def match(
                 seed=seed,
                 dry_run=dry_run,
                 price=price,
+                max_cost=max_cost,
                 save=save,
                 quiet=quiet,
             )
@@ -98,8 +100,8 @@ def match(
                     asked, json_file=json_file, html_file=html_file, quiet=quiet, title="Which known model is this?"
                 )
             return
-        if dry_run or save or tokens:
-            raise click.UsageError("--dry-run, --save and --tokens are for language models")
+        if dry_run or save or tokens or max_cost:
+            raise click.UsageError("--dry-run, --save, --tokens and --max-cost are for language models")
         with _session.progress("asking", quiet=quiet, total=budget or confirming.BUDGET) as count:
             verdict = matching.match(
                 client,

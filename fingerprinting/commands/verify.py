@@ -31,6 +31,7 @@ def verify(
     timeout: float,
     dry_run: bool,
     price: Any,
+    max_cost: float | None,
     concurrency: int | None,
     save: str | None,
     json_file: str | None,
@@ -68,11 +69,12 @@ def verify(
         else:
             references = held.enter_context(open_db(db, read_only=True))
             planned = asking.plan_verification(references, str(claim), budget=budget, seed=seed)
-        if dry_run:
-            click.echo(_chat.told_cost(planned, price))
-            return
         client = held.enter_context(closing(open_chat(target, timeout=timeout, concurrency=concurrency)))
-        transcript = _chat.ask(client, planned, quiet=quiet, price=price, save=save)
+        planned = _chat.priced(planned, client, price, max_cost, dry_run=dry_run)
+        if dry_run:
+            click.echo(_chat.told_cost(planned))
+            return
+        transcript = _chat.ask(client, planned, quiet=quiet, save=save)
         if claim is None:
             verdict = judge_keys(planned.bank, transcript, alpha=alpha)
         else:
