@@ -161,7 +161,7 @@ def test_queries_are_never_passed(run: Run, limit: int) -> None:
     ("words", "message"),
     [
         (("match", "function:zoo:mine", "--max-cost", "euros=3"), "expected --max-cost queries=N"),
-        (("match", "function:zoo:mine", "--max-cost", "dollars=3"), "needs a language model and its --price"),
+        (("match", "function:zoo:mine", "--max-cost", "dollars=3"), "needs a language model, and its --price"),
         (("match", "function:zoo:mine", "--rate", "fast"), "expected a --rate such as 5/s"),
         (("match", "--from", "none.ledger"), "cannot read recording none.ledger"),
         (("match", "--from", "a", "--ledger", "b"), "nothing is asked with --from"),
