@@ -12,6 +12,9 @@ from probe_match.fingerprinting import evasion, matching, report
 from probe_match.fingerprinting.errors import TargetError
 from probe_match.fingerprinting.oip_server import serve
 from probe_match.fingerprinting.records import Verdict
+from sklearn.covariance import EmpiricalCovariance
+from sklearn.ensemble import IsolationForest
+from sklearn.metrics import roc_auc_score
 from sklearn.neighbors import NearestNeighbors
 
 Answer = Callable[[np.ndarray], np.ndarray]
@@ -163,10 +166,10 @@ def refusing(model: Any, refuse: Callable[[np.ndarray], bool]) -> Answer:
     return answer
 
 
-def outcome(answer: Answer) -> str:
+def outcome(answer: Answer, seed: int = 0) -> str:
     """The decision; "error" where the first three questions were refused, so that nothing was decided."""
     try:
-        return judged(answer).decision
+        return judged(answer, seed=seed).decision
     except TargetError as error:
         return "error" if "ValueError: no" in str(error) else str(error)
 
@@ -185,17 +188,33 @@ def test_refusals_never_read_as_innocence(share: float) -> None:
 
 
 def test_a_detector_that_blocks_probes_is_suspected() -> None:
-    """A server that refuses what is unlike its own data: silence is the verdict, never innocence."""
-    near = NearestNeighbors(n_neighbors=1).fit(worlds.data()[0])
-    inputs = worlds.enrolled().reference.suite.inputs
-    limit = float(np.quantile(near.kneighbors(inputs)[0], 0.6))
+    """A server that refuses what lies far from the middle of its data: silence is the verdict, never innocence."""
+    usual = EmpiricalCovariance().fit(worlds.data()[0][worlds.OWNED])
+    limit = float(np.median(usual.mahalanobis(worlds.enrolled().reference.suite.inputs)))
     found = {
-        outcome(refusing(model, lambda row: near.kneighbors(row[None])[0][0, 0] > limit))
+        outcome(refusing(model, lambda row: float(usual.mahalanobis(row[None])[0]) > limit), seed)
         for model in (worlds.source(), innocent())
+        for seed in range(4)
     }
 
     assert found <= {"evasion suspected", "inconclusive", "error"}
     assert "evasion suspected" in found
+
+
+@pytest.mark.parametrize("detector", ["neighbours", "covariance", "forest"])
+def test_probes_look_like_the_inputs_of_others(detector: str) -> None:
+    """Detectors of unusual inputs, fitted to the owner's data, do not tell probes from rows that nobody has seen."""
+    known, fresh = worlds.data()[0][worlds.OWNED], worlds.data()[0][worlds.FRESH]
+    probes = worlds.enrolled().reference.suite.inputs
+    if detector == "neighbours":
+        near = NearestNeighbors(n_neighbors=5).fit(known)
+        strange = [near.kneighbors(rows)[0].mean(1) for rows in (fresh, probes)]
+    elif detector == "covariance":
+        strange = [EmpiricalCovariance().fit(known).mahalanobis(rows) for rows in (fresh, probes)]
+    else:
+        strange = [-IsolationForest(random_state=0).fit(known).score_samples(rows) for rows in (fresh, probes)]
+
+    assert roc_auc_score([0] * len(fresh) + [1] * len(probes), np.concatenate(strange)) <= 0.65
 
 
 # --- what a stateful defence sees -----------------------------------------------------------------------------------
