@@ -22,6 +22,7 @@ from ._oip_wire import Model, datatype_wanted, read_answer, read_metadata, reque
 from ._transport import Reply, Transport, checked
 
 BATCH: Final = 256
+PATIENCE: Final = 60.0  # seconds that one request may wait where the server, or a gateway before it, is busy
 VALUES: Final = 1_000_000  # numbers in one request: about 20 MB of JSON
 PROBABILITIES: Final = (
     "predict",
@@ -136,7 +137,7 @@ def connect(where: str, *, timeout: float = 30.0) -> OIPClient:
     Asks for readiness and metadata, nothing that counts as a query. Raises TargetError where they do not
     come.
     """
-    transport = Transport(timeout=timeout)
+    transport = Transport(timeout=timeout, patience=PATIENCE)
     try:
         root, url = _model_url(transport, where)
         ready = transport.get(f"{root}/v2/health/ready")
