@@ -207,8 +207,11 @@ def _names(transport: Transport, root: str) -> list[str]:
         index = reply.json() if reply.ok else None
     except TargetError:
         return []
-    if not isinstance(index, list):
-        return []
+    if not isinstance(index, list):  # KServe has no such index, but lists its models under its older protocol
+        older = transport.get(f"{root}/v1/models")
+        told = _json.maybe(older.body) if older.ok else None
+        listed = told.get("models") if isinstance(told, dict) else None
+        index = [{"name": name} for name in listed] if isinstance(listed, list) else []
     names = [entry.get("name") for entry in index if isinstance(entry, dict)]
 
     return [name for name in names if isinstance(name, str) and name.isprintable() and 0 < len(name) < 100][:50]

@@ -69,7 +69,8 @@ PEERS: Final = {
     ),
     "kserve": Peer(
         ("kserve==0.21.0",), "{python} kserve_app.py {port}", "/v1/models/digits",
-        ("v1:{url}/v1/models/digits", "v1:{url}", "oip:{url}/v2/models/digits", "{url}/v1/models/digits:predict"),
+        ("v1:{url}/v1/models/digits", "v1:{url}", "oip:{url}/v2/models/digits", "{url}/v1/models/digits:predict",
+         "{url}"),
     ),
     "triton": Peer(
         ("nvidia-pytriton==0.7.0",), "{python} triton_app.py {port} {port2} {port3}", "/v2/models/digits/ready",
