@@ -16,15 +16,20 @@ from typing import Any
 import click
 import lineage_pairs
 import numpy as np
+import twins
 from probe_match.fingerprinting.bench.measures import roc_auc, tpr_at
+from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import same_prompts, scoring, single_token, style_space, tallies
+from probe_match.fingerprinting.chat.equality import QUICK, change_p
 from probe_match.fingerprinting.chat.importing import read_references
-from probe_match.fingerprinting.chat.judging import _identified
+from probe_match.fingerprinting.chat.judging import UNEQUAL, _identified
 from probe_match.fingerprinting.chat.single_token import Suspect
 from probe_match.fingerprinting.chat.standing import stand_out
 from sklearn.feature_extraction.text import TfidfVectorizer
 
 Rows = list[list[str]]
+SIZES = ((16, 3), (40, 1), (16, 6), (16, 15))  # the first is asked by default
+KINDS = ("itself", "twin", "another, as modified", "same vendor", "other vendor", "no match", "inconclusive")
 
 
 def interval(values: list[float], digits: int = 3, percent: bool = False) -> str:
@@ -53,6 +58,8 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None], sizes: 
     names = [n for n in counts if sum(sum(c.values()) >= 20 for c in counts[n].values()) >= 30]
     vendor = np.array([name.split("/")[0] for name in names])
     who = np.arange(len(names))
+    same = twins.twins(counts, names)
+    say(f"{int((same.sum(1) > 1).sum())} of {len(names)} models have a twin; ceilings {twins.ceiling(same)}")
     rows = []
     for many in sizes:
         found: dict[str, list[Any]] = {}
@@ -64,19 +71,19 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None], sizes: 
             suspects = {n: tallies.thin(given[n], half[n], rng) for n in names}
             known = {n: tallies.without(given[n], suspects[n]) for n in names}
             table = tallies.tabulate(known, used)
-            own = np.array([single_token.own_evidence(*tallies.rows_of(table, known[n]), table) for n in names])
-            asked = [Suspect(*tallies.rows_of(table, suspects[n])) for n in names]
-            like = np.array([single_token.likeness(s, table, own) for s in asked])
-            cohort = [single_token.likeness(Suspect(*tallies.rows_of(table, known[n])), table, own) for n in names]
-            within = np.array([single_token.repeats(*tallies.all_rows(known[n], used)) for n in names])
+            own, within = single_token.all_own_evidence(table), single_token.all_repeats(table)
+            met = [meet(suspects[n], table) for n in names]
+            like = np.array([single_token.likeness(m, own) for m in met])
+            cohort = [single_token.likeness(meet(known[n], table), own) for n in names]
             own_repeats = [single_token.repeats(*tallies.all_rows(suspects[n], used)) for n in names]
-            drawn = zip(asked, own_repeats, strict=True)
-            mmd = -np.array([single_token.discrepancy(s, table, within, mine) for s, mine in drawn])
+            mmd = -np.array([
+                single_token.discrepancy(m, within, mine) for m, mine in zip(met, own_repeats, strict=True)
+            ])  # fmt: skip
             out_both = stand_out(like, np.array(cohort), who, who)
-            ours = out_both + scoring.LIKENESS * like
-            ours += np.array([[scoring.discrepancy_weight(s.asked)] for s in asked]) * mmd
-            jsd = -np.nan_to_num(np.array([single_token.divergence(s, table) for s in asked]), nan=1.0)
-            closed = np.array([single_token.likelihood(s, table) for s in asked])
+            ours = out_both + knowing.LIKENESS * like
+            ours += np.array([[knowing.discrepancy_weight(m.suspect.asked)] for m in met]) * mmd
+            jsd = -np.nan_to_num(np.array([single_token.divergence(m) for m in met]), nan=1.0)
+            closed = np.array([single_token.likelihood(m) for m in met])
             methods = {
                 "mean JSD (published; what the npm tool compares)": jsd,
                 "MMD (Model Equality Testing)": mmd,
@@ -89,55 +96,79 @@ def single_tokens(folder: Path, splits: int, say: Callable[[str], None], sizes: 
             for name, scores in methods.items():
                 out = np.where(off, scores, -np.inf).max(1)
                 far = np.where(strangers, scores, -np.inf).max(1)
+                gone = np.where(same, -np.inf, scores).max(1)
+                named = float(same[who, scores.argmax(1)].mean())
                 found.setdefault(name, []).append(
-                    (*equal_error(scores, who), equal_error(scores, who[1::2])[0],
-                     roc_auc(scores.max(1), out), roc_auc(scores.max(1), far))
+                    (*equal_error(scores, who), equal_error(scores, who[1::2])[0], named,
+                     roc_auc(scores.max(1), out), roc_auc(scores.max(1), gone), roc_auc(scores.max(1), far))
                 )  # fmt: skip
         for name, values in found.items():
-            eer, tpr, top, odd, gone, vendors = map(list, zip(*values, strict=True))
+            eer, tpr, top, odd, named_, *aurocs = map(list, zip(*values, strict=True))
             rows.append(
-                [str(many), name, interval(eer, 2, True), interval(odd, 2, True), interval(tpr), interval(top),
-                 interval(gone), interval(vendors)]
+                [str(many), name, interval(eer, 2, True), interval(odd, 2, True),
+                 *(interval(some) for some in (tpr, top, named_, *aurocs))]
             )  # fmt: skip
         say(f"{many} cells")
     return rows
 
 
-def verdicts(
-    folder: Path, say: Callable[[str], None], sizes: tuple[tuple[int, int], ...] = ((40, 1), (16, 6), (16, 15))
-) -> Rows:
-    """What is said of suspects in the database, and of every fifth model left out of it, at alpha 1 %."""
+def verdicts(folder: Path, draws: int, say: Callable[[str], None], sizes: tuple[tuple[int, int], ...] = SIZES) -> Rows:
+    """What is said of suspects in the database, and of every fifth model left out of it, at alpha 1 %, some draws."""
     counts = {known.name: known.counts for known in read_references(folder / "single-token-2026.counts.json.gz")}
     cells = sorted({cell for given in counts.values() for cell in given})
     names = [n for n in counts if sum(sum(c.values()) >= 20 for c in counts[n].values()) >= 30]
+    same = twins.twins(counts, names)
     rows = []
     for many, times in sizes:
-        rng = np.random.default_rng(7)
-        used = sorted(rng.choice(cells, many, replace=False))
-        asked = dict.fromkeys(used, times)
-        suspects = {n: tallies.thin(counts[n], asked, rng) for n in names}
-        known = {n: tallies.without({c: counts[n][c] for c in used if c in counts[n]}, suspects[n]) for n in names}
-        everybody = scoring.prepare(known, asked)
-        inside = [said(suspects[n], everybody, n) for n in names]
-        outside = []
-        for n in names[::5]:
-            rest = scoring.prepare({other: c for other, c in known.items() if other != n}, asked)
-            outside.append(said(suspects[n], rest, n))
+        inside: list[str] = []
+        outside: list[str] = []
+        for seed in range(draws):
+            rng = np.random.default_rng(1000 + seed)
+            used = sorted(rng.choice(cells, many, replace=False))
+            asked = dict.fromkeys(used, times)
+            suspects = {n: tallies.thin(counts[n], asked, rng) for n in names}
+            known = {n: tallies.without({c: counts[n][c] for c in used if c in counts[n]}, suspects[n]) for n in names}
+            everybody = knowing.know(known)
+            honest = knowing.honest(everybody, np.full(many, times))
+            inside += [said(suspects[n], known, everybody, honest, n, names, same) for n in names]
+            for n in names[seed % 5 :: 5]:
+                rest = knowing.know({other: c for other, c in known.items() if other != n})
+                honest = knowing.honest(rest, np.full(many, times))
+                outside.append(said(suspects[n], known, rest, honest, n, names, same))
         for where, told in (("in the database", inside), ("left out", outside)):
-            kinds = ("itself", "same vendor", "other vendor", "no match", "inconclusive")
-            rows.append([f"{many} x {times}", where, str(len(told)), *(str(told.count(kind)) for kind in kinds)])
+            rows.append(
+                [f"{many} x {times}", where, str(len(told)), *(share(told.count(kind), len(told)) for kind in KINDS)]
+            )
         say(f"verdicts at {many} x {times}")
     return rows
 
 
-def said(suspect: Any, known: scoring.Known, truth: str) -> str:
-    """The verdict in one word, a match by whom it names."""
-    scores = scoring.score(suspect, known, alpha=0.01)
+def said(
+    suspect: Any, known: Any, ready: knowing.Known, honest: knowing.Honest, truth: str, names: list[str], same: Any
+) -> str:
+    """The verdict in one word, a match by whom it names and whether it says that the answers are not quite theirs."""
+    scores = scoring.score(suspect, ready, alpha=0.01, prepare=lambda _, __: honest)
     decision, _ = _identified(scores, 1000, 0.01)
     named = scores.evidence[0].reference
     if decision != "match":
         return decision
-    return "itself" if named == truth else f"{'same' if named.split('/')[0] == truth.split('/')[0] else 'other'} vendor"
+    if same[names.index(truth), names.index(named)]:
+        return "itself" if named == truth else "twin"
+    if change_p(suspect, known[named], np.random.default_rng(0), QUICK) <= UNEQUAL:
+        return "another, as modified"
+    return "same vendor" if named.split("/")[0] == truth.split("/")[0] else "other vendor"
+
+
+def share(count: int, of: int) -> str:
+    """A share and its 95 % interval (Wilson 1927), one sided where nothing or everything was counted."""
+    z = 1.96
+    middle, half = (count + z * z / 2) / (of + z * z), z * np.sqrt(count * (of - count) / of + z * z / 4) / (of + z * z)
+    return f"{count / of:.3f} [{max(middle - half, 0):.3f}, {min(middle + half, 1):.3f}]"
+
+
+def meet(counts: Any, table: Any) -> single_token.Meeting:
+    """One model's counts beside all of a table's."""
+    return single_token.meet(Suspect(*tallies.rows_of(table, counts)), table)
 
 
 def texts(folder: Path, draws: int, say: Callable[[str], None]) -> tuple[Rows, Rows]:
@@ -235,7 +266,7 @@ def main(folder: Path, splits: int, draws: int, output: Path | None) -> None:
     def say(what: str) -> None:
         click.echo(what, err=True)
 
-    text = page(single_tokens(folder, splits, say), verdicts(folder, say), *texts(folder, draws, say))
+    text = page(single_tokens(folder, splits, say), verdicts(folder, draws, say), *texts(folder, draws, say))
     if output is None:
         click.echo(text)
     else:
@@ -266,7 +297,8 @@ five tried on the same pairs. Aimed at: AUC .985 and TPR .85 at 32 prompts; the 
 
 def page(tokens: Rows, told: Rows, style: Rows, lineage: Rows) -> str:
     """The whole page, as Markdown."""
-    heads = "cells|method|EER %|EER %, odd half|TPR at 1 %|top-1 of 164|AUROC, model out|AUROC, vendor out"
+    measured = ["EER %", "EER %, odd half", "TPR at 1 %", "top-1 of 164", "top-1, twins as one"]
+    heads = "|".join(["cells", "method", *measured, *(f"AUROC, {gone} out" for gone in ("model", "twins", "vendor"))])
     parts = [
         "# Language models: measured",
         (__doc__ or "").split("\n\n")[1].strip().join(["`", "`"]),
@@ -277,7 +309,7 @@ def page(tokens: Rows, told: Rows, style: Rows, lineage: Rows) -> str:
         table(heads, tokens),
         "## Verdicts at 1 %",
         VERDICTS,
-        table("cells x answers|suspects|n|itself|same vendor|other vendor|no match|inconclusive", told),
+        table("|".join(["cells x answers", "suspects", "n", *KINDS]), told),
         "## Free text, other prompts",
         STYLE,
         table("answers|method|top-1 of 100|EER %|TPR at 1 %|AUROC, 50 unknown", style),

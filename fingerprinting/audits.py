@@ -108,7 +108,7 @@ class Audit:
             seq = self.ledger.add("sent", {"keys": list(keys), "nth": list(nth), "cost": cost})
             self.ledger.sync(seq)
 
-        return Errand(again), seq
+        return Errand(again, self.budget.seconds_left), seq
 
     def close_errand(
         self, errand: Errand, seq: int, kind: str, cost: Cost, *, answer: bytes = b"", why: str = "",

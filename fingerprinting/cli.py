@@ -22,6 +22,7 @@ COMMANDS: Final = {
     "inspect": "Say what a target speaks, takes and shows, with three questions at most.",
     "verify": "Say whether a language model is still exactly the one it is said to be.",
     "compare": "Compare two targets without a database.",
+    "explain": "Say how a model decides: linear, nonlinear and pairwise contributions.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
     "watch": "Say whether a language model is still what it was, look after look.",

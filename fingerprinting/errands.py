@@ -32,9 +32,13 @@ class Attempt:
 
 @dataclass
 class Errand:
-    """again: called before every request but the first, which was allowed for when the errand began; may raise."""
+    """
+    again: called before every request but the first, which was allowed for when the errand began; may raise.
+    seconds_left: for the audit it belongs to.
+    """
 
     again: Callable[[], None] = lambda: None
+    seconds_left: Callable[[], float] = lambda: float("inf")
     attempts: list[Attempt] = field(default_factory=list)
 
     def depart(self, url: str) -> Attempt:

@@ -13,10 +13,10 @@ import numpy as np
 from . import errands, ledger_states
 from .answers import Answers, Client
 from .audits import Audit
-from .chat.collecting import HELD, UNASKED, Price
-from .chat.records import Answer, ChatClient, Question
+from .chat.collecting import HELD, UNASKED
+from .chat.records import Answer, ChatClient, Price, Question
 from .errors import BudgetSpent, InputRefused, TargetError
-from .keying import input_key, question_key
+from .keying import input_keys, question_key
 from .ledger_states import Cost
 from .parting import Part, in_parts
 from .records import Access
@@ -61,7 +61,7 @@ class GuardedClient:
     def parts(self, inputs: np.ndarray | Sequence[str]) -> Iterator[Part]:
         """Answers to inputs, part by part, in any order; None with those that were sent and stay unanswered."""
         audit = self.audit
-        keys = [input_key(row) for row in inputs] if audit.ledger is not None else []
+        keys = input_keys(inputs) if audit.ledger is not None else []
         nth, known = audit.ask_for(keys)
         given = [(i, query) for i, query in enumerate(known) if query is not None and query.state == "answered"]
         silent = [i for i, query in enumerate(known) if query is not None and query.state != "answered"]

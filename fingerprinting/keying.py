@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,15 @@ def input_key(row: Any) -> str:
     values = [value if isinstance(value, str) else float(np.float32(value)) for value in array.tolist()]
 
     return storage.sha256(storage.canonical_json(values))
+
+
+def input_keys(rows: np.ndarray | Sequence[Any]) -> list[str]:
+    """The keys of many inputs."""
+    if not isinstance(rows, np.ndarray) or rows.dtype.kind in "OUS":
+        return [input_key(row) for row in rows]
+    numbers = np.ascontiguousarray(rows.reshape(len(rows), -1), "<f4") + np.float32(0)
+
+    return ["sha256:" + hashlib.sha256(row).hexdigest() for row in numbers]
 
 
 def question_key(question: Question) -> str:

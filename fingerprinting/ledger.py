@@ -19,7 +19,6 @@ from types import TracebackType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from . import storage
 from .errors import DatabaseError, UsageError
 
 APPLICATION: Final = 0x504D4C47  # "PMLG" in the file's header
@@ -218,10 +217,10 @@ def is_ledger(path: Path) -> bool:
 
 def chained(before: bytes, entry: Entry) -> bytes:
     """The digest of an entry: sha256 over that of the one before and everything in this one."""
-    parts = [hashlib.sha256(part).digest() for part in (entry.about.encode(), entry.answer, entry.raw)]
-    fixed = storage.canonical_json([entry.seq, entry.at, entry.kind, entry.of])
+    seq, at, kind, of, about, answer, raw = entry
+    head = json.dumps([seq, at, kind, of, len(about), len(answer), len(raw)]).encode()
 
-    return hashlib.sha256(b"".join((before, *parts, fixed))).digest()
+    return hashlib.sha256(b"".join((before, head, about.encode(), answer, raw))).digest()
 
 
 def _checked(connection: sqlite3.Connection, path: Path) -> tuple[Head, dict[str, Any]]:

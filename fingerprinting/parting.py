@@ -5,7 +5,6 @@ A part that the model fails on goes again in smaller ones. If all of it is answe
 than that at once, and later parts are as small; if one input fails alone, that one stays unanswered.
 """
 
-import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -18,6 +17,7 @@ from .answers import Answers, Client
 from .errors import BudgetSpent, InputRefused, TargetError
 
 FAILURES: Final = 3  # single inputs failed on, before anything was answered, after which a target is given up
+LOOK: Final = 0.05  # seconds between looks at what several threads have brought
 SILENCE: Final = 12  # the same, in a row, of a target that did answer
 Part = tuple[np.ndarray, Answers | None]  # places among the inputs, and answers; None where none came
 Put = Callable[[np.ndarray], Answers]  # asks the inputs at these places
@@ -160,27 +160,28 @@ def _step(plan: _Plan, put: Put) -> list[Part] | None:
 
 
 def _together(plan: _Plan, put: Put, concurrency: int) -> Iterator[Part]:
-    came: queue.SimpleQueue[list[Part] | BaseException | None] = queue.SimpleQueue()
+    came: deque[Part] = deque()
+    failed: deque[BaseException] = deque()
 
     def work() -> None:
         try:
             while (part := _step(plan, put)) is not None:
-                came.put(part)
-            came.put(None)
+                came.extend(part)
         except BaseException as error:  # noqa: BLE001 - raised again in the thread that waits
             plan.stop()
-            came.put(error)
+            failed.append(error)
 
     threads = [threading.Thread(target=work, daemon=True) for _ in range(concurrency)]
     for thread in threads:
         thread.start()
-    failed: BaseException | None = None
     try:
-        for _ in threads:  # each ends with None or with an error
-            while isinstance(part := came.get(), list):
-                yield from part
-            failed = failed or part
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(LOOK)  # to be woken by every answer would cost more than many an answer does
+                while came:
+                    yield came.popleft()
+        yield from came
     finally:
         plan.stop()
-    if failed is not None:
-        raise failed
+    if failed:
+        raise failed[0]

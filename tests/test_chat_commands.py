@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from chat_models import Habits
 from chat_server import Asked, Said, Scripted, completion, error, scripted
@@ -103,6 +104,16 @@ def test_the_cost_is_said_first_and_a_dry_run_asks_nothing(run: Run, server: Scr
     asked = run("match", "MODEL:known-1", "--budget", "30")
     assert "asking 30 questions" in asked.stderr
     assert "30 sent" in asked.stdout
+
+
+def test_a_limit_of_money_is_kept_and_needs_a_price(run: Run) -> None:
+    """Asking stops at what may be paid; where neither the user nor the server says a price, that is one line."""
+    told = run("match", "MODEL:known-1", "--budget", "200", "--price", "1/2", "--max-cost", "dollars=0.002")
+
+    assert 20 <= int(told.stdout.split(" sent")[0].split()[-1]) < 120
+    error = run("match", "MODEL:known-1", "--max-cost", "dollars=0.002").exception
+    assert isinstance(error, click.UsageError)
+    assert "lists none" in str(error)
 
 
 def test_an_unchanged_model_is_as_claimed(run: Run) -> None:
@@ -205,7 +216,7 @@ def test_references_are_listed_shown_checked_and_removed(run: Run) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (("match",), "a TARGET or --transcripts FILE"),
+        (("match",), "a TARGET, --from FILE or --transcripts FILE"),
         (("match", "MODEL:m", "--price", "cheap"), "PROMPT/ANSWER"),
         (("match", "MODEL:m", "--reference", "nobody"), "no language model 'nobody'"),
         (("verify", "MODEL:m"), "--claim NAME or --keys FILE"),

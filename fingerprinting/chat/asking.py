@@ -2,7 +2,7 @@
 The work of the commands on language models: identify, verify, enroll; each asks within a budget and keeps all answers.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,11 +10,10 @@ from probe_match.fingerprinting.database import ReferenceDB
 from probe_match.fingerprinting.errors import NoAnswers, UsageError
 from probe_match.fingerprinting.records import About, Verdict
 
-from . import judging, shelf
+from . import judging, prepared, shelf
 from .collecting import (
     DEFAULT_TOKENS,
     Cost,
-    Price,
     Progress,
     affordable,
     ask_chat,
@@ -24,7 +23,7 @@ from .collecting import (
     prompt_tokens,
 )
 from .reading import count, statuses
-from .records import Answer, Bank, ChatClient, ChatReference, Question, Transcript
+from .records import Answer, Bank, ChatClient, ChatReference, Price, Question, Transcript
 
 CELLS: Final = 16
 REPEATS: Final = 20
@@ -35,16 +34,22 @@ KEPT_TEXTS: Final = ("text",)  # parsers whose answers are kept whole: a text is
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be asked: questions of a bank in order. tokens: of output, after which asking ends, or None."""
+    """
+    What will be asked: questions of a bank in order. tokens: of output, after which asking ends, or None. references:
+    by name; those of a database are read when they are needed, so it stays open until the verdict. dollars: at `price`,
+    after which asking ends as well, or None.
+    """
 
     bank: Bank
     questions: list[Question]
     tokens: int | None
-    references: list[ChatReference]
+    references: Mapping[str, ChatReference]
+    price: Price | None = None
+    dollars: float | None = None
 
-    def cost(self, price: Price | None = None) -> Cost:
+    def cost(self) -> Cost:
         """What it will take, before it is asked."""
-        return estimate(self.questions, price)
+        return estimate(self.questions, self.price)
 
 
 def plan_identification(
@@ -55,20 +60,19 @@ def plan_identification(
 
     budget: most questions. tokens: most output tokens, DEFAULT_TOKENS where neither is given. Raises UsageError.
     """
-    groups = [(digest, [name for name in names if not only or name in only]) for digest, names in shelf.banks(db)]
-    groups.sort(key=lambda group: -len(group[1]))
-    if not groups or not groups[0][1]:
+    digest = shelf.commonest(db, only)
+    if digest is None:
         for name in only:
             shelf.get(db, name)  # says which are known
         raise UsageError(f"{db.name} holds no language model; add some with: probe-match enroll TARGET --name NAME")
-    references = [known for known in shelf.of_bank(db, groups[0][0]) if known.name in groups[0][1]]
-    bank = scored(references[0].bank)
+    references = shelf.of_bank(db, digest, only)
+    bank = scored(references.bank)
     tokens = DEFAULT_TOKENS if budget is None and tokens is None else tokens
     questions = (
         affordable(bank, tokens or DEFAULT_TOKENS, seed) if budget is None else plan(bank, questions=budget, seed=seed)
     )
 
-    return Plan(references[0].bank, questions, tokens, references)
+    return Plan(references.bank, questions, tokens, references)
 
 
 def plan_verification(db: ReferenceDB, claim: str, *, budget: int | None = None, seed: int = 0) -> Plan:
@@ -82,12 +86,20 @@ def plan_verification(db: ReferenceDB, claim: str, *, budget: int | None = None,
 def plan_keys(generate: Callable[..., Bank], file: str, *, budget: int | None = None, seed: int = 0) -> Plan:
     """An owner's keys, each once. generate: the family of keys, which reads the file. Raises BadData without one."""
     bank = generate(n=budget or MOST_KEYS, seed=seed, keys=file)
-    return Plan(bank, plan(bank, questions=len(bank.questions), seed=seed), None, [])
+    return Plan(bank, plan(bank, questions=len(bank.questions), seed=seed), None, {})
 
 
 def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) -> Transcript:
     """Put the questions of a plan."""
-    return ask_chat(client, planned.bank, planned.questions, tokens=planned.tokens, progress=progress)
+    return ask_chat(
+        client,
+        planned.bank,
+        planned.questions,
+        tokens=planned.tokens,
+        price=planned.price,
+        dollars=planned.dollars,
+        progress=progress,
+    )
 
 
 def ask_recorded(client: ChatClient, planned: Plan) -> Transcript:
@@ -104,13 +116,14 @@ def ask_recorded(client: ChatClient, planned: Plan) -> Transcript:
 def identify(transcript: Transcript, planned: Plan, *, alpha: float, seed: int = 0) -> Verdict:
     """The verdict on a transcript of the plan's questions."""
     saved = max(0, len(planned.questions) - sum(asked(transcript).values()))
-    return judging.identify(transcript, planned.bank, planned.references, alpha=alpha, seed=seed, saved=saved)
+    score = prepared.scorer(planned.references, alpha=alpha, seed=seed)
+    return judging.identify(transcript, planned.bank, planned.references, score, alpha=alpha, saved=saved)
 
 
 def verify(transcript: Transcript, planned: Plan, claim: str, *, alpha: float, seed: int = 0) -> Verdict:
     """The verdict on whether a transcript is of the claimed model, unchanged."""
-    claimed = next(known for known in planned.references if known.name == claim)
-    return judging.verify(transcript, planned.bank, claimed, planned.references, alpha=alpha, seed=seed)
+    score = prepared.scorer(planned.references, alpha=alpha, seed=seed)
+    return judging.verify(transcript, planned.bank, planned.references[claim], score, alpha=alpha, seed=seed)
 
 
 def plan_enrolment(db: ReferenceDB, made: Bank | None, *, repeats: int = REPEATS, seed: int = 0) -> Plan:
@@ -121,12 +134,12 @@ def plan_enrolment(db: ReferenceDB, made: Bank | None, *, repeats: int = REPEATS
     UsageError where there is none yet.
     """
     if made is None:
-        groups = shelf.banks(db)
-        if not groups:
+        digest = shelf.commonest(db)
+        if digest is None:
             raise UsageError("there is no bank of questions in this database yet; name a family")
-        made = shelf.bank(db, groups[0][0])
+        made = shelf.bank(db, digest)
 
-    return Plan(made, plan(made, questions=repeats * len(made.questions), seed=seed), None, [])
+    return Plan(made, plan(made, questions=repeats * len(made.questions), seed=seed), None, {})
 
 
 def reference_of(transcript: Transcript, bank: Bank, *, name: str, about: About) -> ChatReference:

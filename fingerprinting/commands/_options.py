@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import click
+from probe_match.fingerprinting import network
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -31,8 +32,33 @@ def db_option(command: Command) -> Command:
     )(command)
 
 
+def network_options(command: Command) -> Command:
+    """`--proxy` and `--allow-private`: how hosts are reached, for everything that the command opens."""
+
+    def hold(context: click.Context, option: click.Parameter, value: Any) -> None:
+        if value:
+            context.with_resource(network.using(network.current()._replace(**{str(option.name): value})))
+
+    options = [
+        click.option(
+            "--proxy", metavar="URL", expose_value=False, callback=hold, help="Ask through this proxy.  [default: none]"
+        ),
+        click.option(
+            "--allow-private",
+            is_flag=True,
+            expose_value=False,
+            callback=hold,
+            help="Follow host names into private networks.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def target_options(command: Command) -> Command:
-    """`--timeout` and `--allow-pickle`: how targets are opened."""
+    """`--timeout`, `--allow-pickle` and the options of the network: how targets are opened."""
+    command = network_options(command)
     command = click.option(
         "--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for one request."
     )(command)

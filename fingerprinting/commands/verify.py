@@ -5,7 +5,7 @@ from typing import Any
 import click
 
 from ._chat import chat_options
-from ._options import db_option, output_options
+from ._options import Wishes, audit_options, db_option, network_options, output_options
 
 
 @click.command()
@@ -18,6 +18,8 @@ from ._options import db_option, output_options
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Order of the questions.")
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for one request.")
 @chat_options
+@audit_options
+@network_options
 @output_options
 def verify(
     target: str,
@@ -32,6 +34,7 @@ def verify(
     price: Any,
     concurrency: int | None,
     save: str | None,
+    wishes: Wishes,
     json_file: str | None,
     html_file: str | None,
     quiet: bool,
@@ -52,8 +55,8 @@ def verify(
     from probe_match.fingerprinting import confirming, registry
     from probe_match.fingerprinting.chat import asking
     from probe_match.fingerprinting.chat.keys import judge as judge_keys
+    from probe_match.fingerprinting.chat.records import ChatClient
     from probe_match.fingerprinting.database import open_db
-    from probe_match.fingerprinting.targets import open_chat
 
     from . import _chat, _session
 
@@ -66,14 +69,17 @@ def verify(
     else:
         with open_db(db, read_only=True) as references:
             planned = asking.plan_verification(references, str(claim), budget=budget, seed=seed)
-    if dry_run:
-        click.echo(_chat.told_cost(planned, price))
-        return
-    client = open_chat(target, timeout=timeout, concurrency=concurrency)
-    try:
-        transcript = _chat.ask(client, planned, quiet=quiet, price=price, save=save)
-    finally:
-        client.close()
+    with _session.any_target(
+        target, allow_pickle=False, timeout=timeout, concurrency=concurrency, wishes=Wishes() if dry_run else wishes,
+        price=price, quiet=quiet,
+    ) as client:  # fmt: skip
+        if not isinstance(client, ChatClient):
+            raise click.UsageError(f"{target} is no language model; expected one such as openai:https://host/v1#model")
+        planned = _chat.priced(planned, client, price, dry_run=dry_run)
+        if dry_run:
+            click.echo(_chat.told_cost(planned))
+            return
+        transcript = _chat.ask(client, planned, quiet=quiet, save=save)
     if claim is None:
         verdict = judge_keys(planned.bank, transcript, alpha=alpha)
     else:
