@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.chat.asking import Plan
+    from probe_match.fingerprinting.chat.collecting import Stop
     from probe_match.fingerprinting.chat.records import Bank, ChatClient, Price, Transcript
     from probe_match.fingerprinting.database import ReferenceDB
     from probe_match.fingerprinting.records import About, Verdict
@@ -85,7 +86,9 @@ def told_cost(planned: "Plan") -> str:
     )
 
 
-def ask(client: "ChatClient", planned: "Plan", *, quiet: bool, save: str | None) -> "Transcript":
+def ask(
+    client: "ChatClient", planned: "Plan", *, quiet: bool, save: str | None, stop: "Stop | None" = None
+) -> "Transcript":
     """Say the cost, ask, and keep the answers where that is wished."""
     from probe_match.fingerprinting.chat import asking, transcripts
 
@@ -95,7 +98,7 @@ def ask(client: "ChatClient", planned: "Plan", *, quiet: bool, save: str | None)
     if not quiet:
         click.echo(f"asking {told_cost(planned)}", err=True)
     with _session.progress("asking", quiet=quiet, total=len(planned.questions)) as count:
-        transcript = asking.ask(client, planned, progress=count)
+        transcript = asking.ask(client, planned, stop=stop, progress=count)
     if save is not None:
         transcripts.write(Path(save), planned.bank, transcript)
     if not quiet:
@@ -113,6 +116,7 @@ def identify(
     tokens: int | None,
     alpha: float,
     seed: int,
+    stop_early: bool,
     dry_run: bool,
     price: "Price | None",
     max_cost: float | None,
@@ -122,12 +126,15 @@ def identify(
     """The verdict on a language model, or None after a dry run."""
     from probe_match.fingerprinting.chat import asking
 
-    planned = asking.plan_identification(references, only=only, budget=budget, tokens=tokens, seed=seed)
+    planned = asking.plan_identification(
+        references, only=only, budget=budget, tokens=tokens, seed=seed, stop_early=stop_early
+    )
     planned = priced(planned, client, price, max_cost, dry_run=dry_run)
     if dry_run:
         click.echo(told_cost(planned))
         return None
-    transcript = ask(client, planned, quiet=quiet, save=save)
+    stop = asking.enough(planned, alpha=alpha, seed=seed) if planned.looks else None
+    transcript = ask(client, planned, quiet=quiet, save=save, stop=stop)
 
     return asking.identify(transcript, planned, alpha=alpha, seed=seed)
 

@@ -89,6 +89,7 @@ def match(
                 tokens=tokens,
                 alpha=alpha,
                 seed=seed,
+                stop_early=not no_early_stop,
                 dry_run=dry_run,
                 price=price,
                 max_cost=max_cost,
