@@ -8,8 +8,8 @@ only in streams, one thinks unless told not to in a field of its own. A Form is 
 import re
 from typing import Any, Final, NamedTuple
 
-from probe_match.fingerprinting.chat.records import Answer, Question
-from probe_match.fingerprinting.errors import TargetError
+from probe_match.fingerprinting.chat.records import Answer, Price, Question
+from probe_match.fingerprinting.errors import BadData, TargetError
 
 from . import _json
 from ._chat import alternatives, count, read_text
@@ -152,3 +152,20 @@ def _logprobs(given: Any, wanted: int) -> Any:
         positions = [list(place.items()) for place in older if isinstance(place, dict)]
 
     return alternatives(positions, wanted)
+
+
+def price(listed: list[dict[str, Any]], model: str) -> Price | None:
+    """
+    What a list of models says that one takes, None where it says nothing or nothing definite.
+
+    Dollars a token as `{"prompt": "0.0000002", "completion": …}` (OpenRouter), or a million of them as
+    `{"input": 0.2, "output": …}` (Together). Routers that pick a model themselves list -1.
+    """
+    stated = next((entry.get("pricing") for entry in listed if entry.get("id") == model), None)
+    if not isinstance(stated, dict):
+        return None
+    names, unit = (("prompt", "completion"), 1e6) if "prompt" in stated else (("input", "output"), 1.0)
+    try:
+        return Price(*(float(stated[name]) * unit for name in names))
+    except (TypeError, KeyError, ValueError, BadData):
+        return None

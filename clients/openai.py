@@ -7,7 +7,7 @@ provider's own variable where the host is that provider's. https://platform.open
 
 from typing import Any, Final
 
-from probe_match.fingerprinting.chat.records import Answer, Question
+from probe_match.fingerprinting.chat.records import Answer, Price, Question
 from probe_match.fingerprinting.errors import TargetError, UsageError
 
 from . import _json, _openai_wire
@@ -47,6 +47,10 @@ class OpenAIChat(HttpChat):
                 return answer
 
         raise TargetError(f"{url} refuses every form of a question ({_json.told(reply.body)})")
+
+    def price(self) -> Price | None:
+        """What the server's list of models says of this one, as OpenRouter does; None where it says nothing."""
+        return _openai_wire.price(_listed(self.transport, self._base), self.model)
 
     def _learnt(self, form: Form, reply: Reply, body: dict[str, Any]) -> bool:
         """Whether a refusal taught a form to ask again in, this thread or another."""
@@ -91,15 +95,20 @@ def raise_unusable(client: HttpChat, reply: Reply, model: str, base: str) -> Non
 
 def models(transport: Transport, base: str) -> list[str]:
     """Names that the server lists, at most 200; none where it lists none."""
+    names = [entry.get("id", entry.get("name")) for entry in _listed(transport, base)]
+
+    return [_json.printable(name, 100) for name in names if isinstance(name, str) and name][:200]
+
+
+def _listed(transport: Transport, base: str) -> list[dict[str, Any]]:
+    """What a server lists of its models; nothing where it lists none."""
     try:
         reply = transport.get(f"{base}/models")
         listed = reply.json() if reply.ok else None
     except TargetError:
         return []
-    entries = listed.get("data", listed.get("models")) if isinstance(listed, dict) else listed
-    names = [entry.get("id", entry.get("name")) for entry in _json.objects(entries)]
 
-    return [_json.printable(name, 100) for name in names if isinstance(name, str) and name][:200]
+    return _json.objects(listed.get("data", listed.get("models")) if isinstance(listed, dict) else listed)
 
 
 def connect(where: str, *, timeout: float = 60.0, concurrency: int = 4) -> OpenAIChat:

@@ -14,8 +14,8 @@ import numpy as np
 from . import errands, ledger_states
 from .answers import Answers, Client
 from .audits import Audit
-from .chat.collecting import HELD, UNASKED, Price
-from .chat.records import Answer, ChatClient, Question
+from .chat.collecting import HELD, UNASKED
+from .chat.records import Answer, ChatClient, Price, Question
 from .errors import BudgetSpent, InputRefused
 from .keying import input_keys, question_key
 from .ledger_states import Cost

@@ -10,8 +10,7 @@ from typing import Any, Literal, cast
 
 from .answers import Answers, Client
 from .audits import Audit
-from .chat.collecting import Price
-from .chat.records import Answer, ChatClient
+from .chat.records import Answer, ChatClient, Price
 from .errors import TargetError
 from .guards import GuardedChat, GuardedClient
 from .ledger import Ledger, open_ledger, read_ledger

@@ -15,7 +15,7 @@ from probe_match.clients import _keys, _openai_wire, _patience, _sse, anthropic,
 from probe_match.clients._chat import without_thoughts
 from probe_match.clients._transport import Reply
 from probe_match.fingerprinting.chat import keeping, transcripts
-from probe_match.fingerprinting.chat.records import Answer, Bank, ChatClient, Question, Sampling, Transcript
+from probe_match.fingerprinting.chat.records import Answer, Bank, ChatClient, Price, Question, Sampling, Transcript
 from probe_match.fingerprinting.errors import BadData, TargetError, UsageError
 from probe_match.fingerprinting.targets import open_chat, open_target
 
@@ -633,3 +633,24 @@ def test_any_field_of_a_recording_may_be_nonsense(field: str, value: Any) -> Non
 
     assert isinstance(turn.system, str | None)
     assert isinstance(turn.cell, str | None)
+
+
+def test_prices_are_read_where_the_server_lists_them() -> None:
+    """Dollars a token or a million of them; a router's -1, another model's price and no list are no price."""
+    listed = [
+        ({"prompt": "0.00000015", "completion": "0.0000006"}, Price(0.15, 0.6)),
+        ({"input": 0.2, "output": 0.9}, Price(0.2, 0.9)),
+        ({"prompt": "-1", "completion": "-1"}, None),
+        ("free", None),
+        (None, None),
+    ]
+    for pricing, expected in listed:
+        entries = [{"id": "other", "pricing": {"input": 9, "output": 9}}, {"id": "m", "pricing": pricing}]
+        with scripted(always({"data": entries})) as server:
+            client = openai.connect(f"{server.url}/v1#m", timeout=5)
+            found = client.price()
+            client.close()
+
+            assert (found is None) == (expected is None)
+            assert expected is None or [found.prompt, found.answer] == pytest.approx([expected.prompt, expected.answer])
+            assert client.sent == 0

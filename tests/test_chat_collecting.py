@@ -7,9 +7,9 @@ from typing import Literal
 
 import pytest
 from probe_match.fingerprinting.chat import collecting
-from probe_match.fingerprinting.chat.collecting import Price, ask_chat, plan
-from probe_match.fingerprinting.chat.records import Answer, Bank, Question, Sampling, Transcript
-from probe_match.fingerprinting.errors import TargetError, UsageError
+from probe_match.fingerprinting.chat.collecting import ask_chat, plan
+from probe_match.fingerprinting.chat.records import Answer, Bank, Price, Question, Sampling, Transcript
+from probe_match.fingerprinting.errors import BadData, TargetError, UsageError
 
 BANK = Bank("b", tuple(Question(f"c{i}", "one-word", f"question {i}?", "number") for i in range(5)))
 
@@ -128,3 +128,33 @@ def test_tokens_nobody_counted_are_estimated() -> None:
     spoken = Transcript("t", {"c": (Answer("x" * 40), Answer("", "empty"))}, sent=2)
 
     assert collecting.spent(spoken).answer_tokens == 10
+
+
+def test_whether_it_is_enough_is_asked_at_the_looks_alone() -> None:
+    """Batches end there, so that it is judged by exactly so many answers."""
+    judged: list[int] = []
+
+    def stop(spoken: Transcript) -> bool:
+        judged.append(sum(map(len, spoken.answers.values())))
+        return judged[-1] >= 10
+
+    spoken = ask_chat(Counting(seven), BANK, plan(BANK, questions=20, seed=0), looks=(5, 10, 15), stop=stop)
+
+    assert judged == [5, 10]
+    assert spoken.sent == 10
+
+
+def test_a_bill_is_kept_below_what_may_be_paid() -> None:
+    """At a price, no question is asked that would be expected to pass the limit; a price without one stops nothing."""
+    questions = plan(BANK, questions=40, seed=0)
+    cost = collecting.estimate(questions, Price(1.0, 5.0))
+    spoken = ask_chat(Counting(seven), BANK, questions, price=Price(1.0, 5.0), dollars=(cost.dollars or 0) / 2)
+    paid = collecting.spent(spoken)
+
+    assert 5 <= spoken.sent <= 20
+    assert Price(1.0, 5.0).of(paid.prompt_tokens, paid.answer_tokens) <= (cost.dollars or 0) / 2 * 1.2
+    assert ask_chat(Counting(seven), BANK, questions, price=Price(1.0, 5.0)).sent == 40
+    with pytest.raises(UsageError, match="one question costs more than"):
+        ask_chat(Counting(seven), BANK, questions, price=Price(1e5, 1e5), dollars=0.001)
+    with pytest.raises(BadData, match="dollars per million"):
+        Price(-1.0, 2.0)

@@ -5,9 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from chat_models import Habits
-from probe_match.fingerprinting.chat import conditions, judging, scoring
+from probe_match.fingerprinting.chat import conditions, equality, judging, prepared, scoring
 from probe_match.fingerprinting.chat.records import Answer, Bank, ChatReference, Transcript
 from probe_match.fingerprinting.errors import NoAnswers
+from probe_match.fingerprinting.records import Verdict
 from probe_match.probes import chat_words
 from scipy.stats import entropy
 
@@ -32,11 +33,16 @@ def spoken(name: str, repeats: int, seed: int = 1, **changes: int) -> Transcript
     return Transcript(f"function:{name}", answers, BANK.digest, sent=CELLS * repeats)
 
 
+def identify(transcript: Transcript, known: list[ChatReference]) -> Verdict:
+    references = {one.name: one for one in known}
+    return judging.identify(transcript, BANK, references, prepared.scorer(references, alpha=0.01), alpha=0.01)
+
+
 def test_known_models_are_named_and_strangers_are_not(known: list[ChatReference]) -> None:
     """With six answers to each of twelve questions: nearly all known models, and hardly a stranger."""
     some = known[:15]
-    verdicts = [judging.identify(spoken(k.name, 6), BANK, known, alpha=0.01, seed=0) for k in some]
-    strangers = [judging.identify(spoken(f"stranger-{i}", 6), BANK, known, alpha=0.01, seed=0) for i in range(20)]
+    verdicts = [identify(spoken(k.name, 6), known) for k in some]
+    strangers = [identify(spoken(f"stranger-{i}", 6), known) for i in range(20)]
     right = [v.decision == "match" and v.reference == k.name for v, k in zip(verdicts, some, strict=True)]
 
     assert np.mean(right) >= 0.9
@@ -51,9 +57,32 @@ def test_a_model_that_is_not_in_the_database_is_a_stranger(known: list[ChatRefer
     wrong = 0
     for i, one in enumerate(known[:10]):
         others = known[:i] + known[i + 1 :]
-        wrong += judging.identify(spoken(one.name, 6), BANK, others, alpha=0.01, seed=0).decision == "match"
+        wrong += identify(spoken(one.name, 6), others).decision == "match"
 
     assert wrong <= 1
+
+
+def test_references_that_answer_alike_are_named_together(known: list[ChatReference]) -> None:
+    """One model under two names: whichever is named, the verdict names the other beside it."""
+    twin = replace(Habits(9).reference("known-3", BANK, 20), name="another name")
+    verdict = identify(spoken("known-3", 12), [*known, twin])
+    alone = identify(spoken("known-5", 12), [*known, twin])
+
+    assert verdict.decision == alone.decision == "match"
+    assert "do not tell it from" in verdict.why
+    assert all(f"'{name}'" in verdict.why for name in ("known-3", "another name"))
+    assert "do not tell it from" not in alone.why
+    assert alone.relation is None
+
+
+def test_a_changed_copy_is_found_and_called_modified(known: list[ChatReference]) -> None:
+    """A quarter of its answers given as another model gives them: still it, but not exactly."""
+    mostly, other = spoken("known-6", 12), spoken("known-7", 12)
+    mixed = {cell: (*some[3:], *other.answers[cell][:3]) for cell, some in mostly.answers.items()}
+    verdict = identify(replace(mostly, answers=mixed), known)
+
+    assert (verdict.decision, verdict.reference, verdict.relation) == ("match", "known-6", "modified")
+    assert "not spread exactly as its own were" in verdict.why
 
 
 @pytest.mark.parametrize("known", [20, 60])
@@ -75,7 +104,7 @@ def test_unchanged_models_are_accused_at_the_stated_rate(known: list[ChatReferen
     p = []
     for seed in range(100):
         target, reference = (Habits(s).reference("known-1", BANK, n) for s, n in ((seed, 13), (seed + 500, 20)))
-        p.append(judging.change_p(target.counts, reference.counts, rng, 400))
+        p.append(equality.change_p(target.counts, reference.counts, rng, 400))
 
     assert np.mean(np.array(p) <= 0.1) == pytest.approx(0.1, abs=0.08)
     assert np.mean(p) == pytest.approx(0.5, abs=0.12)
@@ -87,7 +116,7 @@ def test_the_likelihood_ratio_of_counts_is_their_divergence() -> None:
     both = (mine + theirs) / 16
     by_hand = 8 * entropy(mine / 8, both) + 8 * entropy(theirs / 8, both)
 
-    assert float(judging._g(mine, theirs)) == pytest.approx(by_hand)
+    assert float(equality._g(mine, theirs)) == pytest.approx(by_hand)
 
 
 def test_a_constant_surplus_of_tokens_is_a_prompt_and_a_varying_one_a_tokenizer(known: list[ChatReference]) -> None:
@@ -102,8 +131,8 @@ def test_a_constant_surplus_of_tokens_is_a_prompt_and_a_varying_one_a_tokenizer(
     assert conditions.added_tokens(spoken("known-4", 3, added=40), known[4]) == 40
     assert conditions.added_tokens(varying, known[4]) is None
     assert conditions.other_tokenizer(varying, known[4])
-    assert conditions.differing(spoken("known-4", 3, added=3), BANK, known[4], known) is None
-    assert "counts 40 tokens more" in str(conditions.differing(spoken("known-4", 3, added=40), BANK, known[4], known))
+    assert conditions.differing(spoken("known-4", 3, added=3), BANK, known[4], {}) is None
+    assert "counts 40 tokens more" in str(conditions.differing(spoken("known-4", 3, added=40), BANK, known[4], {}))
 
 
 def test_reasoning_that_cannot_be_switched_off_is_another_condition(known: list[ChatReference]) -> None:
@@ -112,7 +141,7 @@ def test_reasoning_that_cannot_be_switched_off_is_another_condition(known: list[
         spoken("known-4", 6), notes=("reasons before it answers, and does not let that be switched off",)
     )
 
-    assert judging.identify(thinking, BANK, known, alpha=0.01, seed=0).decision == "inconclusive"
+    assert identify(thinking, known).decision == "inconclusive"
 
 
 def test_answers_that_never_vary_are_kept_ones_unless_a_known_model_is_so_steady(known: list[ChatReference]) -> None:
@@ -120,9 +149,11 @@ def test_answers_that_never_vary_are_kept_ones_unless_a_known_model_is_so_steady
     same = {cell: {max(some, key=some.__getitem__): 4} for cell, some in known[0].counts.items()}
     steady = replace(known[0], name="steady", counts={cell: {"7": 20} for cell in same})
 
-    assert conditions.kept_answers(same, known)
-    assert not conditions.kept_answers({cell: dict.fromkeys(some, 1) for cell, some in same.items()}, known)
-    assert not conditions.kept_answers(same, [*known, steady])
+    by_name = {one.name: one for one in known}
+
+    assert conditions.kept_answers(same, by_name)
+    assert not conditions.kept_answers({cell: dict.fromkeys(some, 1) for cell, some in same.items()}, by_name)
+    assert not conditions.kept_answers(same, {**by_name, "steady": steady})
 
 
 def test_silence_is_told_apart(known: list[ChatReference]) -> None:
@@ -131,7 +162,7 @@ def test_silence_is_told_apart(known: list[ChatReference]) -> None:
     def verdict(answer: Answer, n: int = 24) -> tuple[str, str]:
         cells = [question.cell for question in BANK.questions]
         answers = dict.fromkeys(cells, (answer,) * (n // CELLS)) if n >= CELLS else {cells[0]: (answer,) * n}
-        found = judging.identify(Transcript("t", answers, sent=n), BANK, known, alpha=0.01, seed=0)
+        found = identify(Transcript("t", answers, sent=n), known)
         return found.decision, found.why
 
     assert verdict(Answer("", "filtered"))[0] == "evasion suspected"
@@ -145,7 +176,7 @@ def test_references_of_other_questions_cannot_be_compared() -> None:
     with pytest.raises(NoAnswers, match="share no answered question"):
         scoring.score_counts({"a": {"x": 9}}, {"m": {"b": {"x": 9}}}, alpha=0.01)
     few = [Habits().reference(f"known-{i}", BANK, 20) for i in range(2)]
-    verdict = judging.identify(spoken("known-0", 6), BANK, few, alpha=0.01, seed=0)
+    verdict = identify(spoken("known-0", 6), few)
 
     assert verdict.decision == "inconclusive"
     assert "enroll at least three" in verdict.why

@@ -2,15 +2,19 @@
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import scoring, single_token, tallies
 from probe_match.fingerprinting.chat.importing import read_references
-from probe_match.fingerprinting.chat.single_token import Suspect
+from probe_match.fingerprinting.chat.known import Honest, Known
+from probe_match.fingerprinting.chat.single_token import Meeting, Suspect
 from probe_match.fingerprinting.chat.standing import beyond, levels, stand_out
 from probe_match.fingerprinting.errors import BadData, NoAnswers
+from probe_match.fingerprinting.verdicts import deciding_p
 from scipy.spatial.distance import jensenshannon
 from scipy.special import gammaln
 
@@ -23,6 +27,10 @@ def model(rng: np.random.Generator, habit: np.ndarray, n: int = 30) -> Model:
     """So many answers a cell of a model with these odds per cell: float (cells, answers)."""
     drawn = [rng.multinomial(n, odds) for odds in habit]
     return {c: {f"a{v}": int(k) for v, k in enumerate(row) if k} for c, row in zip(CELLS, drawn, strict=True)}
+
+
+def meet(counts: Model, table: tallies.Table) -> Meeting:
+    return single_token.meet(Suspect(*tallies.rows_of(table, counts)), table)
 
 
 @pytest.fixture(scope="module")
@@ -73,14 +81,13 @@ def test_honest_p_values_keep_their_promise(habits: dict[str, np.ndarray], known
 def test_divergence_is_scipys(known: dict[str, Model]) -> None:
     """The published statistic is the squared Jensen-Shannon distance in bits, averaged over cells."""
     table = tallies.tabulate(known)
-    suspect = Suspect(*tallies.rows_of(table, known["m00"]))
     answers = [f"a{v}" for v in range(9)]
     expected = []
     for name in ("m00", "m01", "m02"):
         both = [[[given[c].get(a, 0) for a in answers] for given in (known["m00"], known[name])] for c in CELLS]
         expected.append(np.mean([jensenshannon(p, q, base=2) ** 2 for p, q in both]))
 
-    assert np.allclose(single_token.divergence(suspect, table)[:3], expected)
+    assert np.allclose(single_token.divergence(meet(known["m00"], table))[:3], expected)
 
 
 def test_evidence_is_the_ratio_of_dirichlet_multinomials(known: dict[str, Model]) -> None:
@@ -96,9 +103,9 @@ def test_evidence_is_the_ratio_of_dirichlet_multinomials(known: dict[str, Model]
         whole = gammaln(prior) - gammaln(prior + totals)
         return float(whole.sum() + (gammaln(counts + alpha) - gammaln(alpha)).sum())
 
-    other = table.given[7].toarray()[0]
+    other = table.by_model[7].toarray()[0]
 
-    assert single_token.evidence(suspect, table)[7] == pytest.approx(
+    assert single_token.evidence(meet(known["m05"], table))[7] == pytest.approx(
         marginal(row + other) - marginal(row) - marginal(other)
     )
 
@@ -107,7 +114,7 @@ def test_discrepancy_is_that_of_all_pairs_of_answers(known: dict[str, Model]) ->
     """The statistic from counts is the mean over pairs of answers, none paired with itself."""
     table = tallies.tabulate(known)
     within = np.array([single_token.repeats(*tallies.all_rows(known[n], table.cells)) for n in known])
-    found = single_token.discrepancy(Suspect(*tallies.rows_of(table, known["m02"])), table, within, within[2])
+    found = single_token.discrepancy(meet(known["m02"], table), within, within[2])
 
     def pairs(a: list[str], b: list[str]) -> float:
         same = sum(x == y for x in a for y in b)
@@ -125,7 +132,7 @@ def test_what_one_shares_with_oneself_is_full_likeness(known: dict[str, Model]) 
     """A model's own counts have likeness 1 to it, and nobody else's has more."""
     table = tallies.tabulate(known)
     own = np.array([single_token.own_evidence(*tallies.rows_of(table, known[n]), table) for n in known])
-    likeness = single_token.likeness(Suspect(*tallies.rows_of(table, known["m09"])), table, own)
+    likeness = single_token.likeness(meet(known["m09"], table), own)
 
     assert likeness[9] == pytest.approx(1)
     assert likeness.argmax() == 9
@@ -154,6 +161,58 @@ def test_halves_are_parts_of_the_whole(known: dict[str, Model]) -> None:
         assert {a: part[cell].get(a, 0) + rest[cell].get(a, 0) for a in known["m00"][cell]} == known["m00"][cell]
 
 
+def test_parts_of_growing_size_hold_each_other(known: dict[str, Model]) -> None:
+    """Drawn from one state of the generator, five answers a cell are among the nine, and all are all."""
+    table = tallies.tabulate(known)
+    five, nine, every = (
+        tallies.thin_row(table, 3, np.full(len(CELLS), n), np.random.default_rng(5)) for n in (5, 9, 1000)
+    )
+    columns, times, _ = tallies.row(table, 3)
+
+    assert (five <= nine).all()
+    assert (every == times).all()
+    assert (np.bincount(table.cell[columns], five) == 5).all()
+    other = tallies.thin_row(table, 3, np.full(len(CELLS), 5), np.random.default_rng(6))
+    assert (other != five).any()
+
+
+def test_looking_often_accuses_no_more_strangers(habits: dict[str, np.ndarray], known: dict[str, Model]) -> None:
+    """Models left out are named no more often at three looks than alpha allows; known ones are named early."""
+    rng = np.random.default_rng(8)
+    rounds, early, wrong = (3, 6, 12), 0, 0
+    whole = remembering()
+    everybody = knowing.know(known)
+    for name in list(known)[::4]:
+        drawn = [rng.choice(9, 12, p=odds) for odds in habits[name]]
+        seen = [
+            {c: dict(Counter(f"a{v}" for v in some[:k])) for c, some in zip(CELLS, drawn, strict=True)} for k in rounds
+        ]
+        others, ready = knowing.know({n: c for n, c in known.items() if n != name}), remembering()
+        p = []
+        for i in range(len(rounds)):
+            looks = scoring.Looks(seen[:i], [dict.fromkeys(CELLS, k) for k in rounds[i + 1 :]])
+            stranger = scoring.score(seen[i], others, alpha=0.05, prepare=ready, looks=looks)
+            p.append(deciding_p(stranger.evidence[0], 39, 0.05)[0])
+        looks = scoring.Looks([], [dict.fromkeys(CELLS, k) for k in rounds[1:]])
+        best = scoring.score(seen[0], everybody, alpha=0.05, prepare=whole, looks=looks).evidence[0]
+        wrong += min(p) <= 0.05
+        early += best.reference == name and deciding_p(best, 40, 0.05)[0] <= 0.05
+
+    assert wrong <= 2  # of 10, at 5 %
+    assert early >= 6
+
+
+def remembering() -> scoring.Prepare:
+    made: dict[bytes, Honest] = {}
+
+    def ready(known: Known, asked: np.ndarray) -> Honest:
+        if asked.tobytes() not in made:
+            made[asked.tobytes()] = knowing.honest(known, asked)
+        return made[asked.tobytes()]
+
+    return ready
+
+
 def test_few_answers_and_few_references_decide_nothing(known: dict[str, Model]) -> None:
     """Below eight answers, or with fewer than three references, every p-value is 1."""
     few = {CELLS[0]: {"a1": 3}}
@@ -171,10 +230,11 @@ def test_few_answers_and_few_references_decide_nothing(known: dict[str, Model]) 
 def test_thousands_of_references_are_compared_in_milliseconds(known: dict[str, Model]) -> None:
     """What is known beforehand is kept, so that one suspect against 2,000 references takes a moment."""
     many = {f"{name}-{i}": counts for i in range(50) for name, counts in known.items()}
-    ready = scoring.prepare(many, dict.fromkeys(CELLS, 5))
-    scoring.score(known["m00"], ready, alpha=0.01)
+    ready = knowing.know(many)
+    honest = knowing.honest(ready, np.full(len(CELLS), 5))
+    scoring.score(known["m00"], ready, alpha=0.01, prepare=lambda _, __: honest)
     start = time.perf_counter()
-    scoring.score(known["m01"], ready, alpha=0.01)
+    scoring.score(known["m01"], ready, alpha=0.01, prepare=lambda _, __: honest)
 
     assert time.perf_counter() - start < 0.25  # some 10 ms on an idle core
 
@@ -190,12 +250,9 @@ def test_published_counts_give_the_stated_error() -> None:
     rests = {n: tallies.without(counts[n], parts[n]) for n in names}
     table = tallies.tabulate(rests)
     own = np.array([single_token.own_evidence(*tallies.rows_of(table, rests[n]), table) for n in names])
-    near, cohort = (
-        np.array([single_token.likeness(Suspect(*tallies.rows_of(table, of[n])), table, own) for n in names])
-        for of in (parts, rests)
-    )
+    near, cohort = (np.array([single_token.likeness(meet(of[n], table), own) for n in names]) for of in (parts, rests))
     who = np.arange(len(names))
-    scores = stand_out(near, cohort, who, who) + scoring.LIKENESS * near
+    scores = stand_out(near, cohort, who, who) + knowing.LIKENESS * near
     impostor = np.sort(scores[~np.eye(len(names), dtype=bool)])
     misses = [(np.diag(scores) <= cut).mean() for cut in np.quantile(impostor, [0.994])]
 

@@ -31,8 +31,12 @@ def test_what_is_added_is_read_back_by_name_and_by_bank(file: Path) -> None:
     with open_db(file, read_only=True) as db:
         assert shelf.names(db) == ["alpha", "beta", "gamma"]
         assert shelf.get(db, "gamma") == FIRST
-        assert shelf.of_bank(db, BANK.digest) == [SECOND, FIRST]
-        assert shelf.of_bank(db, "sha256:0") == []
+        assert dict(shelf.of_bank(db, BANK.digest)) == {"alpha": SECOND, "gamma": FIRST}
+        assert list(shelf.of_bank(db, BANK.digest, only=("gamma", "beta"))) == ["gamma"]
+        assert shelf.of_bank(db, BANK.digest).counts() == {"alpha": SECOND.counts, "gamma": FIRST.counts}
+        assert (shelf.commonest(db), shelf.commonest(db, ["beta"])) == (BANK.digest, OTHER.bank.digest)
+        with pytest.raises(DatabaseError, match="bank sha256"):
+            shelf.of_bank(db, "sha256:0")
         assert shelf.banks(db) == [(BANK.digest, ["alpha", "gamma"]), (OTHER.bank.digest, ["beta"])]
         assert (db.names(), db.verify()) == ([], [])
 

@@ -2,7 +2,8 @@
 The work of the commands on language models: identify, verify, enroll; each asks within a budget and keeps all answers.
 """
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -10,12 +11,12 @@ from probe_match.fingerprinting.database import ReferenceDB
 from probe_match.fingerprinting.errors import NoAnswers, UsageError
 from probe_match.fingerprinting.records import About, Verdict
 
-from . import judging, shelf
+from . import judging, prepared, shelf
 from .collecting import (
     DEFAULT_TOKENS,
     Cost,
-    Price,
     Progress,
+    Stop,
     affordable,
     ask_chat,
     asked,
@@ -24,9 +25,11 @@ from .collecting import (
     prompt_tokens,
 )
 from .reading import count, statuses
-from .records import Answer, Bank, ChatClient, ChatReference, Question, Transcript
+from .records import Answer, Bank, ChatClient, ChatReference, Price, Question, Transcript
+from .scoring import Looks
 
 CELLS: Final = 16
+FIRST_LOOK: Final = 3  # rounds, before which hardly a model can be named
 REPEATS: Final = 20
 VERIFY_QUESTIONS: Final = 160
 MOST_KEYS: Final = 50
@@ -35,40 +38,62 @@ KEPT_TEXTS: Final = ("text",)  # parsers whose answers are kept whole: a text is
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be asked: questions of a bank in order. tokens: of output, after which asking ends, or None."""
+    """
+    What will be asked: questions of a bank in order. tokens: of output, after which asking ends, or None. references:
+    by name; those of a database are read when they are needed, so it stays open until the verdict. dollars: at `price`,
+    after which asking ends as well, or None. looks: numbers of questions after which it is judged whether they are
+    enough.
+    """
 
     bank: Bank
     questions: list[Question]
     tokens: int | None
-    references: list[ChatReference]
+    references: Mapping[str, ChatReference]
+    price: Price | None = None
+    dollars: float | None = None
+    looks: tuple[int, ...] = ()
 
-    def cost(self, price: Price | None = None) -> Cost:
+    def cost(self) -> Cost:
         """What it will take, before it is asked."""
-        return estimate(self.questions, price)
+        return estimate(self.questions, self.price)
 
 
 def plan_identification(
-    db: ReferenceDB, *, only: Sequence[str] = (), budget: int | None = None, tokens: int | None = None, seed: int = 0
+    db: ReferenceDB,
+    *,
+    only: Sequence[str] = (),
+    budget: int | None = None,
+    tokens: int | None = None,
+    seed: int = 0,
+    stop_early: bool = False,
 ) -> Plan:
     """
     The questions to identify a target by: of the bank that most references were asked, with the settings they were.
 
-    budget: most questions. tokens: most output tokens, DEFAULT_TOKENS where neither is given. Raises UsageError.
+    budget: most questions. tokens: most output tokens, DEFAULT_TOKENS where neither is given. stop_early: look on
+    the way whether that is enough. Raises UsageError.
     """
-    groups = [(digest, [name for name in names if not only or name in only]) for digest, names in shelf.banks(db)]
-    groups.sort(key=lambda group: -len(group[1]))
-    if not groups or not groups[0][1]:
+    digest = shelf.commonest(db, only)
+    if digest is None:
         for name in only:
             shelf.get(db, name)  # says which are known
         raise UsageError(f"{db.name} holds no language model; add some with: probe-match enroll TARGET --name NAME")
-    references = [known for known in shelf.of_bank(db, groups[0][0]) if known.name in groups[0][1]]
-    bank = scored(references[0].bank)
+    references = shelf.of_bank(db, digest, only)
+    bank = scored(references.bank)
     tokens = DEFAULT_TOKENS if budget is None and tokens is None else tokens
     questions = (
         affordable(bank, tokens or DEFAULT_TOKENS, seed) if budget is None else plan(bank, questions=budget, seed=seed)
     )
 
-    return Plan(references[0].bank, questions, tokens, references)
+    looks = looks_at(len(questions), len(bank.questions)) if stop_early else ()
+
+    return Plan(references.bank, questions, tokens, references, looks=looks)
+
+
+def looks_at(questions: int, cells: int) -> tuple[int, ...]:
+    """After three rounds of all cells, and whenever twice as many are asked: every look costs some power."""
+    rounds = [FIRST_LOOK * 2**i for i in range(20)]
+    return tuple(many * cells for many in rounds if many * cells < questions)
 
 
 def plan_verification(db: ReferenceDB, claim: str, *, budget: int | None = None, seed: int = 0) -> Plan:
@@ -82,12 +107,22 @@ def plan_verification(db: ReferenceDB, claim: str, *, budget: int | None = None,
 def plan_keys(generate: Callable[..., Bank], file: str, *, budget: int | None = None, seed: int = 0) -> Plan:
     """An owner's keys, each once. generate: the family of keys, which reads the file. Raises BadData without one."""
     bank = generate(n=budget or MOST_KEYS, seed=seed, keys=file)
-    return Plan(bank, plan(bank, questions=len(bank.questions), seed=seed), None, [])
+    return Plan(bank, plan(bank, questions=len(bank.questions), seed=seed), None, {})
 
 
-def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) -> Transcript:
-    """Put the questions of a plan."""
-    return ask_chat(client, planned.bank, planned.questions, tokens=planned.tokens, progress=progress)
+def ask(client: ChatClient, planned: Plan, *, stop: Stop | None = None, progress: Progress | None = None) -> Transcript:
+    """Put the questions of a plan. stop: asked at the plan's looks whether that is enough."""
+    return ask_chat(
+        client,
+        planned.bank,
+        planned.questions,
+        tokens=planned.tokens,
+        price=planned.price,
+        dollars=planned.dollars,
+        looks=planned.looks if stop is not None else (),
+        stop=stop,
+        progress=progress,
+    )
 
 
 def ask_recorded(client: ChatClient, planned: Plan) -> Transcript:
@@ -104,13 +139,35 @@ def ask_recorded(client: ChatClient, planned: Plan) -> Transcript:
 def identify(transcript: Transcript, planned: Plan, *, alpha: float, seed: int = 0) -> Verdict:
     """The verdict on a transcript of the plan's questions."""
     saved = max(0, len(planned.questions) - sum(asked(transcript).values()))
-    return judging.identify(transcript, planned.bank, planned.references, alpha=alpha, seed=seed, saved=saved)
+    score = prepared.scorer(planned.references, alpha=alpha, seed=seed)
+    looks = _looks(transcript, planned)
+
+    return judging.identify(transcript, planned.bank, planned.references, score, alpha=alpha, looks=looks, saved=saved)
+
+
+def enough(planned: Plan, *, alpha: float, seed: int = 0) -> Stop:
+    """Whether a transcript so far names a model: what `ask` stops by."""
+    return lambda transcript: identify(transcript, planned, alpha=alpha, seed=seed).decision == "match"
+
+
+def _looks(transcript: Transcript, planned: Plan) -> Looks:
+    """What was seen at the looks before the end of a transcript, and what would be at those after it."""
+    now = sum(asked(transcript).values())
+    earlier = []
+    for n in planned.looks:
+        if n < now:
+            numbers = Counter(question.cell for question in planned.questions[:n])
+            part = {cell: transcript.answers[cell][:many] for cell, many in numbers.items()}
+            earlier.append(count(planned.bank, replace(transcript, answers=part)))
+    later = [n for n in (*planned.looks, len(planned.questions)) if n > now] if planned.looks else []
+
+    return Looks(earlier, [Counter(question.cell for question in planned.questions[:n]) for n in later])
 
 
 def verify(transcript: Transcript, planned: Plan, claim: str, *, alpha: float, seed: int = 0) -> Verdict:
     """The verdict on whether a transcript is of the claimed model, unchanged."""
-    claimed = next(known for known in planned.references if known.name == claim)
-    return judging.verify(transcript, planned.bank, claimed, planned.references, alpha=alpha, seed=seed)
+    score = prepared.scorer(planned.references, alpha=alpha, seed=seed)
+    return judging.verify(transcript, planned.bank, planned.references[claim], score, alpha=alpha, seed=seed)
 
 
 def plan_enrolment(db: ReferenceDB, made: Bank | None, *, repeats: int = REPEATS, seed: int = 0) -> Plan:
@@ -121,12 +178,12 @@ def plan_enrolment(db: ReferenceDB, made: Bank | None, *, repeats: int = REPEATS
     UsageError where there is none yet.
     """
     if made is None:
-        groups = shelf.banks(db)
-        if not groups:
+        digest = shelf.commonest(db)
+        if digest is None:
             raise UsageError("there is no bank of questions in this database yet; name a family")
-        made = shelf.bank(db, groups[0][0])
+        made = shelf.bank(db, digest)
 
-    return Plan(made, plan(made, questions=repeats * len(made.questions), seed=seed), None, [])
+    return Plan(made, plan(made, questions=repeats * len(made.questions), seed=seed), None, {})
 
 
 def reference_of(transcript: Transcript, bank: Bank, *, name: str, about: About) -> ChatReference:

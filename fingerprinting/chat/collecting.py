@@ -7,14 +7,16 @@ stand far apart, and asking can stop at any time with every cell about equally k
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
 from probe_match.fingerprinting.errors import TargetError, UsageError
 
-from .records import Answer, Bank, ChatClient, Question, Transcript
+from .records import Answer, Bank, ChatClient, Price, Question, Transcript
 
 Progress = Callable[[int], None]  # called with the number of questions just answered
 Stop = Callable[[Transcript], bool]  # looks at what came so far, says whether it is enough
@@ -38,18 +40,6 @@ class Cost:
     answer_tokens: int
     most_answer_tokens: int
     dollars: float | None = None
-
-
-@dataclass(frozen=True)
-class Price:
-    """Dollars for a million tokens of prompts and of answers."""
-
-    prompt: float
-    answer: float
-
-    def of(self, prompt_tokens: int, answer_tokens: int) -> float:
-        """Dollars for so many tokens."""
-        return (prompt_tokens * self.prompt + answer_tokens * self.answer) / 1e6
 
 
 def plan(bank: Bank, *, questions: int, seed: int) -> list[Question]:
@@ -117,18 +107,24 @@ def ask_chat(
     questions: list[Question],
     *,
     tokens: int | None = None,
+    price: Price | None = None,
+    dollars: float | None = None,
+    looks: Collection[int] = (),
     stop: Stop | None = None,
     progress: Progress | None = None,
 ) -> Transcript:
     """
     Ask questions of a bank in the order given.
 
-    tokens: of output, after which no more is asked. stop: asked after each batch whether that is enough. Raises
-    TargetError where nothing can be answered at all; a target that falls silent later ends the asking, and what it
-    answered before is kept. So does a limit of the audit within which a guarded client asks.
+    tokens: of output, after which no more is asked. dollars: at `price`, the same for the whole bill; either may be
+    passed by what one batch of answers is longer than expected. stop: asked after each batch, or where
+    looks are given after so many questions, whether that is enough.
+    Raises TargetError where nothing can be answered at all; a target that falls silent later ends the asking, and what
+    it answered before is kept. So does a limit of the audit within which a guarded client asks.
     """
     answers: dict[str, list[Answer]] = defaultdict(list)
-    before, used, failed, start = client.sent, 0, 0, 0
+    before, failed, start = client.sent, 0, 0
+    used, paid = 0, 0.0
     notes: tuple[str, ...] = ()
 
     def so_far() -> Transcript:
@@ -136,8 +132,14 @@ def ask_chat(
         return Transcript(client.target, held, bank.digest, client.sent - before, (*client.notes, *notes))
 
     while start < len(questions):
-        batch = questions[start : start + _batch(client, questions[start:], used, tokens)]
+        until = min((look for look in looks if look > start), default=len(questions))
+        batch = questions[start : min(start + max(1, client.concurrency), until)]
+        batch = batch[: _affordable(batch, None if tokens is None else tokens - used, expected_tokens)]
+        if price is not None and dollars is not None:
+            batch = batch[: _affordable(batch, dollars - paid, partial(_dollars_expected, price))]
         if not batch:
+            if dollars is not None and not answers:
+                raise UsageError(f"one question costs more than ${dollars:g}; raise --max-cost")
             break
         given = client.chat(batch)
         start += len(batch)
@@ -145,6 +147,7 @@ def ask_chat(
         for question, answer in put:
             answers[question.cell].append(answer)
             used += _answer_tokens(answer)
+            paid += 0.0 if price is None else price.of(_prompt_tokens(question, answer), _answer_tokens(answer))
             if not answer.error.startswith(HELD):
                 failed = failed + 1 if answer.status == "failed" else 0
         if progress is not None:
@@ -157,7 +160,7 @@ def ask_chat(
                 raise TargetError(f"{client.target} failed to answer {failed} questions; the last: {given[-1].error}")
             notes = (f"fell silent after {start - failed} questions ({given[-1].error[:120]})",)
             break
-        if stop is not None and stop(so_far()):
+        if stop is not None and (start in looks or not looks) and stop(so_far()):
             break
 
     return so_far()
@@ -178,19 +181,22 @@ def asked(transcript: Transcript) -> Mapping[str, int]:
     return {cell: len(some) for cell, some in transcript.answers.items()}
 
 
-def _batch(client: ChatClient, left: list[Question], used: int, tokens: int | None) -> int:
-    """How many of the next questions to put at once: what may be under way, and what the budget is expected to bear."""
-    size = max(1, client.concurrency)
-    if tokens is None:
-        return size
-    fit = 0
-    for question in left[:size]:
-        used += expected_tokens(question)
-        if used > tokens:
-            break
-        fit += 1
+def _affordable(batch: list[Question], left: float | None, expected: Callable[[Question], float]) -> int:
+    """How many of the next questions what is left of a budget is expected to bear; all without a budget."""
+    if left is None:
+        return len(batch)
+    bill = accumulate(expected(question) for question in batch)
 
-    return fit
+    return sum(spent <= left for spent in bill)
+
+
+def _dollars_expected(price: Price, question: Question) -> float:
+    cost = estimate([question], price)
+    return cost.dollars or 0.0
+
+
+def _prompt_tokens(question: Question, answer: Answer) -> int:
+    return answer.prompt_tokens if answer.prompt_tokens >= 0 else estimate([question]).prompt_tokens
 
 
 def _unasked(answer: Answer) -> bool:

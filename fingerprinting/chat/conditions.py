@@ -20,7 +20,9 @@ CHANCE: Final = 1e-4  # of so little variance in the least varied known model, b
 REPEATED: Final = 2  # answers of a cell from which repeats are seen
 
 
-def differing(transcript: Transcript, bank: Bank, nearest: ChatReference, known: list[ChatReference]) -> str | None:
+def differing(
+    transcript: Transcript, bank: Bank, nearest: ChatReference, known: Mapping[str, ChatReference]
+) -> str | None:
     """
     What differs from the conditions of the references, as one sentence, or None where nothing is known to.
 
@@ -64,14 +66,14 @@ def other_tokenizer(transcript: Transcript, reference: ChatReference) -> bool:
     return len(differences) > 1
 
 
-def kept_answers(counts: dict[str, dict[str, int]], known: list[ChatReference]) -> bool:
+def kept_answers(counts: dict[str, dict[str, int]], known: Mapping[str, ChatReference]) -> bool:
     """Whether a target never varies where it was asked again, against all odds of even the least varied model."""
     repeated = {cell: sum(some.values()) for cell, some in counts.items() if sum(some.values()) >= REPEATED}
     if not known or len(repeated) < ENOUGH or any(len(counts[cell]) > 1 for cell in repeated):
         return False
     odds = [
         sum(_log_chance(reference.counts[cell], n) for cell, n in repeated.items() if reference.counts.get(cell))
-        for reference in known
+        for reference in known.values()
     ]
 
     return max(odds) < np.log(CHANCE)

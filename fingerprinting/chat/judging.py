@@ -6,71 +6,100 @@ the answers are of none. Verification is about one model being served unchanged,
 """
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from probe_match.fingerprinting.calibration import ENOUGH, p_values
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.records import Decision, Match, Verdict
 from probe_match.fingerprinting.verdicts import MIN_ANSWERED, MIN_COVERAGE, Evidence, deciding_p, is_match
-from scipy.special import xlogy
 
 from . import conditions
+from .equality import QUICK, change_p, verification_power
 from .reading import count, statuses
 from .records import Bank, ChatReference, Counts, Transcript
-from .scoring import Scores, score_counts
+from .scoring import NO_LOOKS, Looks, Scores
 
-RELABELINGS: Final = 2000
+
+class Score(Protocol):
+    """Scores a suspect's counts against all references, see `prepared.scorer`. looks: others than the present one."""
+
+    def __call__(self, suspect: Counts, looks: Looks = NO_LOOKS) -> Scores:
+        """Raises NoAnswers where nothing can be compared."""
+        ...
+
+
 UNLIKE: Final = 0.05  # of known models that look less like themselves; below this a target is not the nearest of them
-SWAPPED: Final = 0.5  # of answers that a changed model would give otherwise, for the power of a verification
+UNEQUAL: Final = 0.05  # chance of so large a difference from the reference named, below which it is said
+NAMED: Final = 4  # other references that are named beside the one that answers came from
 FOUND: Final = 0.9  # power from which finding no change is worth saying
 
 
 def identify(
-    transcript: Transcript, bank: Bank, references: list[ChatReference], *, alpha: float, seed: int, saved: int = 0
+    transcript: Transcript,
+    bank: Bank,
+    references: Mapping[str, ChatReference],
+    score: Score,
+    *,
+    alpha: float,
+    looks: Looks = NO_LOOKS,
+    saved: int = 0,
 ) -> Verdict:
-    """The verdict on whom a target's answers come from. saved: questions that need not be asked."""
+    """
+    The verdict on whom a target's answers come from. looks: when else that is judged while it is asked. saved:
+    questions that need not be asked.
+    """
     answered = _answered(bank, transcript)
     silent = _silence(bank, transcript)
     if silent is not None:
         return _verdict(transcript, bank, silent, alpha, answered, saved)
+    counts = count(bank, transcript)
     try:
-        scores = score_counts(
-            count(bank, transcript), {known.name: known.counts for known in references}, alpha=alpha, seed=seed
-        )
+        scores = score(counts, looks)
     except NoAnswers as error:
         return _verdict(transcript, bank, ("inconclusive", f"{str(error).capitalize()}."), alpha, answered, saved)
     best = scores.evidence[0]
-    nearest = next(known for known in references if known.name == best.reference)
+    nearest = references[best.reference]
     differs = conditions.differing(transcript, bank, nearest, references)
-    decision = ("inconclusive", differs) if differs else _identified(scores, answered, alpha)
-    if decision[0] == "match" and conditions.other_tokenizer(transcript, nearest):
-        decision = (decision[0], f"{decision[1]} Its server counts tokens otherwise than that of the reference.")
+    if differs:
+        return _verdict(transcript, bank, ("inconclusive", differs), alpha, answered, saved, scores)
+    decision, why = _identified(scores, answered, alpha)
+    if decision != "match":
+        return _verdict(transcript, bank, (decision, why), alpha, answered, saved, scores)
+    p = change_p(counts, nearest.counts, np.random.default_rng(0), QUICK)
+    told = [why, *_beside(scores, alpha)]
+    if p <= UNEQUAL:
+        told.append(
+            f"They are not spread exactly as its own were (p = {p:.2g}): a modified copy of it, or another version."
+        )
+    if conditions.other_tokenizer(transcript, nearest):
+        told.append("Its server counts tokens otherwise than that of the reference.")
+    relation = "modified" if p <= UNEQUAL else None
 
-    return _verdict(transcript, bank, decision, alpha, answered, saved, scores)  # type: ignore[arg-type]
+    return _verdict(transcript, bank, (decision, " ".join(told)), alpha, answered, saved, scores, relation=relation)
 
 
 def verify(
     transcript: Transcript,
     bank: Bank,
     claimed: ChatReference,
-    references: list[ChatReference],
+    score: Score,
     *,
     alpha: float,
     seed: int,
 ) -> Verdict:
-    """The verdict on whether a target answers as the claimed model did when it was enrolled. references: others too."""
+    """The verdict on whether a target answers as the claimed model did when it was enrolled. score: others too."""
     answered = _answered(bank, transcript)
     silent = _silence(bank, transcript)
     if silent is not None:
         return _verdict(transcript, bank, silent, alpha, answered, 0, claim=claimed.name)
     counts = count(bank, transcript)
-    differs = conditions.differing(transcript, bank, claimed, [claimed])
+    differs = conditions.differing(transcript, bank, claimed, {claimed.name: claimed})
     if differs:
         return _verdict(transcript, bank, ("inconclusive", differs), alpha, answered, 0, claim=claimed.name)
     rng = np.random.default_rng(seed)
     p = change_p(counts, claimed.counts, rng)
-    scores = score_counts(counts, {known.name: known.counts for known in references}, alpha=alpha, seed=seed)
+    scores = score(counts)
     if p > alpha:
         power = verification_power(counts, claimed.counts, alpha, rng)
         if power >= FOUND:
@@ -98,44 +127,6 @@ def verify(
     )
 
 
-def change_p(counts: Counts, known: Counts, rng: np.random.Generator, times: int = RELABELINGS) -> float:
-    """
-    How often answers dealt out at random between the target and the reference, within cells, differ as much; (0, 1].
-
-    The statistic is the likelihood ratio (G) of two distributions per cell against one.
-    """
-    tables = [_pair(counts[cell], known[cell]) for cell in counts if known.get(cell)]
-    if not tables:
-        raise NoAnswers("the target and the claimed model share no answered question; collect again")
-    observed = sum(float(_g(mine, theirs)) for mine, theirs in tables)
-    dealt = np.zeros(times)
-    for mine, theirs in tables:
-        whole = mine + theirs
-        new = rng.multivariate_hypergeometric(whole, int(mine.sum()), size=times)
-        dealt += _g(new, whole - new)
-
-    return float((1 + (dealt >= observed - 1e-9).sum()) / (times + 1))
-
-
-def verification_power(
-    counts: Counts, known: Counts, alpha: float, rng: np.random.Generator, trials: int = 40
-) -> float:
-    """Share of targets found, that answer as often as this one and half of the time what the known model never said."""
-    found = 0
-    for _ in range(trials):
-        changed = {}
-        for cell, some in counts.items():
-            if known.get(cell):
-                answers = list(known[cell])
-                odds = np.array([known[cell][answer] for answer in answers], float)
-                n = sum(some.values())
-                others = int(rng.binomial(n, SWAPPED))
-                drawn = rng.multinomial(n - others, odds / odds.sum())
-                changed[cell] = {a: int(c) for a, c in zip(answers, drawn, strict=True) if c} | {"\0": others}
-        found += change_p(changed, known, rng, round(4 / alpha)) <= alpha
-    return found / trials
-
-
 def _identified(scores: Scores, answered: int, alpha: float) -> tuple[Decision, str]:
     best, cells = scores.evidence[0], scores.cells
     p, _ = deciding_p(best, scores.searched, alpha)
@@ -161,6 +152,17 @@ def _identified(scores: Scores, answered: int, alpha: float) -> tuple[Decision, 
         f"The responses are nearest to those of '{best.reference}', but p = {p:.2g} does not reach {alpha:g}{among}; "
         f"{power}. Raise --budget.",
     )
+
+
+def _beside(scores: Scores, alpha: float) -> list[str]:
+    """A sentence on other references that the answers may come from as well, if there are any."""
+    others = [e.reference for e in scores.evidence[1:] if deciding_p(e, scores.searched, alpha)[0] <= alpha]
+    if not others:
+        return []
+    more = f" and {len(others) - NAMED} more" if len(others) > NAMED else ""
+    named = ", ".join(f"'{name}'" for name in others[:NAMED])
+
+    return [f"So many answers do not tell it from {named}{more}."]
 
 
 def _unlike(score: float, genuine: np.ndarray) -> float:
@@ -253,17 +255,3 @@ def _match(evidence: Evidence, searched: int, alpha: float, p: float | None) -> 
         p_conformal=conformal if p is None else p,
         relation=None,
     )
-
-
-def _pair(mine: Mapping[str, int], theirs: Mapping[str, int]) -> tuple[np.ndarray, np.ndarray]:
-    answers = sorted({*mine, *theirs})
-    mine_, theirs_ = (np.array([some.get(answer, 0) for answer in answers], np.int64) for some in (mine, theirs))
-    return mine_, theirs_
-
-
-def _g(mine: np.ndarray, theirs: np.ndarray) -> np.ndarray:
-    """Likelihood ratio of two distributions against one: int (…, v) twice -> nats, float64 (…)."""
-    whole = mine + theirs
-    apart = sum(xlogy(x, x).sum(-1) - xlogy(x.sum(-1), x.sum(-1)) for x in (mine, theirs))
-
-    return np.asarray(apart - xlogy(whole, whole).sum(-1) + xlogy(whole.sum(-1), whole.sum(-1)))

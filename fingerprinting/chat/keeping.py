@@ -119,7 +119,7 @@ def _reference(value: Mapping[str, Any]) -> ChatReference:
     return ChatReference(
         name=str(value["name"]),
         about=About(**value["about"]),
-        bank=_bank(value["bank"]),
+        bank=value["bank"] if isinstance(value["bank"], Bank) else _bank(value["bank"]),  # of a database: shared
         counts={str(c): {str(a): _count(n) for a, n in some.items()} for c, some in value["counts"].items()},
         asked={str(cell): _count(n) for cell, n in value["asked"].items()},
         prompt_tokens={str(cell): _count(n) for cell, n in value.get("prompt_tokens", {}).items()},

@@ -138,6 +138,31 @@ class ChatClient(Protocol):
 
 
 @dataclass(frozen=True)
+class Price:
+    """Dollars for a million tokens of prompts and of answers."""
+
+    prompt: float
+    answer: float
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.prompt < 1e6 and 0 <= self.answer < 1e6):
+            raise BadData(f"expected dollars per million tokens from 0 to 1e6, got {self.prompt} and {self.answer}")
+
+    def of(self, prompt_tokens: int, answer_tokens: int) -> float:
+        """Dollars for so many tokens."""
+        return (prompt_tokens * self.prompt + answer_tokens * self.answer) / 1e6
+
+
+@runtime_checkable
+class Priced(Protocol):
+    """A client whose server may say what it takes."""
+
+    def price(self) -> Price | None:
+        """What the server lists for the model, None where it lists nothing. Asks nothing that counts as a question."""
+        ...
+
+
+@dataclass(frozen=True)
 class Transcript:
     """
     Answers by cell, each in the order they came. target: who answered, secrets redacted. bank: digest, or "". sent:

@@ -6,17 +6,18 @@ are shared with the other references, so that a name says one model.
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from probe_match.fingerprinting import schema, storage
 from probe_match.fingerprinting.database import ReferenceDB
 from probe_match.fingerprinting.errors import BadData, DatabaseError
 from probe_match.fingerprinting.schema import chat_banks, chat_bodies, chat_headers, sealed
-from sqlalchemy import RowMapping, Table, delete, insert, select
+from sqlalchemy import RowMapping, Table, delete, func, insert, select
 
 from . import keeping
-from .records import Bank, ChatReference
+from .records import Bank, ChatReference, Counts
 
 
 def add(db: ReferenceDB, references: Sequence[ChatReference], *, replace: bool = False) -> None:
@@ -68,24 +69,69 @@ def get(db: ReferenceDB, name: str) -> ChatReference:
     return _reference(db, bodies[0], bank(db, bodies[0]["bank"]))
 
 
-def of_bank(db: ReferenceDB, digest: str) -> list[ChatReference]:
-    """All references that were asked a bank, sorted by name."""
-    rows = _read(db, chat_bodies, chat_bodies.c.name)
-    asked = [row for row in rows if row["bank"] == digest]
-    if not asked:
-        return []
-    shared = bank(db, digest)
+class Shelved(Mapping[str, ChatReference]):
+    """
+    The references that were asked one bank, by name, each read when it is looked up. digest: `sha256:…` over all of
+    them as stored. folder: beside the database's file, for what is worked out from them, or None.
+    """
 
-    return [_reference(db, row, shared) for row in asked]
+    def __init__(self, db: ReferenceDB, shared: Bank, seals: Mapping[str, str]) -> None:
+        self.db = db
+        self.bank = shared
+        self.seals = dict(sorted(seals.items()))
+        self.digest = storage.sha256("\n".join(f"{seal} {name}" for name, seal in self.seals.items()).encode())
+        self.folder = Path(f"{db.name}.prepared") if db.store.sqlite else None
+
+    def __getitem__(self, name: str) -> ChatReference:
+        if name not in self.seals:
+            raise KeyError(name)
+        return _reference(self.db, _read(self.db, chat_bodies, chat_bodies.c.name, only=(name,))[0], self.bank)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.seals)
+
+    def __len__(self) -> int:
+        return len(self.seals)
+
+    def counts(self) -> dict[str, Counts]:
+        """What each answered, all of them read at once."""
+        rows = _read(self.db, chat_bodies, chat_bodies.c.name)
+        return {row["name"]: _value(self.db, row)["counts"] for row in rows if row["name"] in self.seals}
+
+
+def of_bank(db: ReferenceDB, digest: str, only: Sequence[str] = ()) -> Shelved:
+    """The references that were asked a bank; only: these of them. Raises DatabaseError where the bank is missing."""
+    columns = (chat_bodies.c.name, chat_bodies.c.sha256)
+    with db.store.transaction() as connection:
+        rows = connection.execute(select(*columns).where(chat_bodies.c.bank == digest)).all()
+
+    return Shelved(db, bank(db, digest), {name: seal for name, seal in rows if not only or name in only})
 
 
 def banks(db: ReferenceDB) -> list[tuple[str, list[str]]]:
     """Digest of each bank and the names of the references that were asked it, those of the most references first."""
     found: dict[str, list[str]] = {}
-    for header in headers(db):
-        found.setdefault(header["bank"], []).append(header["name"])
+    if not db.store.has(chat_bodies):
+        return []
+    with db.store.transaction() as connection:
+        for name, digest in connection.execute(select(chat_bodies.c.name, chat_bodies.c.bank)):
+            found.setdefault(digest, []).append(name)
+    for names_ in found.values():
+        names_.sort()
 
     return sorted(found.items(), key=lambda entry: (-len(entry[1]), entry[0]))
+
+
+def commonest(db: ReferenceDB, only: Sequence[str] = ()) -> str | None:
+    """Digest of the bank that most references were asked, of these names where some are given; None without any."""
+    if not db.store.has(chat_bodies):
+        return None
+    digest, number = chat_bodies.c.bank, func.count()
+    wanted = select(digest).group_by(digest).order_by(number.desc(), digest).limit(1)
+    if only:
+        wanted = wanted.where(chat_bodies.c.name.in_(only))
+    with db.store.transaction() as connection:
+        return connection.execute(wanted).scalar()
 
 
 def bank(db: ReferenceDB, digest: str) -> Bank:
@@ -139,12 +185,19 @@ def _rows(reference: ChatReference, digest: str) -> list[schema.Row]:
 
 
 def _reference(db: ReferenceDB, row: RowMapping, shared: Bank) -> ChatReference:
-    source = f"reference '{row['name']}' in {db.name}"
-    value = keeping.unpack(row["data"], source)
-    if not isinstance(value, dict):
-        raise BadData(f"{source} is damaged; remove it and add it again")
+    return keeping.from_json(ChatReference, {**_value(db, row), "bank": shared}, _source(db, row))
 
-    return keeping.from_json(ChatReference, {**value, "bank": keeping.to_json(shared)}, source)
+
+def _value(db: ReferenceDB, row: RowMapping) -> dict[str, Any]:
+    value = keeping.unpack(row["data"], _source(db, row))
+    if not isinstance(value, dict) or not isinstance(value.get("counts"), dict):
+        raise BadData(f"{_source(db, row)} is damaged; remove it and add it again")
+
+    return value
+
+
+def _source(db: ReferenceDB, row: RowMapping) -> str:
+    return f"reference '{row['name']}' in {db.name}"
 
 
 def _read(db: ReferenceDB, table: Table, column: Any, only: Sequence[str] = ()) -> list[RowMapping]:

@@ -9,8 +9,8 @@ import click
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.chat.asking import Plan
-    from probe_match.fingerprinting.chat.collecting import Price
-    from probe_match.fingerprinting.chat.records import Bank, ChatClient, Transcript
+    from probe_match.fingerprinting.chat.collecting import Stop
+    from probe_match.fingerprinting.chat.records import Bank, ChatClient, Price, Transcript
     from probe_match.fingerprinting.database import ReferenceDB
     from probe_match.fingerprinting.records import About, Verdict
 
@@ -20,23 +20,22 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _price(_: click.Context, __: click.Parameter, text: str | None) -> "Price | None":
-    from probe_match.fingerprinting.chat.collecting import Price
+    from probe_match.fingerprinting.chat.records import Price
+    from probe_match.fingerprinting.errors import BadData
 
     if text is None:
         return None
     try:
         prompt, answer = (float(part) for part in text.split("/"))
-        if not (0 <= prompt < 1e6 and 0 <= answer < 1e6):
-            raise ValueError
-    except ValueError:
+        return Price(prompt, answer)
+    except (ValueError, BadData):
         raise click.BadParameter(
             f"expected dollars per million tokens as PROMPT/ANSWER, such as 0.15/0.60, got '{text}'"
         ) from None
-    return Price(prompt, answer)
 
 
 def chat_options(command: Command) -> Command:
-    """`--dry-run`, `--price`, `--concurrency`, `--save`: how a language model is asked."""
+    """`--dry-run`, `--price`, `--max-cost`, `--concurrency`, `--save`: how a language model is asked."""
     options = [
         click.option(
             "--dry-run", is_flag=True, help="Of a language model: say what asking would cost, and ask nothing."
@@ -56,18 +55,33 @@ def chat_options(command: Command) -> Command:
     return command
 
 
-def told_cost(planned: "Plan", price: "Price | None") -> str:
+def priced(planned: "Plan", client: "ChatClient", price: "Price | None", *, dry_run: bool) -> "Plan":
+    """The plan with its price: as the user says, else, for a dry run, as the server lists it."""
+    from dataclasses import replace
+
+    from probe_match.fingerprinting.chat.records import Priced
+
+    if price is None and dry_run and isinstance(client, Priced):
+        price = client.price()
+
+    return replace(planned, price=price)
+
+
+def told_cost(planned: "Plan") -> str:
     """What a plan will cost, in one line."""
-    cost = planned.cost(price)
+    cost = planned.cost()
     most = cost.most_answer_tokens if planned.tokens is None else min(cost.most_answer_tokens, planned.tokens + 64)
-    dollars = "" if cost.dollars is None else f", about ${cost.dollars:.4f}"
+    dollars = "" if cost.dollars is None else f", about ${cost.dollars:.5f}"
+    dollars += "" if planned.dollars is None else f" and no more than ${planned.dollars:g}"
     return (
         f"{cost.questions} questions, about {cost.prompt_tokens} tokens of prompts and {cost.answer_tokens} of answers "
         f"(at most {most}){dollars}"
     )
 
 
-def ask(client: "ChatClient", planned: "Plan", *, quiet: bool, price: "Price | None", save: str | None) -> "Transcript":
+def ask(
+    client: "ChatClient", planned: "Plan", *, quiet: bool, save: str | None, stop: "Stop | None" = None
+) -> "Transcript":
     """Say the cost, ask, and keep the answers where that is wished."""
     from probe_match.fingerprinting.chat import asking, transcripts
 
@@ -75,9 +89,9 @@ def ask(client: "ChatClient", planned: "Plan", *, quiet: bool, price: "Price | N
 
     _session.require_writable(save)
     if not quiet:
-        click.echo(f"asking {told_cost(planned, price)}", err=True)
+        click.echo(f"asking {told_cost(planned)}", err=True)
     with _session.progress("asking", quiet=quiet, total=len(planned.questions)) as count:
-        transcript = asking.ask(client, planned, progress=count)
+        transcript = asking.ask(client, planned, stop=stop, progress=count)
     if save is not None:
         transcripts.write(Path(save), planned.bank, transcript)
     if not quiet:
@@ -95,6 +109,7 @@ def identify(
     tokens: int | None,
     alpha: float,
     seed: int,
+    stop_early: bool,
     dry_run: bool,
     price: "Price | None",
     save: str | None,
@@ -104,14 +119,18 @@ def identify(
     from probe_match.fingerprinting.chat import asking
     from probe_match.fingerprinting.recordings import RecordedChat
 
-    planned = asking.plan_identification(references, only=only, budget=budget, tokens=tokens, seed=seed)
+    planned = asking.plan_identification(
+        references, only=only, budget=budget, tokens=tokens, seed=seed, stop_early=stop_early
+    )
+    planned = priced(planned, client, price, dry_run=dry_run)
     if dry_run:
-        click.echo(told_cost(planned, price))
+        click.echo(told_cost(planned))
         return None
     if isinstance(client, RecordedChat):  # what it does not hold was never asked, and is no failure
         transcript = asking.ask_recorded(client, planned)
     else:
-        transcript = ask(client, planned, quiet=quiet, price=price, save=save)
+        stop = asking.enough(planned, alpha=alpha, seed=seed) if planned.looks else None
+        transcript = ask(client, planned, quiet=quiet, save=save, stop=stop)
 
     return asking.identify(transcript, planned, alpha=alpha, seed=seed)
 
@@ -186,10 +205,11 @@ def enroll(
         new = families or (("chat-words",) if cells or languages or not shelf.banks(references) else ())
         made = _bank(new, cells or asking.CELLS, languages, seed) if new else None
         planned = asking.plan_enrolment(references, made, repeats=repeats or asking.REPEATS, seed=seed)
+        planned = priced(planned, client, price, dry_run=dry_run)
         if dry_run:
-            click.echo(told_cost(planned, price))
+            click.echo(told_cost(planned))
             return
-        transcript = ask(client, planned, quiet=quiet, price=price, save=save)
+        transcript = ask(client, planned, quiet=quiet, save=save)
         reference = asking.reference_of(transcript, planned.bank, name=name, about=about)
         shelf.add(references, [reference], replace=replace)
     if not quiet:

@@ -13,7 +13,7 @@ from probe_match.fingerprinting import recordings, registry, report, storage
 from probe_match.fingerprinting.audits import Audit, read_rate
 from probe_match.fingerprinting.budget import read_limits
 from probe_match.fingerprinting.chat import transcripts
-from probe_match.fingerprinting.chat.records import ChatClient
+from probe_match.fingerprinting.chat.records import ChatClient, Priced
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData, MissingPackage, UsageError
 from probe_match.fingerprinting.ledger import is_ledger
@@ -63,8 +63,10 @@ def any_target(
             yield client
             return
         limits = read_limits(wishes.max_cost, wishes.max_seconds)
+        if limits.dollars is not None and price is None and isinstance(client, Priced):
+            price = client.price()  # what the server itself lists
         if limits.dollars is not None and not (price and isinstance(client, ChatClient)):
-            raise click.UsageError("--max-cost dollars=X needs a language model and its --price")
+            raise click.UsageError("--max-cost dollars=X needs a language model, and its --price where it lists none")
         ledger = None if wishes.ledger is None else recordings.ledger_of(Path(wishes.ledger), client)
         rate = None if wishes.rate is None else read_rate(wishes.rate)
         audit = Audit(ledger, limits=limits, in_doubt=wishes.in_doubt, rate=rate)  # type: ignore[arg-type]

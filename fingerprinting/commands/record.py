@@ -77,10 +77,11 @@ def record(
         if isinstance(client, ChatClient):
             with open_db(db, read_only=True) as references:
                 planned = asking.plan_identification(references, budget=budget, tokens=tokens, seed=seed)
+            planned = _chat.priced(planned, client, price, dry_run=dry_run)
             if dry_run:
-                click.echo(_chat.told_cost(planned, price))
+                click.echo(_chat.told_cost(planned))
                 return
-            _chat.ask(client, planned, quiet=quiet, price=price, save=save)
+            _chat.ask(client, planned, quiet=quiet, save=save)
         elif dry_run or save or tokens:
             raise click.UsageError("--dry-run, --save and --tokens are for language models")
         else:

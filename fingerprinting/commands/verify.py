@@ -69,15 +69,17 @@ def verify(
     else:
         with open_db(db, read_only=True) as references:
             planned = asking.plan_verification(references, str(claim), budget=budget, seed=seed)
-    if dry_run:
-        click.echo(_chat.told_cost(planned, price))
-        return
     with _session.any_target(
-        target, allow_pickle=False, timeout=timeout, concurrency=concurrency, wishes=wishes, price=price, quiet=quiet
-    ) as client:
+        target, allow_pickle=False, timeout=timeout, concurrency=concurrency, wishes=Wishes() if dry_run else wishes,
+        price=price, quiet=quiet,
+    ) as client:  # fmt: skip
         if not isinstance(client, ChatClient):
             raise click.UsageError(f"{target} is no language model; expected one such as openai:https://host/v1#model")
-        transcript = _chat.ask(client, planned, quiet=quiet, price=price, save=save)
+        planned = _chat.priced(planned, client, price, dry_run=dry_run)
+        if dry_run:
+            click.echo(_chat.told_cost(planned))
+            return
+        transcript = _chat.ask(client, planned, quiet=quiet, save=save)
     if claim is None:
         verdict = judge_keys(planned.bank, transcript, alpha=alpha)
     else:

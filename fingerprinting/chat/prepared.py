@@ -1,0 +1,123 @@
+"""
+What is known about a database's language models before any suspect answers, kept beside its file.
+
+Working it out takes seconds for thousands of references, reading it back milliseconds. A file is named by the digest of
+what it was made from, so that a changed database finds none; it holds numbers alone, may be deleted at any time, and is
+not made where the folder cannot be written. Only the latest are left.
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from io import BytesIO
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from probe_match.fingerprinting import storage
+from probe_match.fingerprinting.errors import BadData
+
+from . import known as knowing
+from . import scoring
+from .judging import Score
+from .known import Honest, Known
+from .records import ChatReference, Counts
+from .scoring import NO_LOOKS, Looks, Scores
+from .shelf import Shelved
+from .standing import Level
+from .tallies import Table
+
+FORM: Final = 1  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
+LATEST: Final = {"known": 3, "honest": 24}  # files that are left of each kind
+TABLE: Final = ("key", "start", "model", "times", "cell", "asked", "base")
+
+
+class _Shelf(NamedTuple):
+    """Where files are kept, None for nowhere, and the digest of what all of them are made from."""
+
+    folder: Path | None
+    digest: str
+
+
+def scorer(references: Mapping[str, ChatReference], *, alpha: float, seed: int = 0) -> Score:
+    """What scores a suspect's counts against references, of a database or not. Raises NoAnswers when it is called."""
+
+    def score(suspect: Counts, looks: Looks = NO_LOOKS) -> Scores:
+        if not isinstance(references, Shelved):
+            known = knowing.know({name: one.counts for name, one in references.items()}, seed=seed)
+            return scoring.score(suspect, known, alpha=alpha, seed=seed, looks=looks)
+        shelf = _Shelf(references.folder, storage.sha256(f"{FORM} {seed} {references.digest}".encode()))
+        known = _known(references, shelf, seed)
+
+        ready = partial(_honest, shelf=shelf, seed=seed)
+        return scoring.score(suspect, known, alpha=alpha, seed=seed, prepare=ready, looks=looks)
+
+    return score
+
+
+def _known(references: Shelved, shelf: _Shelf, seed: int) -> Known:
+    cells = tuple(question.cell for question in references.bank.questions)
+    path = _path(shelf, "known", b"")
+    held = _read(path)
+    try:
+        pairs, who = held["kin"], held["who"]
+        kin = np.zeros((len(who), len(references)), bool)
+        kin[pairs[0], pairs[1]] = True
+        table = Table(tuple(references), cells, *(held[name] for name in TABLE))
+        own, within = (held[name].astype(float) for name in ("own", "within"))
+        if own.shape == within.shape == table.asked.shape == (len(references), len(cells)):
+            return Known(table, own, within, who, kin)
+    except (KeyError, ValueError, IndexError):  # damaged, or of nobody's making
+        pass
+    known = knowing.know(references.counts(), cells, seed=seed)
+    columns = {name: getattr(known.table, name) for name in TABLE}
+    narrow = {"own": known.own.astype(np.float32), "within": known.within.astype(np.float32)}
+    _write(path, {**columns, **narrow, "who": known.who, "kin": np.array(np.nonzero(known.kin))}, "known")
+
+    # As the next run will read them: the same answers give the same verdict, digit for digit.
+    return known._replace(own=narrow["own"].astype(float), within=narrow["within"].astype(float))
+
+
+def _honest(known: Known, asked: np.ndarray, *, shelf: _Shelf, seed: int) -> Honest:
+    path = _path(shelf, "honest", knowing.levelled(asked).tobytes())
+    held = _read(path)
+    try:
+        level = Level(held["mean"], held["spread"], held["number"])
+        found = Honest(level, *(held[name] for name in Honest._fields[1:]))
+        if len(found.most) == len(level.mean) == len(known.table.names):
+            return found
+    except (KeyError, TypeError):
+        pass
+    made = knowing.honest(known, asked, seed=seed)
+    _write(path, {**made.level._asdict(), **{name: getattr(made, name) for name in Honest._fields[1:]}}, "honest")
+
+    return made
+
+
+def _path(shelf: _Shelf, kind: str, more: bytes) -> Path | None:
+    if shelf.folder is None:
+        return None
+    return shelf.folder / f"{kind}-{storage.sha256(shelf.digest.encode() + more)[7:39]}.npz"
+
+
+def _read(path: Path | None) -> dict[str, np.ndarray]:
+    if path is None or not path.is_file():
+        return {}
+    try:
+        return storage.read_npz(storage.read_file(path, "what is known of the references"), str(path))
+    except BadData:
+        return {}
+
+
+def _write(path: Path | None, arrays: Mapping[str, Any], kind: str) -> None:
+    if path is None:
+        return
+    buffer = BytesIO()
+    np.savez(buffer, **arrays)
+    try:
+        path.parent.mkdir(exist_ok=True)
+        storage.write_file(path, buffer.getvalue())
+        kept = sorted(path.parent.glob(f"{kind}-*.npz"), key=lambda file: -file.stat().st_mtime)
+        for old in kept[LATEST[kind] :]:
+            old.unlink(missing_ok=True)
+    except (BadData, OSError):  # nothing is lost but the time to make it again
+        pass
