@@ -199,8 +199,10 @@ class GuardedChat:
         try:
             with errands.run(errand):
                 answer = self.client.chat([question])[0]
-        except BudgetSpent as spent:
-            answer = Answer("", "failed", error=f"{UNASKED}: {spent}")
+        except BudgetSpent as spent:  # another form of the question would have been needed
+            kind = errand.outcome(failed=True, unusable=True)
+            self.audit.close_errand(errand, seq, kind, cost, why=str(spent))
+            return Answer("", "failed", error=f"{UNASKED}: {spent}")
         except BaseException as error:  # nothing can be answered at all, or a bug: what came is kept
             self.audit.close_errand(errand, seq, errand.outcome(failed=True, unusable=True), cost, why=str(error))
             self.audit.flush()

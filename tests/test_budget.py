@@ -1,15 +1,21 @@
 """Limits: reserved before, settled after, never passed; rates; and what users may write."""
 
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from chat_server import Asked, Said, completion, error, scripted
+from probe_match.clients._transport import Transport
 from probe_match.clients.function import wrap
+from probe_match.clients.openai import OpenAIChat
 from probe_match.fingerprinting.audits import Audit, read_rate
 from probe_match.fingerprinting.budget import Budget, Limits, read_limits
+from probe_match.fingerprinting.chat.records import Question, Sampling
 from probe_match.fingerprinting.collect import ask
 from probe_match.fingerprinting.errors import BudgetSpent, UsageError
-from probe_match.fingerprinting.guards import GuardedClient
+from probe_match.fingerprinting.guards import GuardedChat, GuardedClient
+from probe_match.fingerprinting.ledger import open_ledger
 from probe_match.fingerprinting.ledger_states import Cost
 from probe_match.fingerprinting.records import InputSpec
 
@@ -118,3 +124,25 @@ def test_limits_that_make_no_sense_are_refused(text: str) -> None:
     """One line says what a limit looks like."""
     with pytest.raises(UsageError, match="expected --max-cost"):
         read_limits((text,))
+
+
+def test_a_question_cut_short_by_a_limit_is_asked_by_the_next_run(tmp_path: Path) -> None:
+    """A refused form of a question leaves no room for another: not asked, now; with more room, it is."""
+    question = Question("c", "f", "hello", sampling=Sampling(max_tokens=2, logprobs=3))
+
+    def picky(asked: Asked) -> Said:
+        if asked.body is not None and "logprobs" in asked.body:
+            return error("Unrecognized request argument supplied: logprobs")
+        return Said(completion("hi"))
+
+    with scripted(picky) as server:
+        told = []
+        for most in (1, 2, 3):
+            chat = OpenAIChat(f"{server.url}/v1", "m", Transport(timeout=5), 1)
+            audit = Audit(open_ledger(tmp_path / "a", target=chat.target), limits=Limits(queries=most))
+            told.append((GuardedChat(chat, audit).chat([question])[0].status, len(server.asked)))  # type: ignore[arg-type]
+            audit.close()
+
+    assert told[0] == ("failed", 1)
+    assert told[-1][0] == "valid"
+    assert told[-1][1] <= 4
