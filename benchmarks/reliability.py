@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.reliability_rows import crashes, load, wire
+from benchmarks.reliability_rows import bodies, crashes, load, wire
 
 Row = Callable[[bool], dict[str, Any]]
 # What is measured, True for a quick look, and what is promised.
@@ -52,7 +52,7 @@ ROWS: Final[dict[str, tuple[Row, str]]] = {
     ),
     "at rest": (lambda quick: wire.at_rest(), "7: no key in the ledger, the log beside it, messages or repr"),
     "bodies": (
-        lambda quick: wire.bodies(300 if quick else 10_000),
+        lambda quick: bodies.bodies(300 if quick else 10_000),
         "8: 10,000 hostile bodies: each an answer or one of our errors, with the same bytes in the ledger",
     ),
     "silence": (

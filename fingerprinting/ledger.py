@@ -7,7 +7,6 @@ changed afterwards. Entries that several threads make at the same time share one
 """
 
 import contextlib
-import hashlib
 import json
 import os
 import sqlite3
@@ -17,11 +16,12 @@ import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 from urllib.parse import quote
 
 from .departures import Departures
 from .errors import DatabaseError, UsageError
+from .ledger_chain import START, Entry, Head, chained, is_sound
 
 APPLICATION: Final = 0x504D4C47  # "PMLG" in the file's header
 VERSION: Final = 1
@@ -31,32 +31,6 @@ TABLE: Final = (
     "CREATE TABLE entries (seq INTEGER PRIMARY KEY, at REAL NOT NULL, kind TEXT NOT NULL, of INTEGER NOT NULL, "
     "about TEXT NOT NULL, answer BLOB NOT NULL, raw BLOB NOT NULL, digest BLOB NOT NULL)"
 )
-START: Final = hashlib.sha256(b"probe-match/ledger/1").digest()
-
-
-class Entry(NamedTuple):
-    """
-    One line of a ledger. seq: 1, 2, … at: seconds since 1970. of: the entry it is about, or 0. about: JSON object.
-    answer: as `ledger_states` packs it. raw: the bytes that came over the wire.
-    """
-
-    seq: int
-    at: float
-    kind: str
-    of: int
-    about: str
-    answer: bytes
-    raw: bytes
-
-
-class Head(NamedTuple):
-    """The last entry: its number, and a digest that stands for all entries up to it."""
-
-    seq: int
-    digest: bytes
-
-    def __str__(self) -> str:
-        return f"sha256:{self.digest.hex()}"
 
 
 class Ledger:
@@ -134,7 +108,9 @@ class Ledger:
         yield from (Entry(*row) for row in cursor)
 
     def answer(self, seq: int) -> bytes:
-        """The packed answer of one entry."""
+        """The packed answer of one entry; below 0, of one that was on its way into the ledger."""
+        if seq < 0:
+            return self.departures.came[-1 - seq].answer
         with self._writing:
             row = self._connection.execute("SELECT answer FROM entries WHERE seq = ?", (seq,)).fetchone()
         return bytes(row[0])
@@ -232,14 +208,6 @@ def is_ledger(path: Path) -> bool:
     return header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION.to_bytes(4, "big")
 
 
-def chained(before: bytes, entry: Entry) -> bytes:
-    """The digest of an entry: sha256 over that of the one before and everything in this one."""
-    seq, at, kind, of, about, answer, raw = entry
-    head = json.dumps([seq, at, kind, of, len(about), len(answer), len(raw)]).encode()
-
-    return hashlib.sha256(b"".join((before, head, about.encode(), answer, raw))).digest()
-
-
 def _checked(connection: sqlite3.Connection, path: Path) -> tuple[Head, dict[str, Any]]:
     """The head of a chain in which every entry follows from those before it, and what the first entry says."""
     found = connection.execute("PRAGMA application_id").fetchone()[0]
@@ -251,7 +219,7 @@ def _checked(connection: sqlite3.Connection, path: Path) -> tuple[Head, dict[str
     query = "SELECT seq, at, kind, of, about, answer, raw, digest FROM entries ORDER BY seq"
     for *fields, digest in connection.execute(query):
         entry = Entry(*fields)
-        if entry.seq != head.seq + 1 or not _sound(entry) or chained(head.digest, entry) != digest:
+        if entry.seq != head.seq + 1 or not is_sound(entry) or chained(head.digest, entry) != digest:
             raise DatabaseError(
                 f"ledger {path} was changed after it was written: entry {head.seq + 1} does not follow from those "
                 "before it; restore a copy"
@@ -261,11 +229,6 @@ def _checked(connection: sqlite3.Connection, path: Path) -> tuple[Head, dict[str
             first = json.loads(entry.about)
 
     return head, first
-
-
-def _sound(entry: Entry) -> bool:
-    kinds = (int, float, str, int, str, bytes, bytes)
-    return all(isinstance(value, kind) for value, kind in zip(entry, kinds, strict=True))
 
 
 def _is_blank(connection: sqlite3.Connection) -> bool:

@@ -107,6 +107,12 @@ def remember(ledger: Ledger) -> Memory:
                 _note(memory, asked, entry.kind, entry.seq, str(about.get("why", "")))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DatabaseError(f"ledger {ledger.path} holds an entry that makes no sense ({error!r})") from error
+    for i, came in enumerate(ledger.departures.came):  # of a run that was killed before it could write them down
+        if came.of in open_entries:
+            open_entries.discard(came.of)
+            asked, reserved = sent[came.of]
+            memory.spent = memory.spent.plus(_given_back(reserved, came.about))
+            _note(memory, asked, came.kind, -1 - i, str(came.about.get("why", "")))
     left = ledger.departures.left
     memory.unsent = sorted(open_entries - left) if left is not None else []
     memory.cut = sorted(open_entries.difference(memory.unsent))

@@ -7,7 +7,7 @@ from probe_match.fingerprinting import departures
 from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.departures import Departures
 from probe_match.fingerprinting.errors import DatabaseError
-from probe_match.fingerprinting.ledger import open_ledger
+from probe_match.fingerprinting.ledger import open_ledger, read_ledger
 from probe_match.fingerprinting.ledger_states import Cost, remember
 
 
@@ -85,12 +85,14 @@ def test_a_query_that_never_left_is_asked_and_an_answer_that_came_is_used(tmp_pa
     book.departures.note_left(third)
     book.departures.note_came("failed", third, {"why": "nonsense"}, b"", b"raw")
     book.close()
+    with read_ledger(tmp_path / "a") as reader:
+        read = {key: getattr(remember(reader).find(key, 0), "state", "") for key in "abc"}
     audit = Audit(open_ledger(tmp_path / "a", target="t"))
     found = {key: getattr(audit.memory.find(key, 0), "state", "") for key in "abc"}
     audit.close()
 
     assert first
-    assert found == {"a": "", "b": "doubt", "c": "failed"}
+    assert read == found == {"a": "", "b": "doubt", "c": "failed"}
     with open_ledger(tmp_path / "a", target="t") as again:  # and the next run after that finds the same
         assert {key: getattr(remember(again).find(key, 0), "state", "") for key in "abc"} == found
         assert [entry.raw for entry in again.entries() if entry.kind == "failed"] == [b"raw"]

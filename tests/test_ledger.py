@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from probe_match.clients.function import FunctionClient, wrap
-from probe_match.fingerprinting import ledger, ledger_states
+from probe_match.fingerprinting import ledger_states
 from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.chat.records import Answer
@@ -16,6 +16,7 @@ from probe_match.fingerprinting.collect import collect
 from probe_match.fingerprinting.errors import DatabaseError, InputRefused, TargetError, UsageError
 from probe_match.fingerprinting.guards import GuardedClient
 from probe_match.fingerprinting.ledger import open_ledger, read_ledger
+from probe_match.fingerprinting.ledger_chain import Entry
 from probe_match.fingerprinting.ledger_states import Cost, remember
 from probe_match.fingerprinting.recordings import recorded
 from probe_match.fingerprinting.records import UNANSWERED
@@ -190,7 +191,7 @@ def test_any_flipped_byte_is_noticed(book: Path) -> None:
     assert missed == 0
 
 
-def contents(path: Path) -> list[ledger.Entry]:
+def contents(path: Path) -> list[Entry]:
     with read_ledger(path) as book:
         return list(book.entries())
 

@@ -64,7 +64,7 @@ def run(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
 
     if not (home / "r.db").exists():
         done = call(
-            "enroll", "function:zoo:mine", "--name", "mine", "--pool", "pool.npz", "--peers", "60", "--jobs", "1"
+            "enroll", "function:zoo:mine", "--name", "mine", "--pool", "pool.npz", "--peers", "30", "--jobs", "1"
         )
         assert done.exit_code == 0, done.output
     return call

@@ -21,7 +21,7 @@ from probe_match.fingerprinting.errands import Errand
 from probe_match.fingerprinting.errors import TargetError
 from probe_match.fingerprinting.ledger import Ledger
 
-from benchmarks.reliability_rows import crashes, load, wire
+from benchmarks.reliability_rows import bodies, crashes, load, wire
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 Patch = pytest.MonkeyPatch
@@ -56,7 +56,7 @@ def test_without_departures_more_is_in_doubt(monkeypatch: Patch) -> None:
     """What was written down ahead and what just came would be in doubt as well."""
     monkeypatch.setattr(Departures, "_read", lambda *_: None)
 
-    assert crashes.kills(5, 200)["most_in_doubt_per_kill"] > crashes.CONCURRENCY
+    assert crashes.kills(4, 160)["most_in_doubt_per_kill"] > crashes.CONCURRENCY
 
 
 @linux
@@ -110,9 +110,9 @@ def test_no_key_is_at_rest(monkeypatch: Patch) -> None:
 
 def test_every_body_is_an_answer_or_an_error_of_ours(monkeypatch: Patch) -> None:
     """Hostile bodies raise nothing else, and are kept byte by byte; a careless reader is found out."""
-    assert wire.bodies(250)["holds"]
+    assert bodies.bodies(150)["holds"]
     monkeypatch.setattr(oip, "read_answer", lambda value, *_: value["outputs"][0]["data"])
-    assert wire.bodies(60)["uncaught"] > 0
+    assert bodies.bodies(40)["uncaught"] > 0
 
 
 # --- 3, 10, 14: money, load, disks ------------------------------------------------------------------------------------
@@ -137,7 +137,7 @@ def test_load_is_held_with_the_ledger_on() -> None:
 @linux
 def test_endurance_costs_no_files_and_no_threads() -> None:
     """Exchange after exchange, as many files and threads as before."""
-    found = load.soak(1500, 4, rounds=5)
+    found = load.soak(1000, 4, rounds=4)
 
     assert (found["files_more"], found["threads_more"]) == (0, 0)
 
