@@ -64,8 +64,8 @@ ROWS: Final[dict[str, tuple[Row, str]]] = {
         "10: 10,000 probes of a 20 ms server with the ledger on: 500 a second, 256 MiB, none lost",
     ),
     "soak": (
-        lambda quick: load.soak(5000 if quick else 100_000),
-        "11: 100,000 exchanges: at most 1 MiB more for 10,000, no more files and threads",
+        lambda quick: load.soak(5000 if quick else 200_000),
+        "11: 200,000 exchanges: at most 1 MiB more for 10,000, no more files and threads",
     ),
     "disk faults": (
         lambda quick: crashes.faults(12 if quick else 200),
