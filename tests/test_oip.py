@@ -129,7 +129,7 @@ def test_every_hostile_answer_is_one_clear_error_in_time(name: str, answer: Any,
     until = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < until:
         time.sleep(0.01)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
 
 
 def value_at(transport: Transport, url: str) -> Any:

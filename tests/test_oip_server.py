@@ -146,7 +146,7 @@ def test_it_goes_away_and_takes_open_connections_along() -> None:
     with requests.Session() as session:
         with serve(MODELS, (2, 3)) as url:
             assert session.get(f"{url}/v2").ok
-        assert threading.active_count() == before
+        assert threading.active_count() <= before
     with pytest.raises(TargetError, match="connection refused"):
         oip.connect(f"{url}/v2/models/proba", timeout=2)
 

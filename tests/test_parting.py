@@ -145,5 +145,5 @@ def test_an_error_in_one_thread_ends_all() -> None:
     with pytest.raises(TargetError, match="gone"):
         list(in_parts(client, np.arange(5000), put, concurrency=4))
 
-    assert threading.active_count() == before
+    assert threading.active_count() <= before
     assert parting.FAILURES == 3
