@@ -17,11 +17,12 @@ import torch
 from tinyfam_bench import DEFAULT_OUTPUT, Bench
 from tinyfam_change import change
 from tinyfam_descent import lineage, swap
+from tinyfam_methods import choices, equal, geometry
 from tinyfam_watch import honest, replicas, watched
 
 PARTS: Final[dict[str, Callable[[Bench], Iterator[str]]]] = {
     "change": change, "lineage": lineage, "swap": swap, "honest": honest, "watched": watched,
-    "replicas": replicas
+    "replicas": replicas, "choices": choices, "equal": equal, "geometry": geometry
 }  # fmt: skip
 
 

@@ -130,6 +130,20 @@ def test_tokens_nobody_counted_are_estimated() -> None:
     assert collecting.spent(spoken).answer_tokens == 10
 
 
+def test_whether_it_is_enough_is_asked_at_the_looks_alone() -> None:
+    """Batches end there, so that it is judged by exactly so many answers."""
+    judged: list[int] = []
+
+    def stop(spoken: Transcript) -> bool:
+        judged.append(sum(map(len, spoken.answers.values())))
+        return judged[-1] >= 10
+
+    spoken = ask_chat(Counting(seven), BANK, plan(BANK, questions=20, seed=0), looks=(5, 10, 15), stop=stop)
+
+    assert judged == [5, 10]
+    assert spoken.sent == 10
+
+
 def test_a_bill_is_kept_below_what_may_be_paid() -> None:
     """At a price, no question is asked that would be expected to pass the limit; a price without one stops nothing."""
     questions = plan(BANK, questions=40, seed=0)

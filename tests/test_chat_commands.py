@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 from chat_models import Habits
 from chat_server import Asked, Said, Scripted, completion, error, scripted
@@ -111,9 +110,18 @@ def test_a_limit_of_money_is_kept_and_needs_a_price(run: Run) -> None:
     told = run("match", "MODEL:known-1", "--budget", "200", "--price", "1/2", "--max-cost", "dollars=0.002")
 
     assert 20 <= int(told.stdout.split(" sent")[0].split()[-1]) < 120
-    error = run("match", "MODEL:known-1", "--max-cost", "dollars=0.002").exception
-    assert isinstance(error, click.UsageError)
-    assert "lists none" in str(error)
+    assert "lists none" in run("match", "MODEL:known-1", "--max-cost", "dollars=0.002").output
+
+
+def test_asking_stops_when_a_model_can_be_named(run: Run) -> None:
+    """After three rounds of ten questions, or six, not thirty; with --no-early-stop all are asked."""
+    early = said(run("match", "MODEL:known-4", "--budget", "300", "--json", "-q"))
+    whole = said(run("match", "MODEL:known-4", "--budget", "300", "--no-early-stop", "--json", "-q"))
+
+    assert (early["decision"], early["reference"]) == (whole["decision"], whole["reference"]) == ("match", "known-4")
+    assert early["queries"]["sent"] in (30, 60, 120)
+    assert early["queries"]["sent"] + early["queries"]["saved_by_stopping"] == 300
+    assert (whole["queries"]["sent"], whole["queries"]["saved_by_stopping"]) == (300, 0)
 
 
 def test_an_unchanged_model_is_as_claimed(run: Run) -> None:

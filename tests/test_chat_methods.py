@@ -79,7 +79,6 @@ def test_shared_opinions_of_the_few_make_kin() -> None:
 
     assert kin[0].argmax() == 1
     assert np.sort(kin[np.triu_indices(10, 1)])[-1] == kin[0, 1]
-    assert decisions.correlation(decisions.score_residuals(choices.astype(float)))[0].shape == (10,)
 
 
 def test_sequences_tell_a_model_by_its_idea_of_chance() -> None:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,11 @@ import pytest
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import scoring, single_token, tallies
 from probe_match.fingerprinting.chat.importing import read_references
+from probe_match.fingerprinting.chat.known import Honest, Known
 from probe_match.fingerprinting.chat.single_token import Meeting, Suspect
 from probe_match.fingerprinting.chat.standing import beyond, levels, stand_out
 from probe_match.fingerprinting.errors import BadData, NoAnswers
+from probe_match.fingerprinting.verdicts import deciding_p
 from scipy.spatial.distance import jensenshannon
 from scipy.special import gammaln
 
@@ -156,6 +159,58 @@ def test_halves_are_parts_of_the_whole(known: dict[str, Model]) -> None:
     for cell in CELLS:
         assert sum(part[cell].values()) == 7
         assert {a: part[cell].get(a, 0) + rest[cell].get(a, 0) for a in known["m00"][cell]} == known["m00"][cell]
+
+
+def test_parts_of_growing_size_hold_each_other(known: dict[str, Model]) -> None:
+    """Drawn from one state of the generator, five answers a cell are among the nine, and all are all."""
+    table = tallies.tabulate(known)
+    five, nine, every = (
+        tallies.thin_row(table, 3, np.full(len(CELLS), n), np.random.default_rng(5)) for n in (5, 9, 1000)
+    )
+    columns, times, _ = tallies.row(table, 3)
+
+    assert (five <= nine).all()
+    assert (every == times).all()
+    assert (np.bincount(table.cell[columns], five) == 5).all()
+    other = tallies.thin_row(table, 3, np.full(len(CELLS), 5), np.random.default_rng(6))
+    assert (other != five).any()
+
+
+def test_looking_often_accuses_no_more_strangers(habits: dict[str, np.ndarray], known: dict[str, Model]) -> None:
+    """Models left out are named no more often at three looks than alpha allows; known ones are named early."""
+    rng = np.random.default_rng(8)
+    rounds, early, wrong = (3, 6, 12), 0, 0
+    whole = remembering()
+    everybody = knowing.know(known)
+    for name in list(known)[::4]:
+        drawn = [rng.choice(9, 12, p=odds) for odds in habits[name]]
+        seen = [
+            {c: dict(Counter(f"a{v}" for v in some[:k])) for c, some in zip(CELLS, drawn, strict=True)} for k in rounds
+        ]
+        others, ready = knowing.know({n: c for n, c in known.items() if n != name}), remembering()
+        p = []
+        for i in range(len(rounds)):
+            looks = scoring.Looks(seen[:i], [dict.fromkeys(CELLS, k) for k in rounds[i + 1 :]])
+            stranger = scoring.score(seen[i], others, alpha=0.05, prepare=ready, looks=looks)
+            p.append(deciding_p(stranger.evidence[0], 39, 0.05)[0])
+        looks = scoring.Looks([], [dict.fromkeys(CELLS, k) for k in rounds[1:]])
+        best = scoring.score(seen[0], everybody, alpha=0.05, prepare=whole, looks=looks).evidence[0]
+        wrong += min(p) <= 0.05
+        early += best.reference == name and deciding_p(best, 40, 0.05)[0] <= 0.05
+
+    assert wrong <= 2  # of 10, at 5 %
+    assert early >= 6
+
+
+def remembering() -> scoring.Prepare:
+    made: dict[bytes, Honest] = {}
+
+    def ready(known: Known, asked: np.ndarray) -> Honest:
+        if asked.tobytes() not in made:
+            made[asked.tobytes()] = knowing.honest(known, asked)
+        return made[asked.tobytes()]
+
+    return ready
 
 
 def test_few_answers_and_few_references_decide_nothing(known: dict[str, Model]) -> None:

@@ -2,6 +2,7 @@
 The work of the commands on language models: identify, verify, enroll; each asks within a budget and keeps all answers.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -15,6 +16,7 @@ from .collecting import (
     DEFAULT_TOKENS,
     Cost,
     Progress,
+    Stop,
     affordable,
     ask_chat,
     asked,
@@ -24,8 +26,10 @@ from .collecting import (
 )
 from .reading import count, statuses
 from .records import Answer, Bank, ChatClient, ChatReference, Price, Question, Transcript
+from .scoring import Looks
 
 CELLS: Final = 16
+FIRST_LOOK: Final = 3  # rounds, before which hardly a model can be named
 REPEATS: Final = 20
 VERIFY_QUESTIONS: Final = 160
 MOST_KEYS: Final = 50
@@ -37,7 +41,8 @@ class Plan:
     """
     What will be asked: questions of a bank in order. tokens: of output, after which asking ends, or None. references:
     by name; those of a database are read when they are needed, so it stays open until the verdict. dollars: at `price`,
-    after which asking ends as well, or None.
+    after which asking ends as well, or None. looks: numbers of questions after which it is judged whether they are
+    enough.
     """
 
     bank: Bank
@@ -46,6 +51,7 @@ class Plan:
     references: Mapping[str, ChatReference]
     price: Price | None = None
     dollars: float | None = None
+    looks: tuple[int, ...] = ()
 
     def cost(self) -> Cost:
         """What it will take, before it is asked."""
@@ -53,12 +59,19 @@ class Plan:
 
 
 def plan_identification(
-    db: ReferenceDB, *, only: Sequence[str] = (), budget: int | None = None, tokens: int | None = None, seed: int = 0
+    db: ReferenceDB,
+    *,
+    only: Sequence[str] = (),
+    budget: int | None = None,
+    tokens: int | None = None,
+    seed: int = 0,
+    stop_early: bool = False,
 ) -> Plan:
     """
     The questions to identify a target by: of the bank that most references were asked, with the settings they were.
 
-    budget: most questions. tokens: most output tokens, DEFAULT_TOKENS where neither is given. Raises UsageError.
+    budget: most questions. tokens: most output tokens, DEFAULT_TOKENS where neither is given. stop_early: look on
+    the way whether that is enough. Raises UsageError.
     """
     digest = shelf.commonest(db, only)
     if digest is None:
@@ -72,7 +85,15 @@ def plan_identification(
         affordable(bank, tokens or DEFAULT_TOKENS, seed) if budget is None else plan(bank, questions=budget, seed=seed)
     )
 
-    return Plan(references.bank, questions, tokens, references)
+    looks = looks_at(len(questions), len(bank.questions)) if stop_early else ()
+
+    return Plan(references.bank, questions, tokens, references, looks=looks)
+
+
+def looks_at(questions: int, cells: int) -> tuple[int, ...]:
+    """After three rounds of all cells, and whenever twice as many are asked: every look costs some power."""
+    rounds = [FIRST_LOOK * 2**i for i in range(20)]
+    return tuple(many * cells for many in rounds if many * cells < questions)
 
 
 def plan_verification(db: ReferenceDB, claim: str, *, budget: int | None = None, seed: int = 0) -> Plan:
@@ -89,8 +110,8 @@ def plan_keys(generate: Callable[..., Bank], file: str, *, budget: int | None = 
     return Plan(bank, plan(bank, questions=len(bank.questions), seed=seed), None, {})
 
 
-def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) -> Transcript:
-    """Put the questions of a plan."""
+def ask(client: ChatClient, planned: Plan, *, stop: Stop | None = None, progress: Progress | None = None) -> Transcript:
+    """Put the questions of a plan. stop: asked at the plan's looks whether that is enough."""
     return ask_chat(
         client,
         planned.bank,
@@ -98,6 +119,8 @@ def ask(client: ChatClient, planned: Plan, *, progress: Progress | None = None) 
         tokens=planned.tokens,
         price=planned.price,
         dollars=planned.dollars,
+        looks=planned.looks if stop is not None else (),
+        stop=stop,
         progress=progress,
     )
 
@@ -117,7 +140,28 @@ def identify(transcript: Transcript, planned: Plan, *, alpha: float, seed: int =
     """The verdict on a transcript of the plan's questions."""
     saved = max(0, len(planned.questions) - sum(asked(transcript).values()))
     score = prepared.scorer(planned.references, alpha=alpha, seed=seed)
-    return judging.identify(transcript, planned.bank, planned.references, score, alpha=alpha, saved=saved)
+    looks = _looks(transcript, planned)
+
+    return judging.identify(transcript, planned.bank, planned.references, score, alpha=alpha, looks=looks, saved=saved)
+
+
+def enough(planned: Plan, *, alpha: float, seed: int = 0) -> Stop:
+    """Whether a transcript so far names a model: what `ask` stops by."""
+    return lambda transcript: identify(transcript, planned, alpha=alpha, seed=seed).decision == "match"
+
+
+def _looks(transcript: Transcript, planned: Plan) -> Looks:
+    """What was seen at the looks before the end of a transcript, and what would be at those after it."""
+    now = sum(asked(transcript).values())
+    earlier = []
+    for n in planned.looks:
+        if n < now:
+            numbers = Counter(question.cell for question in planned.questions[:n])
+            part = {cell: transcript.answers[cell][:many] for cell, many in numbers.items()}
+            earlier.append(count(planned.bank, replace(transcript, answers=part)))
+    later = [n for n in (*planned.looks, len(planned.questions)) if n > now] if planned.looks else []
+
+    return Looks(earlier, [Counter(question.cell for question in planned.questions[:n]) for n in later])
 
 
 def verify(transcript: Transcript, planned: Plan, claim: str, *, alpha: float, seed: int = 0) -> Verdict:

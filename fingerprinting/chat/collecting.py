@@ -7,7 +7,7 @@ stand far apart, and asking can stop at any time with every cell about equally k
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import partial
 from itertools import accumulate
@@ -109,6 +109,7 @@ def ask_chat(
     tokens: int | None = None,
     price: Price | None = None,
     dollars: float | None = None,
+    looks: Collection[int] = (),
     stop: Stop | None = None,
     progress: Progress | None = None,
 ) -> Transcript:
@@ -116,7 +117,8 @@ def ask_chat(
     Ask questions of a bank in the order given.
 
     tokens: of output, after which no more is asked. dollars: at `price`, the same for the whole bill; either may be
-    passed by what one batch of answers is longer than expected. stop: asked after each batch whether that is enough.
+    passed by what one batch of answers is longer than expected. stop: asked after each batch, or where
+    looks are given after so many questions, whether that is enough.
     Raises TargetError where nothing can be answered at all; a target that falls silent later ends the asking, and what
     it answered before is kept. So does a limit of the audit within which a guarded client asks.
     """
@@ -130,7 +132,8 @@ def ask_chat(
         return Transcript(client.target, held, bank.digest, client.sent - before, (*client.notes, *notes))
 
     while start < len(questions):
-        batch = questions[start : start + max(1, client.concurrency)]
+        until = min((look for look in looks if look > start), default=len(questions))
+        batch = questions[start : min(start + max(1, client.concurrency), until)]
         batch = batch[: _affordable(batch, None if tokens is None else tokens - used, expected_tokens)]
         if price is not None and dollars is not None:
             batch = batch[: _affordable(batch, dollars - paid, partial(_dollars_expected, price))]
@@ -157,7 +160,7 @@ def ask_chat(
                 raise TargetError(f"{client.target} failed to answer {failed} questions; the last: {given[-1].error}")
             notes = (f"fell silent after {start - failed} questions ({given[-1].error[:120]})",)
             break
-        if stop is not None and stop(so_far()):
+        if stop is not None and (start in looks or not looks) and stop(so_far()):
             break
 
     return so_far()

@@ -1,7 +1,7 @@
 """
 Decisions that go against the crowd: two models that share them are related (the lesson of Stemma and of BReF, 2026).
 
-Choices and scores of many models to the same questions, with what the crowd answers taken off question by question.
+Choices of many models to the same questions, with what the crowd answers taken off question by question.
 What is left is correlated, and normalised on both sides.
 """
 
@@ -24,15 +24,6 @@ def residuals(choices: np.ndarray, options: int) -> np.ndarray:
     crowd = (made.sum(0) - made + 1 / options) / (others[..., None] + 1)
 
     return np.asarray(np.where(given[..., None], made - crowd, 0.0))
-
-
-def score_residuals(scores: np.ndarray) -> np.ndarray:
-    """The same for scores on a scale: float (m, n), NaN where none came; each model's own mean is taken off too."""
-    crowd = np.nanmean(scores, axis=0)
-    less = scores - crowd
-    less = less - np.nanmean(less, axis=1, keepdims=True)
-
-    return np.nan_to_num(less)[..., None]
 
 
 def correlation(left: np.ndarray) -> np.ndarray:

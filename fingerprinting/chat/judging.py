@@ -5,8 +5,8 @@ Identification is about which known model answers; it must not mind how lightly 
 the answers are of none. Verification is about one model being served unchanged, and minds everything.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, Protocol
 
 import numpy as np
 from probe_match.fingerprinting.calibration import ENOUGH, p_values
@@ -18,9 +18,16 @@ from . import conditions
 from .equality import QUICK, change_p, verification_power
 from .reading import count, statuses
 from .records import Bank, ChatReference, Counts, Transcript
-from .scoring import Scores
+from .scoring import NO_LOOKS, Looks, Scores
 
-Score = Callable[[Counts], Scores]  # against all references, see `prepared.scorer`
+
+class Score(Protocol):
+    """Scores a suspect's counts against all references, see `prepared.scorer`. looks: others than the present one."""
+
+    def __call__(self, suspect: Counts, looks: Looks = NO_LOOKS) -> Scores:
+        """Raises NoAnswers where nothing can be compared."""
+        ...
+
 
 UNLIKE: Final = 0.05  # of known models that look less like themselves; below this a target is not the nearest of them
 UNEQUAL: Final = 0.05  # chance of so large a difference from the reference named, below which it is said
@@ -35,16 +42,20 @@ def identify(
     score: Score,
     *,
     alpha: float,
+    looks: Looks = NO_LOOKS,
     saved: int = 0,
 ) -> Verdict:
-    """The verdict on whom a target's answers come from. saved: questions that need not be asked."""
+    """
+    The verdict on whom a target's answers come from. looks: when else that is judged while it is asked. saved:
+    questions that need not be asked.
+    """
     answered = _answered(bank, transcript)
     silent = _silence(bank, transcript)
     if silent is not None:
         return _verdict(transcript, bank, silent, alpha, answered, saved)
     counts = count(bank, transcript)
     try:
-        scores = score(counts)
+        scores = score(counts, looks)
     except NoAnswers as error:
         return _verdict(transcript, bank, ("inconclusive", f"{str(error).capitalize()}."), alpha, answered, saved)
     best = scores.evidence[0]

@@ -21,7 +21,7 @@ from . import scoring
 from .judging import Score
 from .known import Honest, Known
 from .records import ChatReference, Counts
-from .scoring import Scores
+from .scoring import NO_LOOKS, Looks, Scores
 from .shelf import Shelved
 from .standing import Level
 from .tallies import Table
@@ -41,13 +41,15 @@ class _Shelf(NamedTuple):
 def scorer(references: Mapping[str, ChatReference], *, alpha: float, seed: int = 0) -> Score:
     """What scores a suspect's counts against references, of a database or not. Raises NoAnswers when it is called."""
 
-    def score(suspect: Counts) -> Scores:
+    def score(suspect: Counts, looks: Looks = NO_LOOKS) -> Scores:
         if not isinstance(references, Shelved):
-            return scoring.score_counts(suspect, {n: r.counts for n, r in references.items()}, alpha=alpha, seed=seed)
+            known = knowing.know({name: one.counts for name, one in references.items()}, seed=seed)
+            return scoring.score(suspect, known, alpha=alpha, seed=seed, looks=looks)
         shelf = _Shelf(references.folder, storage.sha256(f"{FORM} {seed} {references.digest}".encode()))
         known = _known(references, shelf, seed)
 
-        return scoring.score(suspect, known, alpha=alpha, seed=seed, prepare=partial(_honest, shelf=shelf, seed=seed))
+        ready = partial(_honest, shelf=shelf, seed=seed)
+        return scoring.score(suspect, known, alpha=alpha, seed=seed, prepare=ready, looks=looks)
 
     return score
 
@@ -71,7 +73,8 @@ def _known(references: Shelved, shelf: _Shelf, seed: int) -> Known:
     narrow = {"own": known.own.astype(np.float32), "within": known.within.astype(np.float32)}
     _write(path, {**columns, **narrow, "who": known.who, "kin": np.array(np.nonzero(known.kin))}, "known")
 
-    return known
+    # As the next run will read them: the same answers give the same verdict, digit for digit.
+    return known._replace(own=narrow["own"].astype(float), within=narrow["within"].astype(float))
 
 
 def _honest(known: Known, asked: np.ndarray, *, shelf: _Shelf, seed: int) -> Honest:

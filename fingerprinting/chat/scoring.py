@@ -6,7 +6,8 @@ other known models are, each of these drawn to the suspect's number of answers, 
 log-likelihood ratio shown beside it: one reference against the mixture of all others.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,6 +30,16 @@ UPPER_SQUARE: Final = 2.555  # mean squared distance from the median of the uppe
 Prepare = Callable[[Known, np.ndarray], Honest]  # what honest suspects score who answer so often a cell
 
 
+class Looks(NamedTuple):
+    """
+    When else it is judged whether the answers so far are enough. earlier: counts at each look before this one. later:
+    answers by cell that are planned for each look after it.
+    """
+
+    earlier: Sequence[Counts] = ()
+    later: Sequence[Mapping[str, int]] = ()
+
+
 class Scores(NamedTuple):
     """
     evidence: per reference compared in full, best first. genuine: scores of references against the rest of their own
@@ -41,6 +52,9 @@ class Scores(NamedTuple):
     cells: int
 
 
+NO_LOOKS: Final = Looks()
+
+
 def score_counts(suspect: Counts, references: Mapping[str, Counts], *, alpha: float, seed: int = 0) -> Scores:
     """
     Evidence for each reference from counts by cell. Raises NoAnswers where nothing can be compared.
@@ -50,11 +64,20 @@ def score_counts(suspect: Counts, references: Mapping[str, Counts], *, alpha: fl
     return score(suspect, knowing.know(references, seed=seed), alpha=alpha, seed=seed)
 
 
-def score(suspect: Counts, known: Known, *, alpha: float, seed: int = 0, prepare: Prepare | None = None) -> Scores:
+def score(
+    suspect: Counts,
+    known: Known,
+    *,
+    alpha: float,
+    seed: int = 0,
+    prepare: Prepare | None = None,
+    looks: Looks = NO_LOOKS,
+) -> Scores:
     """
     Evidence for each of the references. Raises NoAnswers where nothing can be compared.
 
-    prepare: `known.honest`, or what remembers it: with that, milliseconds for thousands of references.
+    prepare: `known.honest`, or what remembers it: with that, milliseconds for thousands of references. looks: others
+    than this one; p-values then hold at whichever of them asking stops.
     """
     columns, times, asked = tallies.rows_of(known.table, suspect)
     answered = (known.table.asked[:, asked > 0] > 0).sum(1) if asked.any() else np.zeros(0)
@@ -63,23 +86,60 @@ def score(suspect: Counts, known: Known, *, alpha: float, seed: int = 0, prepare
         raise NoAnswers("the target and the references share no answered question; collect again")
     if len(rows) < len(known.table.names):
         known, prepare = knowing.comparable(known, rows), None  # columns stay as they are
-    honest = knowing.honest(known, asked, seed=seed) if prepare is None else prepare(known, asked)
-    own = single_token.repeats(*tallies.all_rows(suspect, known.table.cells))
+    ready = partial(knowing.honest, seed=seed) if prepare is None else prepare
+    honest = ready(known, asked)
+    scored = _scored(Suspect(columns, times, asked), suspect, known, honest)
+    if not looks.earlier and not looks.later:
+        return _scores(scored, known, honest, honest.best, scored.scores, alpha)
+    peaks, paths = _unit(honest.best, honest), _unit(scored.scores, honest)
+    for before in looks.earlier:
+        given = Suspect(*tallies.rows_of(known.table, before))
+        then = ready(known, given.asked)
+        peaks = np.maximum(peaks, _unit(then.best, then))
+        paths = np.maximum(paths, _unit(_scored(given, before, known, then).scores, then))
+    for planned in looks.later:
+        then = ready(known, np.array([planned.get(cell, 0) for cell in known.table.cells]))
+        peaks = np.maximum(peaks, _unit(then.best, then))
 
-    return _scored(Suspect(columns, times, asked), own, known, honest, alpha)
+    return _scores(scored, known, honest, peaks, paths, alpha)
 
 
-def _scored(suspect: Suspect, own: np.ndarray, known: Known, honest: Honest, alpha: float) -> Scores:
-    names, m = known.table.names, len(known.table.names)
+class _Scored(NamedTuple):
+    suspect: Suspect
+    nats: np.ndarray
+    scores: np.ndarray
+    alike: np.ndarray
+
+
+def _scored(suspect: Suspect, counts: Counts, known: Known, honest: Honest) -> _Scored:
     met = single_token.meet(suspect, known.table)
     nats = single_token.evidence(met)
+    own = single_token.repeats(*tallies.all_rows(counts, known.table.cells))
     likeness, bonus = knowing.near(met, own, known, nats)
-    scores = beyond(likeness, honest.level) + bonus
+
+    return _Scored(suspect, nats, beyond(likeness, honest.level) + bonus, 1 - single_token.divergence(met))
+
+
+def _unit(scores: np.ndarray, honest: Honest) -> np.ndarray:
+    """On a scale that the looks share: by middle and spread of the honest models' highest scores at that look."""
+    if len(honest.best) < 2:
+        return scores
+    return np.asarray((scores - np.median(honest.best)) / max(float(honest.best.std()), 1e-9))
+
+
+def _scores(
+    scored: _Scored, known: Known, honest: Honest, peaks: np.ndarray, paths: np.ndarray, alpha: float
+) -> Scores:
+    """
+    peaks: float (c,), the highest that each honest model reaches for any reference, at any look. paths: float (m,), the
+    highest of the suspect for each reference so far.
+    """
+    names, m = known.table.names, len(known.table.names)
+    suspect, nats, scores, alike = scored
     order = np.argsort(-scores, kind="stable")[:SHOWN]
-    alike = 1 - single_token.divergence(met)
     power = float(np.mean(_family_wise(honest.genuine, honest.best) <= alpha)) if len(honest.genuine) else 0.0
     enough = int(suspect.asked.sum()) >= MIN_ANSWERED and m > 2
-    p = _p_values(scores[order], honest.best, m) if enough else [PValues(1.0, 1.0)] * len(order)
+    p = _p_values(paths[order], peaks, m) if enough else [PValues(1.0, 1.0)] * len(order)
     whole = float(logsumexp(nats))
 
     evidence = [

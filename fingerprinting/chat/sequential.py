@@ -50,10 +50,3 @@ def log_wealth(p: np.ndarray) -> np.ndarray:
     kept = np.maximum(1 - np.cumsum(share), 0)  # the stake of bets not yet begun
 
     return np.asarray(np.logaddexp(logsumexp(running, axis=0), np.log(kept + 1e-300)))
-
-
-def first_alarm(p: np.ndarray, alpha: float) -> int | None:
-    """The round, from 1, after which a change is certain enough; None while it is not."""
-    over = np.flatnonzero(log_wealth(p) >= -np.log(alpha))
-
-    return int(over[0]) + 1 if len(over) else None

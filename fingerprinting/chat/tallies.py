@@ -147,21 +147,28 @@ def thin(counts: Counts, most: Mapping[str, int], rng: np.random.Generator) -> C
     """A random part of one model's answers, at most so many per cell; cells not named are left out."""
     out = {}
     for cell, answers in counts.items():
-        kept = _part(np.array(list(answers.values())), most.get(cell, 0), rng)
-        if kept.any():
+        given = np.array(list(answers.values()))
+        n = min(int(given.sum()), most.get(cell, 0))
+        kept = rng.multivariate_hypergeometric(given, n) if n < given.sum() else given
+        if n:
             out[cell] = {answer: int(k) for answer, k in zip(answers, kept, strict=True) if k}
     return out
 
 
 def thin_row(table: Table, model: int, most: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """How often one of a table's models gave each of its answers in a random part; int64 (t,). most: int (cells,)."""
-    columns, times, asked = row(table, model)
-    cell = table.cell[columns]
-    kept = np.where(most[cell] >= asked[cell], times, 0)
-    for c in np.flatnonzero((most > 0) & (most < asked)):
-        here = cell == c
-        kept[here] = _part(times[here], int(most[c]), rng)
-    return kept
+    """
+    How often one of a table's models gave each of its answers in a random part; int64 (t,). most: int (cells,).
+
+    A generator in the same state gives nested parts for growing numbers, as if more and more were asked.
+    """
+    columns, times, _ = row(table, model)
+    which = np.repeat(np.arange(len(columns)), times)  # every single answer
+    cell = table.cell[columns][which]
+    order = np.lexsort((rng.random(len(which)), cell))
+    first = np.searchsorted(cell[order], np.arange(len(table.cells)))
+    kept = np.arange(len(order)) - first[cell[order]] < most[cell[order]]
+
+    return np.bincount(which[order][kept], minlength=len(columns)).astype(np.int64)
 
 
 def without(counts: Counts, part: Counts) -> Counts:
@@ -171,10 +178,6 @@ def without(counts: Counts, part: Counts) -> Counts:
         for cell, answers in counts.items()
     }
     return {cell: answers for cell, answers in left.items() if answers}
-
-
-def _part(times: np.ndarray, most: int, rng: np.random.Generator) -> np.ndarray:
-    return rng.multivariate_hypergeometric(times, most) if most < times.sum() else times
 
 
 def _table(

@@ -9,6 +9,7 @@ import click
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.chat.asking import Plan
+    from probe_match.fingerprinting.chat.collecting import Stop
     from probe_match.fingerprinting.chat.records import Bank, ChatClient, Price, Transcript
     from probe_match.fingerprinting.database import ReferenceDB
     from probe_match.fingerprinting.records import About, Verdict
@@ -76,7 +77,9 @@ def told_cost(planned: "Plan") -> str:
     )
 
 
-def ask(client: "ChatClient", planned: "Plan", *, quiet: bool, save: str | None) -> "Transcript":
+def ask(
+    client: "ChatClient", planned: "Plan", *, quiet: bool, save: str | None, stop: "Stop | None" = None
+) -> "Transcript":
     """Say the cost, ask, and keep the answers where that is wished."""
     from probe_match.fingerprinting.chat import asking, transcripts
 
@@ -86,7 +89,7 @@ def ask(client: "ChatClient", planned: "Plan", *, quiet: bool, save: str | None)
     if not quiet:
         click.echo(f"asking {told_cost(planned)}", err=True)
     with _session.progress("asking", quiet=quiet, total=len(planned.questions)) as count:
-        transcript = asking.ask(client, planned, progress=count)
+        transcript = asking.ask(client, planned, stop=stop, progress=count)
     if save is not None:
         transcripts.write(Path(save), planned.bank, transcript)
     if not quiet:
@@ -104,6 +107,7 @@ def identify(
     tokens: int | None,
     alpha: float,
     seed: int,
+    stop_early: bool,
     dry_run: bool,
     price: "Price | None",
     save: str | None,
@@ -113,7 +117,9 @@ def identify(
     from probe_match.fingerprinting.chat import asking
     from probe_match.fingerprinting.recordings import RecordedChat
 
-    planned = asking.plan_identification(references, only=only, budget=budget, tokens=tokens, seed=seed)
+    planned = asking.plan_identification(
+        references, only=only, budget=budget, tokens=tokens, seed=seed, stop_early=stop_early
+    )
     planned = priced(planned, client, price, dry_run=dry_run)
     if dry_run:
         click.echo(told_cost(planned))
@@ -121,7 +127,8 @@ def identify(
     if isinstance(client, RecordedChat):  # what it does not hold was never asked, and is no failure
         transcript = asking.ask_recorded(client, planned)
     else:
-        transcript = ask(client, planned, quiet=quiet, save=save)
+        stop = asking.enough(planned, alpha=alpha, seed=seed) if planned.looks else None
+        transcript = ask(client, planned, quiet=quiet, save=save, stop=stop)
 
     return asking.identify(transcript, planned, alpha=alpha, seed=seed)
 

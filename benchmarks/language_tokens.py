@@ -1,0 +1,138 @@
+"""Figures of one-word answers: telling models apart by split halves of their counts, and what is said of them."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import twins
+from language_measures import Rows, equal_error, interval, share
+from probe_match.fingerprinting.bench.measures import roc_auc
+from probe_match.fingerprinting.chat import known as knowing
+from probe_match.fingerprinting.chat import scoring, single_token, tallies
+from probe_match.fingerprinting.chat.equality import QUICK, change_p
+from probe_match.fingerprinting.chat.importing import read_references
+from probe_match.fingerprinting.chat.judging import UNEQUAL, _identified
+from probe_match.fingerprinting.chat.single_token import Suspect
+from probe_match.fingerprinting.chat.standing import stand_out
+
+SIZES = ((16, 3), (40, 1), (16, 6), (16, 15))  # the first is asked by default
+KINDS = ("itself", "twin", "another, as modified", "same vendor", "other vendor", "no match", "inconclusive")
+
+
+def single_tokens(
+    folder: Path, splits: int, say: Callable[[str], None], sizes: tuple[int, ...] = (8, 16, 40)
+) -> tuple[Rows, np.ndarray]:
+    """Split halves of the counts, the suspect's true model in no cohort; and which models are twins."""
+    counts = often_asked(folder)
+    cells, names = sorted({cell for given in counts.values() for cell in given}), list(counts)
+    vendor = np.array([name.split("/")[0] for name in names])
+    who = np.arange(len(names))
+    same = twins.twins(counts, names)
+    rows = []
+    for many in sizes:
+        found: dict[str, list[Any]] = {}
+        for seed in range(splits):
+            rng = np.random.default_rng(seed)
+            used = sorted(rng.choice(cells, many, replace=False)) if many < len(cells) else cells
+            given = {n: {c: counts[n][c] for c in used if c in counts[n]} for n in names}
+            half = {n: {c: sum(a.values()) // 2 for c, a in given[n].items()} for n in names}
+            suspects = {n: tallies.thin(given[n], half[n], rng) for n in names}
+            known = {n: tallies.without(given[n], suspects[n]) for n in names}
+            table = tallies.tabulate(known, used)
+            own, within = single_token.all_own_evidence(table), single_token.all_repeats(table)
+            met = [meet(suspects[n], table) for n in names]
+            like = np.array([single_token.likeness(m, own) for m in met])
+            cohort = [single_token.likeness(meet(known[n], table), own) for n in names]
+            own_repeats = [single_token.repeats(*tallies.all_rows(suspects[n], used)) for n in names]
+            mmd = -np.array([
+                single_token.discrepancy(m, within, mine) for m, mine in zip(met, own_repeats, strict=True)
+            ])  # fmt: skip
+            out_both = stand_out(like, np.array(cohort), who, who)
+            ours = out_both + knowing.LIKENESS * like
+            ours += np.array([[knowing.discrepancy_weight(m.suspect.asked)] for m in met]) * mmd
+            jsd = -np.nan_to_num(np.array([single_token.divergence(m) for m in met]), nan=1.0)
+            closed = np.array([single_token.likelihood(m) for m in met])
+            methods = {
+                "mean JSD (published; what the npm tool compares)": jsd,
+                "MMD (Model Equality Testing)": mmd,
+                "likeness, both-sided cohort": out_both,
+                "mean JSD, both-sided cohort": stand_out(jsd, jsd, who, who),
+                "likelihood (closed-set rule)": closed,
+                "ours": ours,
+            }
+            off, strangers = ~np.eye(len(names), dtype=bool), vendor[:, None] != vendor
+            for name, scores in methods.items():
+                out = np.where(off, scores, -np.inf).max(1)
+                far = np.where(strangers, scores, -np.inf).max(1)
+                gone = np.where(same, -np.inf, scores).max(1)
+                named = float(same[who, scores.argmax(1)].mean())
+                found.setdefault(name, []).append(
+                    (*equal_error(scores, who), equal_error(scores, who[1::2])[0], named,
+                     roc_auc(scores.max(1), out), roc_auc(scores.max(1), gone), roc_auc(scores.max(1), far))
+                )  # fmt: skip
+        for name, values in found.items():
+            eer, tpr, top, odd, named_, *aurocs = map(list, zip(*values, strict=True))
+            rows.append(
+                [str(many), name, interval(eer, 2, True), interval(odd, 2, True),
+                 *(interval(some) for some in (tpr, top, named_, *aurocs))]
+            )  # fmt: skip
+        say(f"{many} cells")
+    return rows, same
+
+
+def verdicts(folder: Path, draws: int, say: Callable[[str], None], sizes: tuple[tuple[int, int], ...] = SIZES) -> Rows:
+    """What is said of suspects in the database, and of every fifth model left out of it, at alpha 1 %, some draws."""
+    counts = often_asked(folder)
+    cells, names = sorted({cell for given in counts.values() for cell in given}), list(counts)
+    same = twins.twins(counts, names)
+    rows = []
+    for many, times in sizes:
+        inside: list[str] = []
+        outside: list[str] = []
+        for seed in range(draws):
+            rng = np.random.default_rng(1000 + seed)
+            used = sorted(rng.choice(cells, many, replace=False))
+            asked = dict.fromkeys(used, times)
+            suspects = {n: tallies.thin(counts[n], asked, rng) for n in names}
+            known = {n: tallies.without({c: counts[n][c] for c in used if c in counts[n]}, suspects[n]) for n in names}
+            everybody = knowing.know(known)
+            honest = knowing.honest(everybody, np.full(many, times))
+            inside += [said(suspects[n], known, everybody, honest, n, names, same) for n in names]
+            for n in names[seed % 5 :: 5]:
+                rest = knowing.know({other: c for other, c in known.items() if other != n})
+                honest = knowing.honest(rest, np.full(many, times))
+                outside.append(said(suspects[n], known, rest, honest, n, names, same))
+        for where, told in (("in the database", inside), ("left out", outside)):
+            rows.append(
+                [f"{many} x {times}", where, str(len(told)), *(share(told.count(kind), len(told)) for kind in KINDS)]
+            )
+        say(f"verdicts at {many} x {times}")
+    return rows
+
+
+def often_asked(folder: Path) -> dict[str, Any]:
+    """Counts of the models that answered at least 30 cells 20 times."""
+    counts = {known.name: known.counts for known in read_references(folder / "single-token-2026.counts.json.gz")}
+    return {n: c for n, c in counts.items() if sum(sum(some.values()) >= 20 for some in c.values()) >= 30}
+
+
+def said(
+    suspect: Any, known: Any, ready: knowing.Known, honest: knowing.Honest, truth: str, names: list[str], same: Any
+) -> str:
+    """The verdict in one word, a match by whom it names and whether it says that the answers are not quite theirs."""
+    scores = scoring.score(suspect, ready, alpha=0.01, prepare=lambda _, __: honest)
+    decision, _ = _identified(scores, 1000, 0.01)
+    named = scores.evidence[0].reference
+    if decision != "match":
+        return decision
+    if same[names.index(truth), names.index(named)]:
+        return "itself" if named == truth else "twin"
+    if change_p(suspect, known[named], np.random.default_rng(0), QUICK) <= UNEQUAL:
+        return "another, as modified"
+    return "same vendor" if named.split("/")[0] == truth.split("/")[0] else "other vendor"
+
+
+def meet(counts: Any, table: Any) -> single_token.Meeting:
+    """One model's counts beside all of a table's."""
+    return single_token.meet(Suspect(*tallies.rows_of(table, counts)), table)
