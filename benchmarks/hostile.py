@@ -95,7 +95,7 @@ def by_bytes(row: np.ndarray) -> float:
 def top(scores: np.ndarray, k: int) -> np.ndarray:
     """JSON texts of the k likeliest classes."""
     best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
-    return np.array([json.dumps({str(j): scores[i, j] for j in js}) for i, js in enumerate(best)])
+    return np.array([json.dumps({str(j): float(scores[i, j]) for j in js}) for i, js in enumerate(best)])
 
 
 def noisy(model: Any, size: float, rng: np.random.Generator) -> Answer:
