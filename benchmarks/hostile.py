@@ -208,7 +208,7 @@ def main() -> None:
             **found,
             "cases": total,
             "noticed": noticed[way],
-            "match": [round(v, 3) for v in wilson(found["match"], total)],
+            "match_share": [round(v, 3) for v in wilson(found["match"], total)],
         }
         print(f"{way:<24}{dict(found)} noticed {noticed[way]}/{total}")
     told = {
