@@ -24,7 +24,7 @@ test: dev ## set up everything, then run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
 
 test-servers: dev ## test against a dozen real model servers; the first time it installs them (10 GB)
-	@$(BIN)/python -m pytest -m 'servers or not servers' -rs tests/test_peers.py tests/test_gateways.py
+	@$(BIN)/python -m pytest -m 'servers or not servers' -rs tests/test_peers.py tests/test_gateways.py tests/test_text_peers.py
 
 dev: .venv/.dev-stamp .links/probe_match ## set up everything to work on the project
 

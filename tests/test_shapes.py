@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from probe_match.clients._shapes import normalise
 from probe_match.fingerprinting import answers, collect
 from probe_match.fingerprinting.errors import TargetError
@@ -152,6 +154,33 @@ def test_requests_that_show_other_classes_fit_together() -> None:
 def test_probabilities_slightly_over_one_are_one() -> None:
     """A forest in single precision says 1.0000004."""
     assert asked([{"0": 1.0000004, "1": 0.0}, {"0": 0.0, "1": 1.0000004}]).scores.max() == 1.0  # type: ignore[union-attr]
+
+
+NUMBERS = st.one_of(st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1))
+LEAVES = st.one_of(
+    st.none(), st.booleans(), NUMBERS, st.text(max_size=8), st.sampled_from(["0.5:1", "cat", "3", "LABEL_2", "1e999:0"])
+)
+KEYS = st.one_of(
+    st.text(max_size=4),
+    st.sampled_from(
+        ["label", "score", "scores", "classes", "probabilities", "confidences", "shape", "data", "0", "1", "2"]
+    ),
+)
+ANY_JSON = st.recursive(LEAVES, lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=4))
+
+
+@settings(max_examples=1500, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(value=ANY_JSON, m=st.integers(1, 3), names=st.lists(st.text(max_size=3), max_size=3))
+def test_whatever_a_server_answers_is_an_answer_or_our_error(value: Any, m: int, names: list[str]) -> None:
+    """Any JSON at all becomes as many labels as inputs, or one line."""
+    for classes in ((), ("cat", "0", "1")):
+        try:
+            given_ = asked(value, m, classes, names)
+        except TargetError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - what is not raised is an answer
+        else:
+            assert given_.labels.shape == (m,)
+            assert given_.scores is None or (given_.scores.shape[0] == m and not np.isnan(given_.scores).all(1).any())
 
 
 @pytest.mark.parametrize(

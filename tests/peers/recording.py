@@ -114,11 +114,18 @@ def conversation(name: str, url: str, inputs: np.ndarray) -> dict[str, Any]:
         client.ask(np.zeros((1, 5), np.float32))
         refusal = ""
     except ProbeMatchError as error:
-        refusal = str(error)
+        refusal = type(error).__name__  # its words hold paths and addresses
     client.close()
     scores = None if asked.scores is None else np.where(np.isnan(asked.scores), -1, asked.scores).round(6).tolist()
 
     return {"target": client.target, "labels": asked.labels.tolist(), "scores": scores, "refusal": refusal}
+
+
+def neutral(value: Any, url: str) -> Any:
+    """Without the addresses and folders of the machine that recorded."""
+    text = json.dumps(value).replace(url, "URL")
+
+    return json.loads(text.replace(str(peers.ENVIRONMENTS), "/envs").replace(tempfile.gettempdir(), "/temporary"))
 
 
 def main() -> None:
@@ -132,8 +139,8 @@ def main() -> None:
                 found = conversation(name, proxy.url, x[:INPUTS])
                 kept = {
                     "server": " ".join(peers.PEERS[name].packages), "asked": x[:INPUTS].round(6).tolist(),
-                    "found": json.loads(json.dumps(found).replace(proxy.url, "URL")),
-                    "exchanges": json.loads(json.dumps(proxy.exchanges).replace(proxy.url, "URL")),
+                    "found": neutral(found, proxy.url),
+                    "exchanges": neutral(proxy.exchanges, proxy.url),
                 }  # fmt: skip
         (RECORDINGS / f"{name}.json").write_text(json.dumps(kept, indent=1) + "\n")
 
