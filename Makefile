@@ -10,7 +10,7 @@ SETUP   = pyproject.toml constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP = $(BIN)/python -m pip install -qq --constraint constraints.txt
 
-.PHONY: help demo test dev check lint types bench clean
+.PHONY: help demo test test-servers dev check lint types bench clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -22,6 +22,9 @@ demo: .venv/.demo-stamp ## set up what the program needs, then find a stolen mod
 
 test: dev ## set up everything, then run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile
+
+test-servers: dev ## test against a dozen real model servers; the first time it installs them (10 GB)
+	@$(BIN)/python -m pytest -m 'servers or not servers' -rs tests/test_peers.py tests/test_gateways.py
 
 dev: .venv/.dev-stamp .links/probe_match ## set up everything to work on the project
 

@@ -2,9 +2,15 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, Final
 
 from probe_match.fingerprinting.errors import ProbeMatchError, TargetError
+
+# About what a value takes in memory once it is parsed, by the character that comes with each, in bytes. Ten characters
+# of text can be a hundred times as much in objects.
+WEIGHTS: Final = ((b"{", 240), (b"[", 64), (b",", 40), (b'"', 28))
+MOST_MEMORY: Final = 40 << 20
+SMALL: Final = 128 << 10  # bytes that cannot become that much
 
 
 def parse(data: bytes, source: str, error: type[ProbeMatchError] = TargetError) -> Any:
@@ -12,8 +18,11 @@ def parse(data: bytes, source: str, error: type[ProbeMatchError] = TargetError) 
     The JSON value in `data`; `source` names it in the error.
 
     Raises `error` for anything but strict JSON in UTF-8: NaN, numbers of thousands of digits and nesting
-    without end are refused like any other nonsense.
+    without end are refused like any other nonsense, and so is what would fill the memory.
     """
+    weight = sum(data.count(mark) * each for mark, each in WEIGHTS) if len(data) > SMALL else 0
+    if weight > MOST_MEMORY:
+        raise error(f"{source} holds more values than fit into {MOST_MEMORY >> 20} MiB; ask for less at once")
     try:
         return json.loads(data.decode("utf-8"), parse_constant=_refuse)
     except (ValueError, RecursionError) as cause:  # bad UTF-8 and too many digits are ValueErrors

@@ -23,12 +23,6 @@ from ._transport import Reply, Transport, checked
 
 BATCH: Final = 256
 VALUES: Final = 1_000_000  # numbers in one request: about 20 MB of JSON
-TOO_MUCH: Final = (
-    400,
-    413,
-    422,
-    500,
-)  # what servers answer to a batch that is too large, or to one bad row in it
 PROBABILITIES: Final = (
     "predict",
     "predict_proba",
@@ -43,7 +37,6 @@ class OIPClient:
         self.access: Access = "scores"  # unknown before the first answer
         self.shape = model.shape
         self.classes: tuple[str, ...] = ()
-        self.batch = 4096
         self._url = url
         self._model = model
         self._transport = transport
@@ -54,8 +47,17 @@ class OIPClient:
         offered = not model.outputs or not set(PROBABILITIES).isdisjoint(model.outputs)
         self._wanted: tuple[str, ...] = PROBABILITIES if offered else ()
 
+    @property
+    def batch(self) -> int:
+        """Most inputs in one request: what the server takes, at most a million numbers."""
+        return self._model.fixed or max(1, min(self._rows, VALUES // max(math.prod(self.shape or ()), 1)))
+
+    @batch.setter
+    def batch(self, most: int) -> None:
+        self._rows = most
+
     def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:
-        """Answers to m inputs, in as many requests as the server wants. Raises TargetError."""
+        """Answers to m inputs, one request where m is at most `batch`. Raises TargetError."""
         answers: list[Answers] = []
         start = 0
         while start < len(inputs):
@@ -63,21 +65,36 @@ class OIPClient:
             rows = self._model.fixed or max(1, min(self._rows, VALUES // max(width, 1)))
             part = inputs[start : start + rows]
             reply = self._infer(part)
-            if reply.ok:
-                answered = read_answer(reply.json(), max(len(part), self._model.fixed or 0), self.target)
-                answers.append(Answers(*(None if a is None else a[: len(part)] for a in answered)))
-                start += len(part)
-            elif len(part) == 1 or self._model.fixed or reply.status not in TOO_MUCH:
-                raise self._transport.complaint(reply)
-            else:
+            if not reply.ok:
                 said = _json.printable(reply.body, 2000) if reply.status != 500 else ""
-                self._rows = rows_allowed(said, len(part)) or len(part) // 2
+                self._rows = rows_allowed(said, len(part)) or self._rows
+                raise self._transport.complaint(reply)
+            answered = read_answer(reply.json(), max(len(part), self._model.fixed or 0), self.target)
+            answers.append(Answers(*(None if a is None else a[: len(part)] for a in answered)))
+            start += len(part)
 
         return _outputs.joined(answers)
 
     def close(self) -> None:
         """Close the connections kept open."""
         self._transport.close()
+
+    def describe(self) -> dict[str, str]:
+        """What the server says of itself and the model, for people; asks only for that."""
+        root = self._url.partition("/v2/models/")[0]
+        server, config = (_json.maybe(self._transport.get(url).body) for url in (f"{root}/v2", f"{self._url}/config"))
+        told = {}
+        if isinstance(server, dict) and isinstance(server.get("name"), str):
+            told["server"] = _json.printable(f"{server['name']} {server.get('version', '')}", 60)
+        told["models"] = ", ".join(_names(self._transport, root)) or self._url.rpartition("/")[2]
+        told["input"] = f"{self._model.input} {self._datatype}"
+        if self._model.outputs:
+            told["outputs"] = _json.printable(", ".join(self._model.outputs), 100)
+        most = config.get("max_batch_size") if isinstance(config, dict) else None
+        if isinstance(most, int) and most > 0:
+            told["most rows"] = str(most)
+
+        return told
 
     def _infer(self, part: np.ndarray | Sequence[str]) -> Reply:
         """One reply; before the first good one, also what other ways of asking give."""

@@ -10,10 +10,10 @@ A `.jsonl` file has one JSON object per line. A header, where there is one, come
 [8, 8]}`; then `{"probe": 0, "input": "sha256:…", "labels": ["cat", null], "scores": [[0.9, 0.1], null]}` per
 probe, or `{"x": [0.5, …] or "text", "label": 3, "scores": [0.9, 0.1]}` per question asked elsewhere. An
 `.npz` file holds `x` (n, *shape) or n texts, and `labels` (n,) or (n, r), `scores` (n, k) or (n, r, k), or
-both. Lines with `prompt` and `answer`, and `.json`, are a language model's: see `_replay_chat`.
+both. Lines with `prompt` and `answer`, and `.json`, are a language model's: see `_replay_chat`. The ledger of an audit
+is a recording as well, whatever its name.
 """
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -23,6 +23,9 @@ from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.chat import transcripts
 from probe_match.fingerprinting.errors import BadData, SuiteMismatch, TargetError, UsageError
+from probe_match.fingerprinting.keying import input_key
+from probe_match.fingerprinting.ledger import is_ledger
+from probe_match.fingerprinting.recordings import RecordedChat, RecordedClient, recorded
 from probe_match.fingerprinting.records import UNANSWERED, Access, ProbeSuite, Responses
 
 from . import _json, _replay_chat
@@ -88,19 +91,6 @@ class ReplayClient:
         return turn
 
 
-def input_key(row: Any) -> str:
-    """`sha256:…` of one input: a text, numbers of any shape (as float32), or values of mixed types."""
-    if isinstance(row, str):
-        return storage.sha256(row.encode(errors="surrogatepass"))
-    array = np.asarray(row)
-    if array.dtype.kind not in "OUS":
-        numbers = np.ascontiguousarray(array, "<f4") + np.float32(0)  # -0 and 0 are the same question
-        return "sha256:" + hashlib.sha256(numbers.tobytes()).hexdigest()
-    plain = [value if isinstance(value, str) else float(np.float32(value)) for value in array.tolist()]
-
-    return storage.sha256(storage.canonical_json(plain))
-
-
 def record(path: Path, suite: ProbeSuite, responses: Responses) -> None:
     """Write the answers to a suite as a `.jsonl` recording. Raises SuiteMismatch, BadData."""
     if responses.suite != suite.digest:
@@ -125,9 +115,11 @@ def record(path: Path, suite: ProbeSuite, responses: Responses) -> None:
     storage.write_file(Path(path), b"\n".join(lines) + b"\n")
 
 
-def connect(where: str) -> ReplayClient | _replay_chat.ReplayChat:
-    """The recording in a file. Raises BadData where it is broken."""
+def connect(where: str) -> ReplayClient | _replay_chat.ReplayChat | RecordedClient | RecordedChat:
+    """The recording or the ledger in a file. Raises BadData or DatabaseError where it is broken."""
     path = Path(where)
+    if is_ledger(path):
+        return recorded(path)
     suffix = path.suffix.lower()
     if suffix not in (".jsonl", ".npz", ".json"):
         raise UsageError(f"expected a recording .jsonl, .json or .npz, got '{where}'")

@@ -4,6 +4,8 @@ What a client is, and what its answers mean: raw labels and scores become label 
 Answers that do not fit the question are a TargetError that says what was expected and what came.
 """
 
+import json
+import re
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, runtime_checkable
 
@@ -17,7 +19,8 @@ class Answers(NamedTuple):
     """
     What a client returns for m inputs, at least one of the two.
 
-    labels: integers or names (m,). scores: probabilities, logits or other decision values (m, k), larger is likelier.
+    labels: integers or names (m,). scores: probabilities, logits or other decision values (m, k), larger is likelier;
+    or texts (m,), each a JSON object of scores by class, of which some may be missing.
     """
 
     labels: np.ndarray | None
@@ -50,13 +53,16 @@ class Client(Protocol):
 
 class Asked(NamedTuple):
     """
-    labels: int64 (m,). scores: float32 (m, k) summing to 1 where the model gives probabilities, or None.
+    labels: int64 (m,). scores: float32 (m, k) summing to 1 where the model gives probabilities, or None; NaN for a
+    class that an answer does not show.
 
-    Of regressors, scores are the numbers, (m, 1), and labels are 0.
+    Of regressors, scores are the numbers, (m, 1), and labels are 0. sent: bool (m,), which were put to the model at
+    all; None for all.
     """
 
     labels: np.ndarray
     scores: np.ndarray | None
+    sent: np.ndarray | None = None
 
 
 def check(answers: Answers, m: int, classes: Sequence[str], client: Client, output: Output = "classes") -> Asked:
@@ -76,7 +82,7 @@ def check(answers: Answers, m: int, classes: Sequence[str], client: Client, outp
     if scores is None:
         raise TargetError(f"{client.target} answered neither labels nor scores")
 
-    return Asked(scores.argmax(1).astype(np.int64), scores)
+    return Asked(np.nanargmax(scores, 1).astype(np.int64), scores)
 
 
 def _numbers(answers: Answers, m: int, client: Client) -> np.ndarray:
@@ -158,6 +164,8 @@ def label_name(label: object) -> str:
 
 
 def _scores(scores: np.ndarray, m: int, classes: Sequence[str], client: Client) -> np.ndarray:
+    if scores.dtype.kind in "UO" and scores.shape == (m,):
+        return by_class(scores, classes, client.target)
     if scores.dtype.kind not in "fiu":
         raise TargetError(f"expected numbers as scores from {client.target}, got {scores.dtype}")
     if scores.shape == (m, 1):
@@ -174,13 +182,69 @@ def _scores(scores: np.ndarray, m: int, classes: Sequence[str], client: Client) 
     with np.errstate(over="ignore"):  # too large for float32 is infinite, and said so below
         scores = scores.astype(np.float32)
     _require_finite(scores, client)
-    scores = _as_probabilities(scores, client)
+    scores = _as_probabilities(scores, client.target)
     if classes and client.classes and tuple(client.classes) != tuple(classes):
         scores = _reordered(scores, classes, client)
     if classes and scores.shape[1] != len(classes):
         raise TargetError(f"expected scores for {len(classes)} classes from {client.target}, got {scores.shape[1]}")
 
     return scores
+
+
+def by_class(rows: np.ndarray, classes: Sequence[str], target: str) -> np.ndarray:
+    """
+    float32 (m, k): scores that came by class, in the order of `classes`, or of the integers that the names are.
+
+    rows: m texts of JSON objects. NaN where a class is not shown. Raises TargetError for names nobody knows.
+    """
+    try:
+        named = [{str(name): float(score) for name, score in json.loads(row).items()} for row in rows.tolist()]
+    except (ValueError, TypeError, AttributeError, OverflowError) as error:
+        raise TargetError(
+            f"expected numbers as scores from {target}, or scores by class, got texts ({str(error)[:80]})"
+        ) from error
+    names = list(dict.fromkeys(name for row in named for name in row))
+    column = {name: i for i, name in enumerate(classes)} if classes else _numbered(names, target)
+    strangers = [name for name in names if name not in column]
+    if strangers:
+        raise TargetError(f"{target} scores the class {strangers[0][:40]!r}; known are {', '.join(classes[:12])}")
+    scores = np.full((len(named), len(classes) or max(column.values(), default=0) + 1), np.nan, np.float32)
+    for i, row in enumerate(named):
+        for name, score in row.items():
+            scores[i, column[name]] = score
+    if not np.isfinite(scores).any(1).all() or np.isinf(scores).any():
+        raise TargetError(f"expected finite scores by class from {target}, got none for some inputs")
+    total = np.nansum(scores, 1)
+    room = max(0.02, _step(np.nan_to_num(scores)) / 2 * scores.shape[1] + 1e-3)
+    partly = bool(np.isnan(scores).any()) or not classes  # of classes nobody listed, some may never have been shown
+    if not partly or (np.nanmin(scores) < -1e-3 and scores.shape[1] > 1 and not np.isnan(scores).any()):
+        return _as_probabilities(scores, target)
+    if np.nanmin(scores) < -1e-3 or total.max() > 1 + room:
+        raise TargetError(
+            f"expected probabilities by class from {target}, got some that sum to {float(total.max()):.3g}"
+        )
+
+    return np.clip(scores, 0, 1)
+
+
+def _numbered(names: Sequence[str], target: str) -> dict[str, int]:
+    """Columns of classes that are called by number: "3", "3.0", "LABEL_3"."""
+    found = {name: re.fullmatch(r"(?:label_|class_|class )?(\d{1,5})(?:\.0)?", name, re.IGNORECASE) for name in names}
+    strange = [name for name, match in found.items() if match is None or int(match[1]) > 32_000]
+    if strange:
+        raise TargetError(
+            f"expected scores of numbered classes from {target}, got the class {strange[0][:40]!r}; "
+            "enroll with a pool whose labels are those names"
+        )
+    return {name: int(match[1]) for name, match in found.items() if match is not None}
+
+
+def side_by_side(parts: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """Score rows (m, k) of several requests with as many columns each, where fewer classes were shown in some."""
+    widest = max((part.shape[1] for part in parts), default=0)
+    if len({part.shape[1] for part in parts}) < 2 or not any(np.isnan(part).any() for part in parts):
+        return list(parts)
+    return [np.pad(part, ((0, 0), (0, widest - part.shape[1])), constant_values=np.nan) for part in parts]
 
 
 def _reordered(scores: np.ndarray, classes: Sequence[str], client: Client) -> np.ndarray:
@@ -201,7 +265,7 @@ def _reordered(scores: np.ndarray, classes: Sequence[str], client: Client) -> np
     return spread
 
 
-def _as_probabilities(scores: np.ndarray, client: Client) -> np.ndarray:
+def _as_probabilities(scores: np.ndarray, target: str) -> np.ndarray:
     total = scores.sum(1)
     within = (scores >= -1e-3).all() and (scores <= 1 + 1e-3).all()
     rounding = max(0.02, _step(scores) / 2 * scores.shape[1] + 1e-3)
@@ -209,9 +273,7 @@ def _as_probabilities(scores: np.ndarray, client: Client) -> np.ndarray:
         return np.clip(scores, 0, 1)
     if within:
         worst = float(total[np.abs(total - 1).argmax()])
-        raise TargetError(
-            f"expected probabilities that sum to 1 from {client.target}, got rows that sum to {worst:.3g}"
-        )
+        raise TargetError(f"expected probabilities that sum to 1 from {target}, got rows that sum to {worst:.3g}")
     shifted = scores - scores.max(1, keepdims=True)
     expd = np.exp(shifted)
 

@@ -18,8 +18,11 @@ from .errors import ProbeMatchError
 COMMANDS: Final = {
     "demo": "See the main job in under a minute: a stolen model is served and found.",
     "match": "Say which known model stands behind a target.",
+    "record": "Ask a target now, decide later with match --from.",
+    "inspect": "Say what a target speaks, takes and shows, with three questions at most.",
     "verify": "Say whether a language model is still exactly the one it is said to be.",
     "compare": "Compare two targets without a database.",
+    "explain": "Say how a model decides: linear, nonlinear and pairwise contributions.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
     "watch": "Say whether a language model is still what it was, look after look.",

@@ -2,19 +2,21 @@
 The one door through which a model is asked: batches, order, repeats and the count of what was sent live here.
 
 A client turns inputs into raw answers; `ask` has them checked (see `answers`); `collect` asks a whole suite and returns
-Responses.
+Responses. A guarded client (see `guards`) keeps a ledger and limits; any other is asked as it is.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from .answers import Answers, Asked, Client, check
-from .errors import SuiteMismatch, TargetError, UsageError
+from .answers import Answers, Asked, Client, check, side_by_side
+from .errors import ProbeMatchError, SuiteMismatch, TargetError, UsageError
+from .guards import GuardedClient
+from .parting import Part, in_parts
 from .records import UNANSWERED, Access, InputSpec, ProbeSuite, Responses
 
-__all__ = ["Answers", "Asked", "Client", "Progress", "ask", "collect", "merge", "require_fit"]
+__all__ = ["Answers", "Asked", "Client", "Progress", "ask", "collect", "merge", "ordered", "require_fit"]
 
 Progress = Callable[[int], None]  # called with the number of probes just answered
 
@@ -27,34 +29,78 @@ def ask(
     classes: Sequence[str] = (),
     access: Access | None = None,
     progress: Progress | None = None,
+    partly: bool = False,
 ) -> Asked:
     """
     Put any number of inputs to a model in as few calls as it allows.
 
     classes: names that labels are indices of; () where labels are plain integers. access: "label" throws scores away,
-    but never a regressor's numbers.
+    but never a regressor's numbers. partly: inputs that the model fails on, or that no limit is left for, are
+    UNANSWERED with NaN as scores; without it they are an error.
     Raises TargetError where the answers do not fit the question.
     """
-    labels, scores = [], []
-    start = 0
-    while start < len(inputs):
-        part = inputs[start : start + client.batch]  # a client may learn a smaller batch on the way
-        start += len(part)
-        rows = spec.decode(part) if isinstance(part, np.ndarray) else part
-        checked = check(client.ask(rows), len(part), classes, client, spec.output)
-        labels.append(checked.labels)
-        scores.append(checked.scores)
+    m = len(inputs)
+    labels, sent = np.full(m, UNANSWERED, np.int64), np.zeros(m, bool)
+    given: list[tuple[np.ndarray, np.ndarray | None]] = []
+    for rows, answers in _parts(client, inputs, spec):
+        sent[rows] = True
+        if answers is not None:
+            checked = check(answers, len(rows), classes, client, spec.output)
+            labels[rows] = checked.labels
+            given.append((rows, checked.scores))
         if progress is not None:
-            progress(len(part))
-    if not labels:
-        return Asked(np.zeros(0, np.int64), None)
-    given = [s for s in scores if s is not None]
-    keep = (access != "label" or spec.output == "number") and len(given) == len(scores)
-    widths = {s.shape[1] for s in given}
+            progress(len(rows))
+    if not partly and sum(len(rows) for rows, _ in given) < m:
+        raise _incomplete(client, int((~sent).sum()), m)
+    keep = (access != "label" or spec.output == "number") and all(some is not None for _, some in given)
+    if keep:
+        wide = side_by_side([some for _, some in given if some is not None])
+        given = [(rows, some) for (rows, _), some in zip(given, wide, strict=True)]
+    widths = {some.shape[1] for _, some in given if some is not None}
     if keep and len(widths) > 1:
         raise TargetError(f"expected the same number of scores for all inputs from {client.target}, got {widths}")
+    if not keep or not widths:
+        return Asked(labels, None, sent)
+    scores = np.full((m, *widths), np.nan, np.float32)
+    for rows, some in given:
+        scores[rows] = some
 
-    return Asked(np.concatenate(labels), np.concatenate(given) if keep else None)
+    return Asked(labels, scores, sent)
+
+
+def ordered(parts: Iterable[Part], m: int, target: str) -> Answers:
+    """The parts of raw answers to m inputs as one, in order. Raises TargetError where one is missing."""
+    given = [(rows, answers) for rows, answers in parts if answers is not None]
+    order = np.concatenate([rows for rows, _ in given]) if given else np.zeros(0, int)
+    if len(order) < m:
+        raise TargetError(f"{target} did not answer {m - len(order)} of {m} inputs")
+    back = np.argsort(order)
+    columns = ([answers.labels for _, answers in given], [answers.scores for _, answers in given])
+
+    return Answers(*(_all(column, back) for column in columns))
+
+
+def _all(arrays: list[np.ndarray | None], order: np.ndarray) -> np.ndarray | None:
+    present = [array for array in arrays if array is not None]
+    return np.concatenate(present)[order] if present and len(present) == len(arrays) else None
+
+
+def _parts(client: Client, inputs: np.ndarray | Sequence[str], spec: InputSpec) -> Iterator[Part]:
+    rows = spec.decode(inputs) if isinstance(inputs, np.ndarray) else inputs
+    if isinstance(client, GuardedClient):
+        return client.parts(rows)
+
+    def put(places: np.ndarray) -> Answers:
+        return client.ask(rows[places] if isinstance(rows, np.ndarray) else [rows[i] for i in places])
+
+    return in_parts(client, np.arange(len(inputs)), put)
+
+
+def _incomplete(client: Client, unsent: int, m: int) -> ProbeMatchError:
+    stopped = client.audit.stopped if isinstance(client, GuardedClient) else None
+    if unsent and stopped is not None:
+        return stopped
+    return TargetError(f"{client.target} did not answer all of {m} inputs, which this needs; leave out the bad ones")
 
 
 def collect(
@@ -70,7 +116,8 @@ def collect(
     """
     Ask a model the probes of a suite, or only those in `rows` (int (m,)); the others stay unanswered.
 
-    repeats: times each probe is asked. rng: shuffles the order in which probes are sent, so that a server cannot read
+    repeats: times each probe is asked. What the model fails on, or what a limit leaves no room for, stays unanswered.
+    rng: shuffles the order in which probes are sent, so that a server cannot read
     a ranking from it; answers come back in suite order.
     """
     if repeats < 1:
@@ -87,7 +134,7 @@ def collect(
     started = time.monotonic()
     inputs = suite.inputs
     picked = inputs[order] if isinstance(inputs, np.ndarray) else [inputs[i] for i in order]
-    answers = ask(client, picked, suite.spec, classes=suite.classes, access=access, progress=progress)
+    answers = ask(client, picked, suite.spec, classes=suite.classes, access=access, progress=progress, partly=True)
     seconds = (time.monotonic() - started) / max(len(order), 1)
 
     labels = np.full((n, repeats), UNANSWERED, np.int64)
@@ -96,8 +143,9 @@ def collect(
     if answers.scores is not None:
         scores = np.full((n, repeats, answers.scores.shape[1]), np.nan, np.float32)
         scores[order, slot] = answers.scores
+    sent = np.ones(len(order), bool) if answers.sent is None else answers.sent
     latency = np.full(n, np.nan, np.float32)
-    latency[order] = seconds
+    latency[order[sent]] = seconds
 
     return Responses(
         suite=suite.digest,
@@ -106,7 +154,7 @@ def collect(
         labels=labels,
         scores=scores,
         latency=latency,
-        sent=len(order),
+        sent=int(sent.sum()),
     )
 
 

@@ -10,6 +10,7 @@ from . import alignment
 from .calibration import PValues, p_values
 from .collect import Client, Progress, collect, merge
 from .errors import UsageError
+from .information import as_shown, widened
 from .looking import Looks, looks
 from .methods import relative
 from .records import Access, Reference, Responses
@@ -41,7 +42,7 @@ class Confirmed(NamedTuple):
         identical: all answers and scores equal; modified: nearly all; derived: fewer. None: too few to tell. A
         regressor is modified where its deviations are nearly the source's.
         """
-        own, its = self.responses.score, self.reference.answers.score
+        own, its = self.responses.score, as_shown(self.reference, self.responses).answers.score
         asked = self.responses.answered
         number = self.reference.suite.spec.output == "number"
         if own is not None and its is not None:
@@ -92,6 +93,8 @@ def confirm(
     """
     before = 0 if asked is None else asked.sent
     budget += before
+    k = None if reference.panel is None or reference.panel.scores is None else reference.panel.scores.shape[2]
+    asked = None if asked is None else widened(asked, k)
     plan = [n for n in looks(budget) if n >= before] if stop_early else [budget]
     highest = -np.inf
     done = before
@@ -99,6 +102,7 @@ def confirm(
         if n > done:
             rows = np.arange(done, n)
             new = collect(client, reference.suite, rows=rows, access=access, rng=rng, progress=progress)
+            new = widened(new, k)
             asked, done = new if asked is None else merge(asked, new), n
         assert asked is not None
         evidence = weigh(reference, asked, searched, alpha)
@@ -116,6 +120,7 @@ def _on_the_way(
     reference: Reference, asked: Responses, evidence: Evidence, plan: list[int], at: int, highest: float, alpha: float
 ) -> Evidence:
     """The evidence of look `at`, its p-value by rank one that holds at any look, and whether going on is hopeless."""
+    reference = as_shown(reference, asked)
     silent = np.flatnonzero(~asked.answered[: plan[at]])
     rows = [np.setdiff1d(np.arange(n), silent) for n in plan]
     known = relative.scale(reference, asked.label, asked.score)
@@ -146,6 +151,7 @@ def weigh(reference: Reference, asked: Responses, searched: int = 1, alpha: floa
     labels = asked.label
     if asked.answered.sum() < MIN_ANSWERED:
         return Evidence(reference.name, 0.0, 0.0, p_values(0.0, np.zeros(0)), False, 0, 0.0, 0.0, None)
+    reference = as_shown(reference, asked)
     scale = relative.scale(reference, labels, asked.score)
     given = labels[scale.rows]
     scores = asked.score[scale.rows] if scale.soft and asked.score is not None else None

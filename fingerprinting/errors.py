@@ -7,6 +7,8 @@ What can go wrong, as one tree.
     ├── BadData                a pool, suite or model file that is missing, broken or unusable
     ├── SuiteMismatch          two things that belong to different probe suites or inputs
     ├── TargetError            a model or endpoint that is down, refuses, or answers nonsense
+    │   └── InputRefused       it fails on these inputs, perhaps on one of them: fewer at once may pass
+    ├── BudgetSpent            a limit on queries, tokens, dollars or seconds; what came before it is kept
     ├── NoAnswers              too little was answered to say anything
     └── DatabaseError          a reference database that cannot be read, written or trusted
 
@@ -37,6 +39,14 @@ class SuiteMismatch(ProbeMatchError):  # noqa: N818
 
 class TargetError(ProbeMatchError):
     """A model or endpoint that is down, refuses, or answers nonsense."""
+
+
+class InputRefused(TargetError):  # noqa: N818
+    """It fails on these inputs, perhaps on one of them: fewer at once may pass."""
+
+
+class BudgetSpent(ProbeMatchError):  # noqa: N818
+    """A limit on queries, tokens, dollars or seconds was reached before a question was sent."""
 
 
 class NoAnswers(ProbeMatchError):  # noqa: N818

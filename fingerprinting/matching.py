@@ -10,6 +10,7 @@ from typing import Final
 
 import numpy as np
 
+from . import information
 from .collect import Client, Progress
 from .confirming import BUDGET, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
@@ -208,6 +209,7 @@ def _verdict(
         why=why,
         honest=best.honest,
         derived=best.derived,
+        information=str(information.shown(shown.scores)),
     )
 
 

@@ -185,13 +185,25 @@ class ProbeSuite:
         )  # fmt: skip
 
 
+def spread(scores: np.ndarray) -> np.ndarray:
+    """Scores (…, k) in which NaN among numbers becomes an even share of what is left of 1; rows of NaN stay."""
+    hidden = np.isnan(scores)
+    partly = hidden.any(-1) & ~hidden.all(-1)
+    if not partly.any():
+        return scores
+    count = np.maximum(hidden.sum(-1, keepdims=True), 1)
+    left = np.clip(1 - np.where(hidden, 0, scores).sum(-1, keepdims=True), 0, 1) / count
+
+    return np.where(hidden & partly[..., None], left, scores).astype(scores.dtype)
+
+
 @dataclass(frozen=True, eq=False)
 class Responses:
     """
     What a model answered to a suite.
 
-    labels: int64 (n, r), UNANSWERED where no answer came. scores: float32 (n, r, k), NaN where none came, or None.
-    A regressor's numbers are scores of one column, and its labels 0.
+    labels: int64 (n, r), UNANSWERED where no answer came. scores: float32 (n, r, k), NaN where none came and for
+    classes that an answer does not show, or None. A regressor's numbers are scores of one column, and its labels 0.
     latency: float32 (n,) seconds. sent: probes put to the model, repeats counted. target: secrets redacted.
     """
 
@@ -225,11 +237,16 @@ class Responses:
 
     @cached_property
     def score(self) -> np.ndarray | None:
-        """float32 (n, k): mean scores over the answered repeats, NaN rows where none came; None without scores."""
+        """
+        float32 (n, k): mean scores over the answered repeats, NaN rows where none came; None without scores.
+
+        Classes that an answer does not show share what is left of 1 evenly.
+        """
         if self.scores is None:
             return None
-        given = ~np.isnan(self.scores).any(2, keepdims=True)
-        total = np.where(given, self.scores, 0).sum(1)
+        whole = spread(self.scores)
+        given = ~np.isnan(whole).any(2, keepdims=True)
+        total = np.where(given, whole, 0).sum(1)
         count = given.sum(1)
         return np.where(count > 0, total / np.maximum(count, 1), np.nan).astype(np.float32)
 
@@ -373,7 +390,7 @@ class Verdict:
     """
     The answer. matches: every comparable reference, best first. coverage: share of the probes sent that were answered.
     nearest_peer: name and score of the honest model closest to the best reference. honest, derived: scores of the peers
-    and of the copies made on purpose, on the same probes, for plots.
+    and of the copies made on purpose, on the same probes, for plots. information: how much the answers showed.
     """
 
     target: str
@@ -394,3 +411,4 @@ class Verdict:
     why: str
     honest: tuple[float, ...] = ()
     derived: tuple[float, ...] = ()
+    information: str = ""

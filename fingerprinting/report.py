@@ -33,6 +33,7 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "method": verdict.method,
         "suite": verdict.suite,
         "access": verdict.access,
+        "information": verdict.information,
         "matches": [
             {
                 "reference": match.reference,
@@ -61,6 +62,8 @@ def to_text(verdict: Verdict) -> str:
         f"  target    {printable(verdict.target)}",
         f"  questions {verdict.sent} sent, {verdict.answered} answered, {verdict.saved} saved by stopping early",
     ]
+    if verdict.information.startswith(("top", "rounded")):
+        lines.append(f"  answers   {verdict.information}; known models are compared at no more than that")
     if verdict.nearest_peer is not None:
         name, score = verdict.nearest_peer
         lines.append(f"  cohort    {verdict.cohort} honest models; the nearest, {printable(name)}, scores {score:.1f}")

@@ -18,10 +18,9 @@ SUFFIXES: Final = {
     ".pt2": "torch", ".pt": "torch", ".pth": "torch", ".jsonl": "replay", ".npz": "replay",
     ".json": "replay",
 }  # fmt: skip
-SPEAKERS: Final = (
-    "oip",
-    "openai",
-)  # clients that can tell whether a bare URL speaks their protocol, in order of asking
+# Clients that can tell whether a bare URL speaks their protocol, in order of asking: infinity's list of models looks
+# like OpenAI's but for one word.
+SPEAKERS: Final = ("oip", "v1", "hf", "openai", "mlflow", "gradio", "rest")
 
 
 def open_target(target: str, *, allow_pickle: bool = False, timeout: float = 30.0) -> Client:

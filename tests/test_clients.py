@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import dialects
 import joblib
 import numpy as np
 import onnx
@@ -16,7 +17,7 @@ import pytest
 import skl2onnx
 import skops.io
 import torch
-from probe_match.clients import function, oip, replay
+from probe_match.clients import function, gradio, mlflow, oip, replay, rest, sagemaker, v1
 from probe_match.clients import onnx as onnx_client
 from probe_match.clients import sklearn as sklearn_client
 from probe_match.clients import torch as torch_client
@@ -94,7 +95,21 @@ def every_client(model: Any, digits: Any, onnx_file: Any, tmp_path: Path) -> Ite
     skops.io.dump(model, tmp_path / "m.skops")
     with ExitStack() as stack:
         url = stack.enter_context(serve({"digits": model.predict_proba}, (64,)))
+        server = stack.enter_context(dialects.speaking(model.predict_proba)).url
+        (tmp_path / "mine.json").write_text('{"request": {"rows": "$INPUTS"}, "answer": "$.out[*].p"}')
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        for name, value in (
+            ("ACCESS_KEY_ID", "a"),
+            ("SECRET_ACCESS_KEY", "b"),
+            ("ENDPOINT_URL_SAGEMAKER_RUNTIME", server),
+        ):
+            patch.setenv(f"AWS_{name}", value)
         yield {
+            "gradio": gradio.connect(server),
+            "mlflow": mlflow.connect(server),
+            "rest": rest.connect(f"{tmp_path / 'mine.json'}@{server}/mine"),
+            "sagemaker": sagemaker.connect("eu-west-1/digits"),
+            "v1": v1.connect(server),
             "function": function.wrap(model.predict_proba, name="digits"),
             "oip": oip.connect(f"{url}/v2/models/digits"),
             "onnx": onnx_client.connect(onnx_file()),
@@ -117,8 +132,11 @@ def test_every_client_answers_each_input_in_order(every_client: Any, digits: Any
 
 
 def test_every_client_there_is_stands_in_these_tests(every_client: Any) -> None:
-    """A new file in clients/ needs a line in the fixture above; language models are in test_chat_clients.py."""
-    assert sorted({*every_client, *CHAT}) == registry.available("clients")
+    """
+    A new file in clients/ needs a line in the fixture above; language models are in test_chat_clients.py, and what
+    takes only texts in test_clients_of_servers.py.
+    """
+    assert sorted({*every_client, *CHAT, "hf"}) == registry.available("clients")
 
 
 def test_every_client_speaks_the_protocol(every_client: Any) -> None:

@@ -14,100 +14,19 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from peer import Peer, Request, endless, http, peer, send
 from probe_match.clients import _oip_wire, _transport, oip
 from probe_match.clients._transport import Transport
 from probe_match.fingerprinting import collect
 from probe_match.fingerprinting.errors import TargetError, UsageError
 from probe_match.fingerprinting.oip_server import serve
-from probe_match.fingerprinting.records import InputSpec
+from probe_match.fingerprinting.records import UNANSWERED, InputSpec
 
 DEADLINE = 0.4
 TWO = InputSpec("tabular", (2,), (-9.0,), (9.0,))
-Request = tuple[str, str, dict[str, str], bytes]  # method, path, headers, body
 
 
 # --- servers --------------------------------------------------------------------------------------------------------
-
-
-class Peer:
-    """A raw socket server on loopback: `answer(connection, request)` writes whatever it likes."""
-
-    def __init__(self, answer: Callable[[socket.socket, Request], None]) -> None:
-        self.requests: list[Request] = []
-        self._answer = answer
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-        self._connections: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-
-    def close(self) -> None:
-        """Hang up on everyone."""
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for connection in self._connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._listener.accept()
-                self._connections.append(connection)
-                thread = threading.Thread(target=self._talk, args=(connection,))
-                self._threads.append(thread)
-                thread.start()
-
-    def _talk(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection, connection.makefile("rb") as file:
-            while line := file.readline():
-                method, path, _ = line.decode().split()
-                headers = {}
-                while field := file.readline().strip():
-                    name, _, value = field.decode().partition(": ")
-                    headers[name.lower()] = value
-                request = (method, path, headers, file.read(int(headers.get("content-length", 0))))
-                self.requests.append(request)
-                self._answer(connection, request)
-
-
-@contextlib.contextmanager
-def peer(answer: Callable[[socket.socket, Request], None]) -> Iterator[Peer]:
-    server = Peer(answer)
-    try:
-        yield server
-    finally:
-        server.close()
-
-
-def http(status: int, body: bytes | Any, *headers: str) -> bytes:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    head = "\r\n".join((f"HTTP/1.1 {status} X", f"Content-Length: {len(data)}", *headers, "", ""))
-    return head.encode() + data
-
-
-def send(*parts: bytes, pause: float = 0.0) -> Callable[[socket.socket, Request], None]:
-    """Always answers with these bytes, then hangs up."""
-
-    def answer(connection: socket.socket, _: Request) -> None:
-        for part in parts:
-            connection.sendall(part)
-            time.sleep(pause)
-        connection.shutdown(socket.SHUT_WR)
-
-    return answer
-
-
-def endless(head: bytes, part: bytes, pause: float = 0.0) -> Callable[[socket.socket, Request], None]:
-    def answer(connection: socket.socket, _: Request) -> None:
-        connection.sendall(head)
-        while True:
-            connection.sendall(part)
-            time.sleep(pause)
-
-    return answer
 
 
 @contextlib.contextmanager
@@ -375,8 +294,8 @@ def test_the_batch_size_is_learnt(rows: np.ndarray, status: int, limit: int, sai
     assert all(size <= limit for size in served[first:])
 
 
-def test_one_poison_row_is_an_error_and_not_an_answer(rows: np.ndarray) -> None:
-    """A row that fails alone is reported as what the server said."""
+def test_one_poison_row_is_isolated(rows: np.ndarray) -> None:
+    """The row that a server fails on stays unanswered, all others are answered, and the batch size stays."""
 
     def infer(body: dict[str, Any]) -> tuple[int, Any]:
         return (500, {"error": "cannot"}) if max(body["inputs"][0]["data"]) > 50 else signs(body)
@@ -385,9 +304,27 @@ def test_one_poison_row_is_an_error_and_not_an_answer(rows: np.ndarray) -> None:
     poisoned[7, 1] = 99
     with model_server(infer, described()) as server:
         client = oip.connect(server.url)
-        with pytest.raises(TargetError, match="status 500"):
-            client.ask(poisoned)
+        asked = collect.ask(client, poisoned, TWO, partly=True)
+        with pytest.raises(TargetError, match="did not answer all of 20 inputs"):
+            collect.ask(client, poisoned, TWO)
         client.close()
+
+    assert np.flatnonzero(asked.labels == UNANSWERED).tolist() == [7]
+    assert np.isnan(asked.scores[7]).all()
+    assert np.array_equal(np.delete(asked.labels, 7), np.delete(poisoned[:, 0] > 0, 7))
+    assert len(infers(server)) <= 2 * 10 + 1  # the first time also without naming outputs
+    assert client.batch == 256
+
+
+def test_a_server_that_fails_on_everything_is_an_error_soon(rows: np.ndarray) -> None:
+    """Three inputs refused one by one, and nothing ever answered, is a broken server and no bad input."""
+    with model_server(lambda body: (500, {"error": "cannot"}), described()) as server:
+        client = oip.connect(server.url)
+        with pytest.raises(TargetError, match="status 500"):
+            collect.ask(client, rows[:64], TWO, partly=True)
+        client.close()
+
+    assert len(infers(server)) < 30
 
 
 @pytest.mark.parametrize("metadata", [described(), {"name": "m", "inputs": [], "outputs": []}, {}])

@@ -79,6 +79,7 @@ def test_json_is_the_promised_schema() -> None:
         "method": "relative",
         "suite": "sha256:ab",
         "access": "label",
+        "information": "",
         "matches": [
             {"reference": "s0", "score": 7.1, "llr": 23.4, "p_value": 0.003, "p_conformal": 0.026},
             {"reference": "s1", "score": 1.5, "llr": -2.0, "p_value": 0.4, "p_conformal": 0.5},

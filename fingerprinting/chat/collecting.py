@@ -23,6 +23,8 @@ Stop = Callable[[Transcript], bool]  # looks at what came so far, says whether i
 DEFAULT_TOKENS: Final = 100  # of output, that an identification may cost unless told otherwise
 FAILURES: Final = 12  # failed questions in a row after which a target is given up
 TEMPLATE_TOKENS: Final = 12  # what a chat template adds to a question, about
+HELD: Final = "in doubt: sent by an earlier run and never answered"  # errors of questions that an audit keeps back
+UNASKED: Final = "not asked"
 BRIEF: Final = {"number": 2, "word": 2, "letter": 2, "choice": 2, "score": 2}  # tokens of an answer, about
 
 
@@ -118,7 +120,7 @@ def ask_chat(
     passed by what one batch of answers is longer than expected. stop: asked after each batch, or where
     looks are given after so many questions, whether that is enough.
     Raises TargetError where nothing can be answered at all; a target that falls silent later ends the asking, and what
-    it answered before is kept.
+    it answered before is kept. So does a limit of the audit within which a guarded client asks.
     """
     answers: dict[str, list[Answer]] = defaultdict(list)
     before, failed, start = client.sent, 0, 0
@@ -141,13 +143,18 @@ def ask_chat(
             break
         given = client.chat(batch)
         start += len(batch)
-        for question, answer in zip(batch, given, strict=True):
+        put = [(question, answer) for question, answer in zip(batch, given, strict=True) if not _unasked(answer)]
+        for question, answer in put:
             answers[question.cell].append(answer)
             used += _answer_tokens(answer)
             paid += 0.0 if price is None else price.of(_prompt_tokens(question, answer), _answer_tokens(answer))
-            failed = failed + 1 if answer.status == "failed" else 0
+            if not answer.error.startswith(HELD):
+                failed = failed + 1 if answer.status == "failed" else 0
         if progress is not None:
-            progress(len(batch))
+            progress(len(put))
+        if len(put) < len(batch):
+            notes = (f"was asked {start - len(batch) + len(put)} questions of {len(questions)}",)
+            break
         if failed >= min(FAILURES, len(questions)):
             if all(answer.status == "failed" for some in answers.values() for answer in some):
                 raise TargetError(f"{client.target} failed to answer {failed} questions; the last: {given[-1].error}")
@@ -190,6 +197,10 @@ def _dollars_expected(price: Price, question: Question) -> float:
 
 def _prompt_tokens(question: Question, answer: Answer) -> int:
     return answer.prompt_tokens if answer.prompt_tokens >= 0 else estimate([question]).prompt_tokens
+
+
+def _unasked(answer: Answer) -> bool:
+    return answer.status == "failed" and answer.error.startswith(UNASKED)
 
 
 def _answer_tokens(answer: Answer) -> int:

@@ -42,13 +42,9 @@ def chat_options(command: Command) -> Command:
             "--price", callback=_price, metavar="IN/OUT", help="Dollars per million tokens of prompts and of answers."
         ),
         click.option(
-            "--max-cost",
-            type=click.FloatRange(0, min_open=True),
-            metavar="DOLLARS",
-            help="Ask no more than this buys, at --price or at what the server lists.",
-        ),
-        click.option(
-            "--concurrency", type=click.IntRange(1, 64), help="Of a language model: questions under way at once."
+            "--concurrency",
+            type=click.IntRange(1, 64),
+            help="Requests under way at once.  [default: 1, language models 4]",
         ),
         click.option("--save", metavar="FILE", help="Of a language model: keep the answers, as JSON lines."),
     ]
@@ -57,21 +53,16 @@ def chat_options(command: Command) -> Command:
     return command
 
 
-def priced(
-    planned: "Plan", client: "ChatClient", price: "Price | None", max_cost: float | None, *, dry_run: bool
-) -> "Plan":
-    """The plan with its price: as the user says, else as the server lists it. Raises UsageError for a limit without."""
+def priced(planned: "Plan", client: "ChatClient", price: "Price | None", *, dry_run: bool) -> "Plan":
+    """The plan with its price: as the user says, else, for a dry run, as the server lists it."""
     from dataclasses import replace
 
     from probe_match.fingerprinting.chat.records import Priced
-    from probe_match.fingerprinting.errors import UsageError
 
-    if price is None and (dry_run or max_cost is not None) and isinstance(client, Priced):
+    if price is None and dry_run and isinstance(client, Priced):
         price = client.price()
-    if price is None and max_cost is not None:
-        raise UsageError(f"expected --price IN/OUT beside --max-cost: {client.target} lists no price")
 
-    return replace(planned, price=price, dollars=max_cost)
+    return replace(planned, price=price)
 
 
 def told_cost(planned: "Plan") -> str:
@@ -119,22 +110,26 @@ def identify(
     stop_early: bool,
     dry_run: bool,
     price: "Price | None",
-    max_cost: float | None,
     save: str | None,
     quiet: bool,
 ) -> "Verdict | None":
     """The verdict on a language model, or None after a dry run."""
     from probe_match.fingerprinting.chat import asking
+    from probe_match.fingerprinting.recordings import RecordedChat
 
+    stop_early = stop_early and not isinstance(client, RecordedChat)
     planned = asking.plan_identification(
         references, only=only, budget=budget, tokens=tokens, seed=seed, stop_early=stop_early
     )
-    planned = priced(planned, client, price, max_cost, dry_run=dry_run)
+    planned = priced(planned, client, price, dry_run=dry_run)
     if dry_run:
         click.echo(told_cost(planned))
         return None
-    stop = asking.enough(planned, alpha=alpha, seed=seed) if planned.looks else None
-    transcript = ask(client, planned, quiet=quiet, save=save, stop=stop)
+    if isinstance(client, RecordedChat):  # what it does not hold was never asked, and is no failure
+        transcript = asking.ask_recorded(client, planned)
+    else:
+        stop = asking.enough(planned, alpha=alpha, seed=seed) if planned.looks else None
+        transcript = ask(client, planned, quiet=quiet, save=save, stop=stop)
 
     return asking.identify(transcript, planned, alpha=alpha, seed=seed)
 
@@ -175,7 +170,6 @@ def enroll(
     concurrency: int | None,
     dry_run: bool,
     price: "Price | None",
-    max_cost: float | None,
     save: str | None,
     quiet: bool,
 ) -> None:
@@ -201,7 +195,7 @@ def enroll(
         new = families or (("chat-words",) if cells or languages or not shelf.banks(references) else ())
         made = _bank(new, cells or asking.CELLS, languages, seed) if new else None
         planned = asking.plan_enrolment(references, made, repeats=repeats or asking.REPEATS, seed=seed)
-        planned = priced(planned, client, price, max_cost, dry_run=dry_run)
+        planned = priced(planned, client, price, dry_run=dry_run)
         if dry_run:
             click.echo(told_cost(planned))
             return

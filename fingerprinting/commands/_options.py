@@ -1,11 +1,13 @@
 """Options that several commands share."""
 
+import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import click
+from probe_match.fingerprinting import network
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -30,8 +32,33 @@ def db_option(command: Command) -> Command:
     )(command)
 
 
+def network_options(command: Command) -> Command:
+    """`--proxy` and `--allow-private`: how hosts are reached, for everything that the command opens."""
+
+    def hold(context: click.Context, option: click.Parameter, value: Any) -> None:
+        if value:
+            context.with_resource(network.using(network.current()._replace(**{str(option.name): value})))
+
+    options = [
+        click.option(
+            "--proxy", metavar="URL", expose_value=False, callback=hold, help="Ask through this proxy.  [default: none]"
+        ),
+        click.option(
+            "--allow-private",
+            is_flag=True,
+            expose_value=False,
+            callback=hold,
+            help="Follow host names into private networks.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def target_options(command: Command) -> Command:
-    """`--timeout` and `--allow-pickle`: how targets are opened."""
+    """`--timeout`, `--allow-pickle` and the options of the network: how targets are opened."""
+    command = network_options(command)
     command = click.option(
         "--timeout", default=30.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for one request."
     )(command)
@@ -60,6 +87,50 @@ def asking_options(command: Command) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
+
+
+class Wishes(NamedTuple):
+    """Within what a target is asked: as the user wrote it. concurrency, price: of `chat_options`."""
+
+    ledger: str | None = None
+    in_doubt: str = "hold"
+    rate: str | None = None
+    max_cost: tuple[str, ...] = ()
+    max_seconds: float | None = None
+
+
+def audit_options(command: Command) -> Command:
+    """`--ledger`, `--in-doubt`, `--rate`, `--max-cost`, `--max-seconds`, passed on as `wishes: Wishes`."""
+    options = [
+        click.option(
+            "--ledger", metavar="FILE", help="Write down every question and answer; a killed run goes on there."
+        ),
+        click.option(
+            "--in-doubt",
+            type=click.Choice(["hold", "resend"]),
+            default="hold",
+            show_default=True,
+            help="Questions of a killed run that were sent and never answered: leave them, or pay again.",
+        ),
+        click.option("--rate", metavar="N/TIME", help="Most requests: 5/s, 100/min, 1/10s."),
+        click.option(
+            "--max-cost",
+            multiple=True,
+            metavar="KIND=N",
+            help="Never passed: queries=N, tokens=N or dollars=X (with --price); repeat.",
+        ),
+        click.option("--max-seconds", type=click.FloatRange(0, min_open=True), help="Ask no longer than this."),
+    ]
+
+    @functools.wraps(command)
+    def packed(*args: Any, **values: Any) -> Any:
+        wishes = Wishes(**{name: values.pop(name) for name in Wishes._fields})
+        return command(*args, wishes=wishes, **values)
+
+    wrapped: Any = packed
+    for option in reversed(options):
+        wrapped = option(wrapped)
+    return wrapped
 
 
 def output_options(command: Command) -> Command:

@@ -9,13 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import click
-from probe_match.fingerprinting import registry, report, storage
-from probe_match.fingerprinting.chat.records import ChatClient
+from probe_match.fingerprinting import recordings, registry, report, storage
+from probe_match.fingerprinting.audits import Audit, read_rate
+from probe_match.fingerprinting.budget import read_limits
+from probe_match.fingerprinting.chat import transcripts
+from probe_match.fingerprinting.chat.records import ChatClient, Priced
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData, MissingPackage
+from probe_match.fingerprinting.ledger import is_ledger
+from probe_match.fingerprinting.ledger_states import doubts_in_words, in_words, remember
 from probe_match.fingerprinting.pools import load_pool
 from probe_match.fingerprinting.records import Kind, Pool, ProbeSuite, Verdict
 from probe_match.fingerprinting.targets import open_any, open_target
+
+from ._options import Wishes
 
 
 @contextlib.contextmanager
@@ -30,14 +37,51 @@ def target(where: str, *, allow_pickle: bool, timeout: float) -> Iterator[Client
 
 @contextlib.contextmanager
 def any_target(
-    where: str, *, allow_pickle: bool, timeout: float, concurrency: int | None = None
+    where: str,
+    *,
+    allow_pickle: bool,
+    timeout: float,
+    concurrency: int | None = None,
+    wishes: Wishes = Wishes(),  # noqa: B008 - frozen
+    price: Any = None,
+    quiet: bool = True,
 ) -> Iterator[Client | ChatClient]:
-    """A client of whatever kind for as long as the block runs."""
+    """A client of whatever kind for as long as the block runs, within an audit where one is wished for."""
+    audit = None
     client = open_any(where, allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency)
     try:
-        yield client
+        if wishes == Wishes() and (concurrency or 1) == 1:
+            yield client
+            return
+        limits = read_limits(wishes.max_cost, wishes.max_seconds)
+        if limits.dollars is not None and price is None and isinstance(client, Priced):
+            price = client.price()  # what the server itself lists
+        if limits.dollars is not None and not (price and isinstance(client, ChatClient)):
+            raise click.UsageError("--max-cost dollars=X needs a language model, and its --price where it lists none")
+        ledger = None if wishes.ledger is None else recordings.ledger_of(Path(wishes.ledger), client)
+        rate = None if wishes.rate is None else read_rate(wishes.rate)
+        audit = Audit(ledger, limits=limits, in_doubt=wishes.in_doubt, rate=rate)  # type: ignore[arg-type]
+        doubts = "" if audit.offline else doubts_in_words(audit.memory)
+        if doubts and not quiet:
+            what = "they are asked again" if wishes.in_doubt == "resend" else "--in-doubt resend asks them again"
+            click.echo(f"ledger {wishes.ledger}: {doubts}; {what}", err=True)
+        yield recordings.guard(client, audit, concurrency=concurrency, price=price)
+        if not quiet:
+            _say(audit)
     finally:
         client.close()
+        if audit is not None:
+            audit.close()
+
+
+def _say(audit: Audit) -> None:
+    """What an audit used and left, on stderr."""
+    if audit.stopped is not None:
+        click.echo(f"stopped: {audit.stopped}", err=True)
+    if audit.ledger is not None:
+        again = f", {audit.reused} of them from before" if audit.reused else ""
+        told = in_words(remember(audit.ledger))
+        click.echo(f"ledger {audit.ledger.path}: {told}{again}; {audit.ledger.head()}", err=True)
 
 
 @contextlib.contextmanager
@@ -98,6 +142,17 @@ def all_generators() -> dict[str, Callable[..., Any]]:
             if "chat" not in module.KINDS:
                 found[name] = module.generate
     return found
+
+
+def transcripts_in(file: str) -> str | None:
+    """The file again where it holds recorded answers of a language model, else None."""
+    path = Path(file)
+    if is_ledger(path):
+        return None
+    if path.suffix.lower() == ".json" or transcripts.is_transcript(storage.read_file(path, "recording")[:65536]):
+        return file
+
+    return None
 
 
 def require_writable(*files: str | None) -> None:

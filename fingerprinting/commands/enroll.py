@@ -76,7 +76,6 @@ def enroll(
     repeats: int | None,
     dry_run: bool,
     price: Any,
-    max_cost: float | None,
     concurrency: int | None,
     save: str | None,
     allow_pickle: bool,
@@ -122,7 +121,6 @@ def enroll(
             concurrency=concurrency,
             dry_run=dry_run,
             price=price,
-            max_cost=max_cost,
             save=save,
             quiet=quiet,
         )

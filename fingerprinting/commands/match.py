@@ -1,12 +1,16 @@
 """`probe-match match`: which known model stands behind a target."""
 
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._chat import chat_options
-from ._options import asking_options, db_option, output_options, target_options
+from ._options import Wishes, asking_options, audit_options, db_option, output_options, target_options
+
+if TYPE_CHECKING:
+    from probe_match.fingerprinting.collect import Client
+    from probe_match.fingerprinting.database import ReferenceDB
 
 
 @click.command()
@@ -20,7 +24,11 @@ from ._options import asking_options, db_option, output_options, target_options
 @click.option(
     "--transcripts", metavar="FILE", help="Judge recorded answers of a language model: JSON lines of prompt and answer."
 )
+@click.option(
+    "--from", "recording", metavar="FILE", help="Ask nothing: judge what record wrote, a --ledger or another recording."
+)
 @chat_options
+@audit_options
 @target_options
 @output_options
 def match(
@@ -34,11 +42,12 @@ def match(
     no_early_stop: bool,
     tokens: int | None,
     transcripts: str | None,
+    recording: str | None,
     dry_run: bool,
     price: Any,
-    max_cost: float | None,
     concurrency: int | None,
     save: str | None,
+    wishes: Wishes,
     allow_pickle: bool,
     timeout: float,
     json_file: str | None,
@@ -57,71 +66,89 @@ def match(
       probe-match match http://host:8080/v2/models/suspect
       probe-match suspect.onnx --budget 30 --alpha 0.001
       probe-match suspect.onnx --json verdict.json --html verdict.html
+      probe-match http://host:8080/v2/models/suspect --ledger audit.ledger --rate 5/s --max-cost queries=40
+      probe-match match --from audit.ledger
       probe-match openai:https://host/v1#model --dry-run --price 0.15/0.60
       probe-match match --transcripts answers.jsonl
     """
-    from probe_match.fingerprinting import confirming, matching, report
+    from probe_match.fingerprinting import confirming, report
     from probe_match.fingerprinting.chat.records import ChatClient
     from probe_match.fingerprinting.database import open_db
 
     from . import _chat, _session
 
+    title = "Which known model is this?"
     confirming.check_limits(budget, alpha)
     _session.require_writable(json_file, html_file, save)
-    if (target is None) == (transcripts is None):
-        raise click.UsageError("expected a TARGET or --transcripts FILE, one of the two")
+    if sum(given is not None for given in (target, transcripts, recording)) != 1:
+        raise click.UsageError("expected a TARGET, --from FILE or --transcripts FILE, one of the three")
     if target is None:
-        with open_db(db, read_only=True) as references:
-            found = _chat.judge_recording(
-                str(transcripts), references, only=only, budget=budget, alpha=alpha, seed=seed
-            )
-        _chat.finish(found, json_file=json_file, html_file=html_file, quiet=quiet, title="Which known model is this?")
-    with (
-        open_db(db, read_only=True) as references,
-        _session.any_target(str(target), allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency) as client,
-    ):
-        if isinstance(client, ChatClient):
-            asked = _chat.identify(
-                client,
-                references,
-                only=only,
-                budget=budget,
-                tokens=tokens,
-                alpha=alpha,
-                seed=seed,
-                stop_early=not no_early_stop,
-                dry_run=dry_run,
-                price=price,
-                max_cost=max_cost,
-                save=save,
-                quiet=quiet,
-            )
-            if asked is not None:
-                _chat.finish(
-                    asked, json_file=json_file, html_file=html_file, quiet=quiet, title="Which known model is this?"
-                )
-            return
-        if dry_run or save or tokens or max_cost:
-            raise click.UsageError("--dry-run, --save, --tokens and --max-cost are for language models")
-        with _session.progress("asking", quiet=quiet, total=budget or confirming.BUDGET) as count:
-            verdict = matching.match(
-                client,
-                references,
-                only=only,
-                budget=budget,
-                alpha=alpha,
-                access="label" if access == "label" else None,
-                seed=seed,
-                stop_early=not no_early_stop,
-                progress=count,
-            )
+        if wishes != Wishes():
+            raise click.UsageError("nothing is asked with --from and --transcripts; leave out --ledger and limits")
+        transcripts = transcripts or _session.transcripts_in(str(recording))
+        target = f"replay:{recording}"
+    with open_db(db, read_only=True) as references:
+        if transcripts is not None:
+            found = _chat.judge_recording(transcripts, references, only=only, budget=budget, alpha=alpha, seed=seed)
+            _chat.finish(found, json_file=json_file, html_file=html_file, quiet=quiet, title=title)
+        with _session.any_target(
+            target, allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency,
+            wishes=Wishes() if dry_run else wishes, price=price, quiet=quiet,
+        ) as client:  # fmt: skip
+            if isinstance(client, ChatClient):
+                asked = _chat.identify(
+                    client, references, only=only, budget=budget, tokens=tokens, alpha=alpha, seed=seed,
+                    stop_early=not no_early_stop, dry_run=dry_run, price=price, save=save, quiet=quiet,
+                )  # fmt: skip
+            elif dry_run or save or tokens:
+                raise click.UsageError("--dry-run, --save and --tokens are for language models")
+            else:
+                asked = _ask(
+                    client, references, only=only, budget=budget, alpha=alpha, access=access, seed=seed,
+                    stop_early=not (no_early_stop or recording), quiet=quiet,
+                )  # fmt: skip
+    if asked is None:
+        return
+    if isinstance(client, ChatClient):
+        _chat.finish(asked, json_file=json_file, html_file=html_file, quiet=quiet, title=title)
     _session.show(
-        [(verdict.target, verdict)],
+        [(asked.target, asked)],
         json_file=json_file,
         html_file=html_file,
         quiet=quiet,
-        title="Which known model is this?",
+        title=title,
         intro="Each target was asked probes on which copies and honest models differ, and compared with both.",
-        data=report.to_json(verdict),
+        data=report.to_json(asked),
     )
-    sys.exit(report.EXIT[verdict.decision])
+    sys.exit(report.EXIT[asked.decision])
+
+
+def _ask(
+    client: "Client",
+    references: "ReferenceDB",
+    *,
+    only: tuple[str, ...],
+    budget: int | None,
+    alpha: float,
+    access: str,
+    seed: int,
+    stop_early: bool,
+    quiet: bool,
+) -> Any:
+    """The verdict on a model that takes inputs."""
+    from probe_match.fingerprinting import confirming, matching
+
+    from . import _session
+
+    with _session.progress("asking", quiet=quiet, total=budget or confirming.BUDGET) as count:
+        return matching.match(
+            client,
+            references,
+            only=only,
+            budget=budget,
+            alpha=alpha,
+            access="label" if access == "label" else None,
+            seed=seed,
+            stop_early=stop_early,
+            progress=count,
+        )

@@ -1,12 +1,11 @@
 """`probe-match verify`: is a language model served unchanged."""
 
-from contextlib import ExitStack, closing
 from typing import Any
 
 import click
 
 from ._chat import chat_options
-from ._options import db_option, output_options
+from ._options import Wishes, audit_options, db_option, network_options, output_options
 
 
 @click.command()
@@ -19,6 +18,8 @@ from ._options import db_option, output_options
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Order of the questions.")
 @click.option("--timeout", default=60.0, show_default=True, type=click.FloatRange(0.1), help="Seconds for one request.")
 @chat_options
+@audit_options
+@network_options
 @output_options
 def verify(
     target: str,
@@ -31,9 +32,9 @@ def verify(
     timeout: float,
     dry_run: bool,
     price: Any,
-    max_cost: float | None,
     concurrency: int | None,
     save: str | None,
+    wishes: Wishes,
     json_file: str | None,
     html_file: str | None,
     quiet: bool,
@@ -54,8 +55,8 @@ def verify(
     from probe_match.fingerprinting import confirming, registry
     from probe_match.fingerprinting.chat import asking
     from probe_match.fingerprinting.chat.keys import judge as judge_keys
+    from probe_match.fingerprinting.chat.records import ChatClient
     from probe_match.fingerprinting.database import open_db
-    from probe_match.fingerprinting.targets import open_chat
 
     from . import _chat, _session
 
@@ -63,21 +64,25 @@ def verify(
     _session.require_writable(json_file, html_file, save)
     if (claim is None) == (keys is None):
         raise click.UsageError("expected --claim NAME or --keys FILE, one of the two")
-    with ExitStack() as held:
-        if keys is not None:
-            planned = asking.plan_keys(registry.load("probes", "chat-keys").generate, keys, budget=budget, seed=seed)
-        else:
-            references = held.enter_context(open_db(db, read_only=True))
+    if keys is not None:
+        planned = asking.plan_keys(registry.load("probes", "chat-keys").generate, keys, budget=budget, seed=seed)
+    else:
+        with open_db(db, read_only=True) as references:
             planned = asking.plan_verification(references, str(claim), budget=budget, seed=seed)
-        client = held.enter_context(closing(open_chat(target, timeout=timeout, concurrency=concurrency)))
-        planned = _chat.priced(planned, client, price, max_cost, dry_run=dry_run)
+    with _session.any_target(
+        target, allow_pickle=False, timeout=timeout, concurrency=concurrency, wishes=Wishes() if dry_run else wishes,
+        price=price, quiet=quiet,
+    ) as client:  # fmt: skip
+        if not isinstance(client, ChatClient):
+            raise click.UsageError(f"{target} is no language model; expected one such as openai:https://host/v1#model")
+        planned = _chat.priced(planned, client, price, dry_run=dry_run)
         if dry_run:
             click.echo(_chat.told_cost(planned))
             return
         transcript = _chat.ask(client, planned, quiet=quiet, save=save)
-        if claim is None:
-            verdict = judge_keys(planned.bank, transcript, alpha=alpha)
-        else:
-            verdict = asking.verify(transcript, planned, claim, alpha=alpha, seed=seed)
+    if claim is None:
+        verdict = judge_keys(planned.bank, transcript, alpha=alpha)
+    else:
+        verdict = asking.verify(transcript, planned, claim, alpha=alpha, seed=seed)
     title = "Does this model know your keys?" if claim is None else f"Is this still {claim}?"
     _chat.finish(verdict, json_file=json_file, html_file=html_file, quiet=quiet, title=title)

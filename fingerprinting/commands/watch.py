@@ -5,6 +5,8 @@ from pathlib import Path
 
 import click
 
+from ._options import network_options
+
 
 def default_history() -> str:
     """watch.db beside the user's own reference database."""
@@ -52,6 +54,7 @@ def default_history() -> str:
     metavar="[FILE]",
     help="Write the last look as JSON, to a file or to standard output.",
 )
+@network_options
 @click.option("-q", "--quiet", is_flag=True, help="No text and no progress; the exit code tells.")
 def watch(
     target: str,

@@ -1,0 +1,18 @@
+"""The model behind Ray Serve, with the names of its classes beside the scores."""
+
+from model import probabilities
+from ray import serve
+from starlette.requests import Request
+
+
+@serve.deployment(num_replicas=1, ray_actor_options={"num_cpus": 0.2})
+class Digits:
+    """The digit model."""
+
+    async def __call__(self, request: Request):
+        """Probabilities, the columns in reverse, and what they are."""
+        scores = probabilities((await request.json())["x"])[:, ::-1]
+        return {"probabilities": scores.tolist(), "classes": [str(i) for i in range(9, -1, -1)]}
+
+
+app = Digits.bind()
