@@ -14,7 +14,7 @@ from probe_match.fingerprinting.chat.known import Honest, Known
 from probe_match.fingerprinting.chat.single_token import Meeting, Suspect
 from probe_match.fingerprinting.chat.standing import beyond, levels, stand_out
 from probe_match.fingerprinting.errors import BadData, NoAnswers
-from probe_match.fingerprinting.verdicts import deciding_p
+from probe_match.fingerprinting.verdicts import Evidence, deciding_p
 from scipy.spatial.distance import jensenshannon
 from scipy.special import gammaln
 
@@ -200,6 +200,31 @@ def test_looking_often_accuses_no_more_strangers(habits: dict[str, np.ndarray], 
 
     assert wrong <= 2  # of 10, at 5 %
     assert early >= 6
+
+
+def test_the_highest_over_all_looks_is_ranked_among_such_highest(known: dict[str, Model]) -> None:
+    """Two looks, each on its own scale: the p-value is that of the suspect's peak among the honest models' peaks."""
+    everybody = knowing.know(known)
+    looked = (3, 6)
+    seen = [tallies.thin(known["m08"], dict.fromkeys(CELLS, k), np.random.default_rng(2)) for k in looked]
+    honest = [knowing.honest(everybody, np.full(len(CELLS), k)) for k in looked]
+
+    def scaled(values: np.ndarray, look: int) -> np.ndarray:
+        return np.asarray((values - np.median(honest[look].best)) / honest[look].best.std())
+
+    alone = [scoring.score(some, everybody, alpha=0.01).evidence for some in seen]
+    reached = [next(e.score for e in some if e.reference == "m08") for some in alone]
+    peak = max(scaled(np.array([score]), i)[0] for i, score in enumerate(reached))
+    peaks = np.maximum(*(scaled(one.best, i) for i, one in enumerate(honest)))
+    both = scoring.score(seen[1], everybody, alpha=0.01, looks=scoring.Looks(seen[:1])).evidence
+    first = scoring.score(seen[0], everybody, alpha=0.01, looks=scoring.Looks([], [dict.fromkeys(CELLS, 6)])).evidence
+
+    def p(evidence: list[Evidence]) -> float:
+        return deciding_p(next(e for e in evidence if e.reference == "m08"), len(known), 0.01)[0]
+
+    assert p(both) == pytest.approx(scoring.tail_of_best(np.array([peak]), peaks)[0])
+    at_first = scaled(np.array([reached[0]]), 0)
+    assert p(first) == pytest.approx(scoring.tail_of_best(at_first, peaks)[0])
 
 
 def remembering() -> scoring.Prepare:
