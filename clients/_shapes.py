@@ -142,8 +142,10 @@ def _columns(value: dict[str, Any], m: int, source: str) -> Answers | None:
         return None  # classes and scores of a single input, side by side
     matrix = _first(lists, SCORES)
     if matrix is not None:
-        labels = _first(lists, LABEL) if listed is None or len(listed) != m else listed
-        names = listed if listed is not None and listed is not labels and len(listed) == len(matrix[0]) else ()
+        width = len(matrix[0]) if isinstance(matrix[0], list) else 1
+        called = listed is not None and len(listed) == width and not (len(listed) == m and "labels" in value)
+        names = listed if called and listed is not None else ()
+        labels = _first(lists, LABEL) if called or listed is None or len(listed) != m else listed
         scores = normalise(matrix, m, source, names=[label_name(name) for name in names])
         return scores._replace(labels=None if labels is None else normalise(labels, m, source).labels)
     if len(lists) == 1:

@@ -143,9 +143,10 @@ class Transport:
 
     def _counted(self, url: str, body: bytes) -> Reply:
         """One request that may be paid for: told to the errand it belongs to before it leaves and when it is over."""
-        attempt = errands.current().depart(redacted(url))
+        errand = errands.current()
+        attempt = errand.depart(redacted(url))
         try:
-            reply = self._fetch("POST", url, body)
+            reply = self._fetch("POST", url, body, errand.headers())
         except NotSent:
             attempt.left = False
             raise
@@ -153,13 +154,13 @@ class Transport:
 
         return reply
 
-    def _fetch(self, method: str, url: str, body: bytes | None) -> Reply:
+    def _fetch(self, method: str, url: str, body: bytes | None, more: Mapping[str, str] = {}) -> Reply:
         checked(url)
         flight = Flight(self.timeout, allow_private=self._allow_private)
         try:
             with flying(flight):
                 try:
-                    return self._send(method, url, body, flight)
+                    return self._send(method, url, body, flight, more)
                 except requests.ConnectionError as error:
                     if not _never_left(error, flight):
                         raise
@@ -171,13 +172,13 @@ class Transport:
                     reraise=True,
                 )
                 flight.over.wait(0.1)
-                return again(self._send, method, url, body, flight)
+                return again(self._send, method, url, body, flight, more)
         except BROKEN as error:
             # Without its frames, whose variables hold the key.
             raise self._explained(error, url, flight) from _bare(error)
 
-    def _send(self, method: str, url: str, body: bytes | None, flight: Flight) -> Reply:
-        headers = self._headers if body is None else self._headers | {"Content-Type": "application/json"}
+    def _send(self, method: str, url: str, body: bytes | None, flight: Flight, more: Mapping[str, str]) -> Reply:
+        headers = self._headers if body is None else self._headers | {"Content-Type": "application/json", **more}
         if self._sign is not None:
             headers = headers | dict(self._sign(method, url, body or b""))
         session = self._idle.pop() if self._idle else _session()

@@ -22,6 +22,7 @@ from ._oip_wire import Model, datatype_wanted, read_answer, read_metadata, reque
 from ._transport import Reply, Transport, checked
 
 BATCH: Final = 256
+PATIENCE: Final = 60.0  # seconds that one request may wait where the server, or a gateway before it, is busy
 VALUES: Final = 1_000_000  # numbers in one request: about 20 MB of JSON
 PROBABILITIES: Final = (
     "predict",
@@ -136,7 +137,7 @@ def connect(where: str, *, timeout: float = 30.0) -> OIPClient:
     Asks for readiness and metadata, nothing that counts as a query. Raises TargetError where they do not
     come.
     """
-    transport = Transport(timeout=timeout)
+    transport = Transport(timeout=timeout, patience=PATIENCE)
     try:
         root, url = _model_url(transport, where)
         ready = transport.get(f"{root}/v2/health/ready")
@@ -206,8 +207,11 @@ def _names(transport: Transport, root: str) -> list[str]:
         index = reply.json() if reply.ok else None
     except TargetError:
         return []
-    if not isinstance(index, list):
-        return []
+    if not isinstance(index, list):  # KServe has no such index, but lists its models under its older protocol
+        older = transport.get(f"{root}/v1/models")
+        told = _json.maybe(older.body) if older.ok else None
+        listed = told.get("models") if isinstance(told, dict) else None
+        index = [{"name": name} for name in listed] if isinstance(listed, list) else []
     names = [entry.get("name") for entry in index if isinstance(entry, dict)]
 
     return [name for name in names if isinstance(name, str) and name.isprintable() and 0 < len(name) < 100][:50]

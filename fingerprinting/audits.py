@@ -5,6 +5,8 @@ A guarded client (`guards`) asks like the one it holds, but reserves before it s
 never asks again what the ledger knows.
 """
 
+import hashlib
+import json
 import re
 import threading
 from collections import Counter
@@ -42,11 +44,22 @@ class Audit:
     ) -> None:
         self.ledger = ledger
         self.offline = offline
+        if ledger is not None and not offline:
+            for came in ledger.departures.came:  # answers that a killed run did not get to write down
+                ledger.add(came.kind, came.about, of=came.of, answer=came.answer, raw=came.raw)
+            ledger.sync()
         self.memory = Memory() if ledger is None else ledger_states.remember(ledger)
         self.budget = Budget(limits, self.memory.spent)
         self.in_doubt = in_doubt
         self.stopped: BudgetSpent | None = None  # the limit that ended the asking
         self.reused = 0
+        if ledger is not None and not offline:
+            for seq in self.memory.unsent:
+                ledger.add("refused", {"why": "never left", "cost": Cost()}, of=seq)
+            for seq in self.memory.cut:
+                ledger.add("doubt", {"why": "the run ended"}, of=seq)
+            ledger.sync()  # before the departures of that run are forgotten
+            ledger.departures.begin()
         self._rate = None if rate is None else _limiter(*rate)
         self._seen: Counter[str] = Counter()
         self._lock = threading.Lock()
@@ -93,22 +106,29 @@ class Audit:
 
     def send(self, keys: Sequence[str], nth: Sequence[int], cost: Cost) -> tuple[Errand, int]:
         """
-        An errand for queries whose cost is reserved, and its entry in the ledger, when the rate lets them leave.
+        An errand for queries whose cost is reserved, and its entry in the ledger, which is on the disk.
 
-        Raises BudgetSpent where the time ends before, and DatabaseError where it could not be written down.
+        Raises DatabaseError where it could not be written down.
         """
 
         def again() -> None:
             self.reserve(cost)
-            self._wait(cost)
+            self._wait()
 
-        self._wait(cost)
-        seq = 0
+        seq, token = 0, ""
         if self.ledger is not None:
+            told = json.dumps([self.ledger.about.get("id"), list(keys), list(nth)])
+            token = hashlib.sha256(told.encode()).hexdigest()[:32]
             seq = self.ledger.add("sent", {"keys": list(keys), "nth": list(nth), "cost": cost})
             self.ledger.sync(seq)
 
-        return Errand(again, self.budget.seconds_left), seq
+        return Errand(again, self.budget.seconds_left, token), seq
+
+    def leave(self, seq: int) -> None:
+        """Return when the rate lets the queries of an entry leave. Raises BudgetSpent where the time ends before."""
+        self._wait()
+        if self.ledger is not None:
+            self.ledger.departures.note_left(seq)
 
     def close_errand(
         self, errand: Errand, seq: int, kind: str, cost: Cost, *, answer: bytes = b"", why: str = "",
@@ -127,6 +147,7 @@ class Audit:
         about: dict[str, Any] = {"requests": told, "cost": reserved if used is None else used}
         if why:
             about["why"] = why[:500]
+        self.ledger.departures.note_came(kind, seq, about, answer, raw)
         self.ledger.add(kind, about, of=seq, answer=answer, raw=raw)
 
     def flush(self) -> None:
@@ -151,13 +172,12 @@ class Audit:
         if self.ledger is not None:
             self.ledger.close()
 
-    def _wait(self, cost: Cost) -> None:
+    def _wait(self) -> None:
         try:
             while self._rate is not None and not self._rate.try_acquire("target", timeout=self._patience()):
                 self.budget.require_time()
             self.budget.require_time()
         except BudgetSpent as spent:
-            self.budget.settle(cost, Cost())
             self.stopped = spent
             raise
 

@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
+from . import errands
 from .answers import Answers, Asked, Client, check, side_by_side
-from .errors import ProbeMatchError, SuiteMismatch, TargetError, UsageError
+from .errors import InputRefused, ProbeMatchError, SuiteMismatch, TargetError, UsageError
 from .guards import GuardedClient
 from .parting import Part, in_parts
 from .records import UNANSWERED, Access, InputSpec, ProbeSuite, Responses
@@ -91,7 +92,12 @@ def _parts(client: Client, inputs: np.ndarray | Sequence[str], spec: InputSpec) 
         return client.parts(rows)
 
     def put(places: np.ndarray) -> Answers:
-        return client.ask(rows[places] if isinstance(rows, np.ndarray) else [rows[i] for i in places])
+        with errands.run(errands.Errand()) as errand:
+            try:
+                return client.ask(rows[places] if isinstance(rows, np.ndarray) else [rows[i] for i in places])
+            except InputRefused as error:
+                error.answered = errand.answered
+                raise
 
     return in_parts(client, np.arange(len(inputs)), put)
 

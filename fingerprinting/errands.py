@@ -34,11 +34,13 @@ class Attempt:
 class Errand:
     """
     again: called before every request but the first, which was allowed for when the errand began; may raise.
-    seconds_left: for the audit it belongs to.
+    seconds_left: for the audit it belongs to. token: the same for the same queries of the same ledger, so that a server
+    that knows Idempotency-Key charges them once; "" without a ledger.
     """
 
     again: Callable[[], None] = lambda: None
     seconds_left: Callable[[], float] = lambda: float("inf")
+    token: str = ""
     attempts: list[Attempt] = field(default_factory=list)
 
     def depart(self, url: str) -> Attempt:
@@ -48,6 +50,15 @@ class Errand:
         self.attempts.append(Attempt(url))
 
         return self.attempts[-1]
+
+    @property
+    def answered(self) -> bool:
+        """Whether a good answer came, by its status."""
+        return bool(self.attempts) and 200 <= (self.attempts[-1].status or 0) < 300
+
+    def headers(self) -> dict[str, str]:
+        """What goes along with the request that is about to leave."""
+        return {"Idempotency-Key": f"{self.token}-{len(self.attempts)}"} if self.token else {}
 
     def outcome(self, *, failed: bool, unusable: bool = False) -> Outcome:
         """

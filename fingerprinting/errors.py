@@ -42,7 +42,12 @@ class TargetError(ProbeMatchError):
 
 
 class InputRefused(TargetError):  # noqa: N818
-    """It fails on these inputs, perhaps on one of them: fewer at once may pass."""
+    """
+    It fails on these inputs, perhaps on one of them: fewer at once may pass. answered: it did answer, in a way that
+    cannot be used; that may be paid for, so nothing is asked again.
+    """
+
+    answered = False
 
 
 class BudgetSpent(ProbeMatchError):  # noqa: N818

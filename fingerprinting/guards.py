@@ -4,6 +4,7 @@ Clients that ask within an audit: limits reserved before each request, each quer
 Both stand for the client they hold wherever one is taken.
 """
 
+import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Final, Literal
@@ -15,7 +16,7 @@ from .answers import Answers, Client
 from .audits import Audit
 from .chat.collecting import HELD, UNASKED
 from .chat.records import Answer, ChatClient, Price, Question
-from .errors import BudgetSpent, InputRefused, TargetError
+from .errors import BudgetSpent, InputRefused
 from .keying import input_keys, question_key
 from .ledger_states import Cost
 from .parting import Part, in_parts
@@ -33,6 +34,8 @@ class GuardedClient:
         self.concurrency = concurrency
         self.target = client.target
         self.shape = client.shape
+        self._slots = threading.Semaphore(concurrency)
+        self._halted = False
 
     @property
     def access(self) -> Access:
@@ -75,7 +78,13 @@ class GuardedClient:
             return self._put(picked, [keys[i] for i in rows] if keys else [], [nth[i] for i in rows] if keys else [])
 
         left = np.array([i for i, query in enumerate(known) if query is None], int) if keys else np.arange(len(inputs))
-        yield from in_parts(self.client, left, put, concurrency=self.concurrency, grant=audit.grant)
+        # With a ledger, some more write their queries down while the others are under way.
+        threads = self.concurrency + (max(2, self.concurrency // 2) if keys and self.concurrency > 1 else 0)
+        self._halted = False
+        try:
+            yield from in_parts(self.client, left, put, concurrency=threads, grant=audit.grant)
+        finally:
+            self._halted = True
         audit.flush()
 
     def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:
@@ -90,24 +99,34 @@ class GuardedClient:
 
     def _put(self, inputs: np.ndarray | Sequence[str], keys: list[str], nth: list[int]) -> Answers:
         """One request, written down before and after."""
-        m, cost = len(inputs), Cost(len(inputs))
-        errand, seq = self.audit.send(keys, nth, cost)
-        try:
-            with errands.run(errand):
-                answers = self.client.ask(inputs)
-        except InputRefused as error:
-            kind = "split" if m > 1 else "failed"
-            self.audit.close_errand(errand, seq, kind, cost, why=str(error))
-            raise
-        except (TargetError, BudgetSpent) as error:
-            self.audit.close_errand(errand, seq, errand.outcome(failed=True, unusable=True), cost, why=str(error))
-            self.audit.flush()
-            raise
-        fits = all(array is None or np.shape(array)[:1] == (m,) for array in answers)
-        if fits:
-            self.audit.close_errand(errand, seq, "answered", cost, answer=ledger_states.pack(answers))
-        else:
-            self.audit.close_errand(errand, seq, "failed", cost, why=f"expected {m} answers, got another number")
+        m, cost, audit = len(inputs), Cost(len(inputs)), self.audit
+        errand, seq = audit.send(keys, nth, cost)
+        with self._slots:
+            try:
+                if self._halted:
+                    raise BudgetSpent("another request ended the asking")
+                audit.leave(seq)
+            except BudgetSpent:
+                audit.close_errand(errand, seq, "refused", cost, why="never left")
+                raise
+            try:
+                with errands.run(errand):
+                    answers = self.client.ask(inputs)
+            except InputRefused as error:
+                error.answered = errand.answered
+                kind = "split" if m > 1 and not error.answered else "failed"
+                audit.close_errand(errand, seq, kind, cost, why=str(error))
+                raise
+            except BaseException as error:  # a bug of a client as well: what came is kept
+                self._halted = True
+                kind = errand.outcome(failed=True, unusable=True)
+                audit.close_errand(errand, seq, kind, cost, why=str(error))
+                audit.flush()
+                raise
+            if all(array is None or np.shape(array)[:1] == (m,) for array in answers):
+                audit.close_errand(errand, seq, "answered", cost, answer=ledger_states.pack(answers))
+            else:
+                audit.close_errand(errand, seq, "failed", cost, why=f"expected {m} answers, got another number")
         return answers
 
 
@@ -169,15 +188,20 @@ class GuardedChat:
         cost = self._cost(prompt + TEMPLATE_TOKENS, question.sampling.max_tokens)  # no tokeniser makes more of a byte
         try:
             self.audit.reserve(cost)
-            errand, seq = self.audit.send([key], [nth], cost)
         except BudgetSpent as spent:
+            return Answer("", "failed", error=f"{UNASKED}: {spent}")
+        errand, seq = self.audit.send([key], [nth], cost)
+        try:
+            self.audit.leave(seq)
+        except BudgetSpent as spent:
+            self.audit.close_errand(errand, seq, "refused", cost, why="never left")
             return Answer("", "failed", error=f"{UNASKED}: {spent}")
         try:
             with errands.run(errand):
                 answer = self.client.chat([question])[0]
         except BudgetSpent as spent:
             answer = Answer("", "failed", error=f"{UNASKED}: {spent}")
-        except TargetError as error:  # nothing can be answered at all
+        except BaseException as error:  # nothing can be answered at all, or a bug: what came is kept
             self.audit.close_errand(errand, seq, errand.outcome(failed=True, unusable=True), cost, why=str(error))
             self.audit.flush()
             raise

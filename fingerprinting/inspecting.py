@@ -22,8 +22,8 @@ SCHEMA: Final = "probe-match/inspection/1"
 MOST: Final = 3
 # "expecting 64 features", "expected shape (-1, 64)", "expects 64", "shape is 64", "expected 64 columns"
 WANTED: Final = (
-    re.compile(r"expect\w*\D{0,30}shape\W{0,4}\(?(?:-1|None|\?)((?:\s*,\s*\d+)+)"),
-    re.compile(r"expect\w*\s+(?:inputs of\s+)?(\d+)\s+(?:features|columns|values|inputs)"),
+    re.compile(r"expect\w*\D{0,40}?(?:-1|None|\?)((?:\s*,\s*\d+)+)", re.IGNORECASE),
+    re.compile(r"expect\w*\s+(?:inputs of\s+)?(\d+)\s+(?:features|columns|values|inputs)", re.IGNORECASE),
     re.compile(r"takes\s+(?:inputs of\s+)?(\d+)\s+(?:features|columns|values)"),
     re.compile(r"(?:but\D{0,60}expect\w*|must have|should have|needs)\D{0,20}(\d+)"),
 )

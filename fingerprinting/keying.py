@@ -3,12 +3,14 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
 from . import storage
 from .chat.records import Question, plain
+
+SHORT: Final = 32
 
 
 def input_key(row: Any) -> str:
@@ -25,16 +27,16 @@ def input_key(row: Any) -> str:
 
 
 def input_keys(rows: np.ndarray | Sequence[Any]) -> list[str]:
-    """The keys of many inputs."""
+    """Of many inputs, the first SHORT hex digits of their keys: a ledger holds each several times."""
     if not isinstance(rows, np.ndarray) or rows.dtype.kind in "OUS":
-        return [input_key(row) for row in rows]
+        return [input_key(row)[7 : 7 + SHORT] for row in rows]
     numbers = np.ascontiguousarray(rows.reshape(len(rows), -1), "<f4") + np.float32(0)
 
-    return ["sha256:" + hashlib.sha256(row).hexdigest() for row in numbers]
+    return [hashlib.sha256(row).hexdigest()[:SHORT] for row in numbers]
 
 
 def question_key(question: Question) -> str:
-    """`sha256:…` of a question to a language model: its words and all settings, whatever bank and cell it stands in."""
+    """The same of a question to a language model: its words and all settings, whatever bank and cell it stands in."""
     asked = [question.text, question.system, question.raw, plain(question.sampling)]
 
-    return storage.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode())
+    return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:SHORT]

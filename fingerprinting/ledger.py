@@ -13,12 +13,14 @@ import os
 import sqlite3
 import threading
 import time
+import uuid
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
+from .departures import Departures
 from .errors import DatabaseError, UsageError
 
 APPLICATION: Final = 0x504D4C47  # "PMLG" in the file's header
@@ -63,13 +65,18 @@ class Ledger:
     def __init__(self, path: Path, connection: sqlite3.Connection, head: Head, about: Mapping[str, Any]) -> None:
         self.path = path
         self.about = about
+        self.departures = Departures(path)
         self._connection = connection
         self._head = head
         self._last = head.seq
         self._waiting: list[Entry] = []
+        self._open: set[int] = set()  # sent entries of this run that nothing follows yet
         self._adding = threading.Lock()  # for numbers and the list above; never held while the disk works
         self._writing = threading.Lock()
         self._broken: str | None = None
+        if self.departures.came:
+            open_ = self._unanswered()
+            self.departures.came = [came for came in self.departures.came if came.of in open_]
 
     def __enter__(self) -> "Ledger":
         return self
@@ -85,6 +92,9 @@ class Ledger:
         told = json.dumps(about, sort_keys=True, separators=(",", ":"), allow_nan=False)  # ASCII: stray surrogates, too
         with self._adding:
             self._last += 1
+            self._open.discard(of)
+            if kind == "sent":
+                self._open.add(self._last)
             self._waiting.append(Entry(self._last, time.time(), kind, of, told, answer, raw))
             return self._last
 
@@ -138,6 +148,12 @@ class Ledger:
             with contextlib.suppress(sqlite3.Error):  # a full disk; the log beside the file says the same
                 self._connection.execute("PRAGMA journal_mode=DELETE")
             self._connection.close()
+            self.departures.end(keep=bool(self._broken or self._open))
+
+    def _unanswered(self) -> set[int]:
+        """Sent entries of which nothing is said."""
+        query = "SELECT seq FROM entries WHERE kind = 'sent' EXCEPT SELECT of FROM entries"
+        return {seq for (seq,) in self._connection.execute(query)}
 
     def _write(self, entries: list[Entry]) -> None:
         rows, digest = [], self._head.digest
@@ -148,6 +164,7 @@ class Ledger:
         self._connection.executemany("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
         self._connection.execute("COMMIT")
         self._head = Head(entries[-1].seq, digest)
+        self.departures.kept([entry.of for entry in entries if entry.of])
 
 
 def open_ledger(path: Path, *, target: str, about: Mapping[str, Any] | None = None) -> Ledger:
@@ -174,7 +191,7 @@ def open_ledger(path: Path, *, target: str, about: Mapping[str, Any] | None = No
             raise UsageError(f"ledger {path} is about {known}, not {target}; give another --ledger")
         ledger = Ledger(path, connection, head, first)
         if head.seq == 0:
-            ledger.about = {**(about or {}), "schema": SCHEMA, "target": target}
+            ledger.about = {**(about or {}), "schema": SCHEMA, "target": target, "id": uuid.uuid4().hex}
             ledger.add("opened", ledger.about)
             ledger.sync()
     except sqlite3.Error as error:

@@ -10,7 +10,8 @@ What the entries of a ledger mean: queries and their states, and which of them n
     split       of a sent entry: the target fails on these queries together; they go again, fewer at once
     doubt       of a sent entry: no whole answer came
 
-A sent entry that nothing follows is in doubt, too: the run was killed. A query is known by its key, a digest of what is
+A sent entry that nothing follows is in doubt, too: the run was killed; unless it is known that it never left
+(`departures`). A query is known by its key, a digest of what is
 asked, and by how often the same was asked before. The first answer counts, whatever comes later.
 """
 
@@ -66,6 +67,8 @@ class Memory:
 
     queries: dict[str, list[Query]] = field(default_factory=dict)
     planned: int = 0  # and never sent
+    unsent: list[int] = field(default_factory=list)  # entries whose queries were written down and never left
+    cut: list[int] = field(default_factory=list)  # entries whose queries left, or may have, when the run was killed
     doubt: Cost = field(default_factory=Cost)
     spent: Cost = field(default_factory=Cost)
 
@@ -85,6 +88,7 @@ def remember(ledger: Ledger) -> Memory:
     memory = Memory()
     sent: dict[int, tuple[list[tuple[str, int]], Cost]] = {}
     planned: set[tuple[str, int]] = set()
+    open_entries: set[int] = set()
     try:
         for entry in ledger.entries():
             about = json.loads(entry.about)
@@ -93,14 +97,22 @@ def remember(ledger: Ledger) -> Memory:
             if entry.kind == "sent":
                 asked, cost = list(zip(about["keys"], about["nth"], strict=True)), Cost(*about["cost"])
                 sent[entry.seq] = asked, cost
+                open_entries.add(entry.seq)
                 memory.spent = memory.spent.plus(cost)
                 _note(memory, asked, "sent", entry.seq)
             elif entry.of in sent:
                 asked, reserved = sent[entry.of]
+                open_entries.discard(entry.of)
                 memory.spent = memory.spent.plus(_given_back(reserved, about))
                 _note(memory, asked, entry.kind, entry.seq, str(about.get("why", "")))
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DatabaseError(f"ledger {ledger.path} holds an entry that makes no sense ({error!r})") from error
+    left = ledger.departures.left
+    memory.unsent = sorted(open_entries - left) if left is not None else []
+    memory.cut = sorted(open_entries.difference(memory.unsent))
+    for seq in memory.unsent:
+        memory.spent = memory.spent.plus(sent[seq][1], -1)
+        _note(memory, sent[seq][0], "refused", seq)
     memory.planned = sum(memory.find(*query) is None for query in planned)
     for asked, cost in sent.values():
         open_ = [memory.find(*query) for query in asked]
@@ -222,7 +234,7 @@ def _note(memory: Memory, asked: list[tuple[str, int]], kind: str, seq: int, why
         if kind in FINAL:
             known[nth] = Query(kind, seq, row, why)
             continue
-        open_ = before.open + (kind == "sent") - (kind in AGAIN)
+        open_ = max(0, before.open + (kind == "sent") - (kind in AGAIN))
         known[nth] = Query("doubt" if open_ else "", open=open_)
 
 

@@ -6,11 +6,11 @@ them, and the leading ones are confirmed on their own suites, within one budget 
 """
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from . import information
+from . import evasion, information
 from .collect import Client, Progress
 from .confirming import BUDGET, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
@@ -21,6 +21,15 @@ from .verdicts import MIN_ANSWERED, Evidence, decide, deciding_p, is_match
 
 PUBLIC_SHARE: Final = 0.3  # of the budget, to rank many references
 CONFIRMED: Final = 2  # leading references taken to their own suites
+Screening = Literal["in doubt", "always", "never"]
+
+
+class _Again(NamedTuple):
+    """How probes are put again once there is a verdict."""
+
+    access: Access | None
+    rng: np.random.Generator
+    screen: Screening
 
 
 def match(
@@ -34,13 +43,15 @@ def match(
     seed: int = 0,
     stop_early: bool = True,
     progress: Progress | None = None,
+    screen: Screening = "in doubt",
 ) -> Verdict:
     """
     Identify the model behind a client, open set: "none of them" is an answer.
 
     only: names of the references to consider, all if empty. budget: most questions to the client, 50 unless told.
     alpha: accepted rate of false accusations. access: "label" ignores scores. seed: order in which probes are sent.
-    Raises TargetError where the client fails.
+    screen: when some probes are put again, within the budget, to see whether one model answers (see `evasion`): "in
+    doubt" wherever the verdict is no match. Raises TargetError where the client fails.
     """
     check_limits(budget, alpha)
     groups = references.inputs(client.shape, only)
@@ -58,9 +69,11 @@ def match(
         if alone.panel is not None:
             return match_one(
                 client, alone, budget=budget, alpha=alpha, access=access, seed=seed, stop_early=stop_early,
-                progress=progress,
+                progress=progress, screen=screen,
             )  # fmt: skip
     limit = BUDGET if budget is None else within(budget, _askable(references, groups, budget))
+    kept = evasion.reserve(limit, screen != "never")
+    limit -= kept
     rng = np.random.default_rng(seed)
 
     share = min(limit, max(MIN_ANSWERED, round(PUBLIC_SHARE * limit))) // len(groups)
@@ -89,7 +102,9 @@ def match(
         rankings = [ranking.further(client, left // len(groups), access, rng, progress) for ranking in rankings]
         ranked = _ranked(rankings)
 
-    return _verdict(client, confirmed, ranked, rankings, searched, alpha, limit)
+    again = _Again(access, rng, screen)
+
+    return _verdict(client, confirmed, ranked, rankings, searched, alpha, limit + kept, again)
 
 
 def match_one(
@@ -102,15 +117,19 @@ def match_one(
     seed: int = 0,
     stop_early: bool = True,
     progress: Progress | None = None,
+    screen: Screening = "in doubt",
 ) -> Verdict:
     """As `match`, against one reference that has a panel, on its own suite."""
     check_limits(budget, alpha)
     limit = within(budget, len(reference.suite))
     rng = np.random.default_rng(seed)
-    confirmed = confirm(client, reference, limit, 1, alpha, access, rng, stop_early, progress)
+    kept = evasion.reserve(limit, screen != "never")
+    confirmed = confirm(client, reference, limit - kept, 1, alpha, access, rng, stop_early, progress)
     confirmed = confirmed._replace(suite=reference.suite.digest)
 
-    return _verdict(client, [confirmed], [confirmed.evidence], [], 1, alpha, limit)
+    again = _Again(access, rng, screen)
+
+    return _verdict(client, [confirmed], [confirmed.evidence], [], 1, alpha, limit, again)
 
 
 def _leaders(
@@ -164,6 +183,7 @@ def _verdict(
     searched: int,
     alpha: float,
     limit: int,
+    again: _Again,
 ) -> Verdict:
     own = {c.reference.name: c for c in confirmed}
     evidence = [own[e.reference].evidence if e.reference in own else e for e in ranked]
@@ -174,18 +194,22 @@ def _verdict(
     answered = sum(int(c.responses.answered[c.before :].sum()) for c in confirmed)
     answered += sum(int(ranking.responses.answered.sum()) for ranking in rankings)
     if best.reference in own:
-        suite = own[best.reference].suite
+        digest, suite = own[best.reference].suite, own[best.reference].reference.suite
         shown, known = own[best.reference].responses, own[best.reference].reference.answers
         number = own[best.reference].reference.suite.spec.output == "number"
         given, source = (shown.score, _codes(known.label, known.score)) if number else (None, known.label)
     else:
         leader = next(ranking for ranking in rankings if best.reference in ranking.names)
-        suite = leader.responses.suite
+        digest, suite = leader.responses.suite, leader.suite
         shown, its = leader.responses, leader.labels[leader.names.index(best.reference)]
         number = leader.suite.spec.output == "number"
         given, source = (shown.score, _codes(np.zeros(len(its), int), its[:, None])) if number else (None, its)
     put = ~np.isnan(shown.latency)
     decision, why = decide(best, _codes(shown.label, given)[put], source[put], shown.sent, searched, alpha)
+    if again.screen == "always" or (again.screen == "in doubt" and decision != "match"):
+        screens = evasion.screen(client, suite, shown, limit - sent, again.access, again.rng)
+        decision, why = evasion.judged(decision, why, screens)
+        sent, answered = sent + screens.sent, answered + screens.repeated + screens.nudged
     relation = None
     if decision == "match":
         relation = own[best.reference].relation() if best.reference in own else "derived"
@@ -197,7 +221,7 @@ def _verdict(
         relation=relation,
         alpha=alpha,
         method="relative",
-        suite=suite,
+        suite=digest,
         access=shown.access,
         matches=tuple(_as_match(e, searched, alpha, relation if e is best else None) for e in evidence),
         sent=sent,

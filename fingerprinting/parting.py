@@ -18,7 +18,7 @@ from .errors import BudgetSpent, InputRefused, TargetError
 
 FAILURES: Final = 3  # single inputs failed on, before anything was answered, after which a target is given up
 LOOK: Final = 0.05  # seconds between looks at what several threads have brought
-SILENCE: Final = 12  # the same, in a row, of a target that did answer
+SILENCE: Final = 200  # the same, in a row, of a target that did answer: it is gone
 Part = tuple[np.ndarray, Answers | None]  # places among the inputs, and answers; None where none came
 Put = Callable[[np.ndarray], Answers]  # asks the inputs at these places
 
@@ -72,11 +72,11 @@ class _Plan:
             self._finish(piece)
 
     def refused(self, piece: _Piece, error: InputRefused) -> bool:
-        """Whether the piece is the one bad input; else it goes again in parts. Raises where every input is bad."""
+        """Whether the piece stays unanswered; else it goes again in parts. Raises where every input is bad."""
         with self._changed:
             size = len(piece.rows)
-            if size == 1:
-                self._refused += 1
+            if size == 1 or error.answered:
+                self._refused += size
                 if self._refused >= (SILENCE if self.answered else FAILURES):
                     raise TargetError(str(error)) from error
                 piece.bad = True

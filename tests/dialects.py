@@ -39,7 +39,12 @@ class Dialects(Handler):
     def post(self, path: str, body: bytes) -> Any:
         """Scores, in the form of the protocol."""
         self.server.seen.append(("POST", self.path, body, dict(self.headers)))
-        told = json.loads(body)
+        try:
+            return self._said(path, json.loads(body))
+        except KeyError as error:
+            raise Refused(400, f"expected the key {error}") from error
+
+    def _said(self, path: str, told: Any) -> Any:
         if path == "/v1/models/digits:predict":
             return {"predictions": self._scores(told["instances"]).tolist()}
         if path == "/invocations":

@@ -137,7 +137,7 @@ def test_questions_are_counted_and_saved(reference: Reference) -> None:
     answer = Counting(source().predict)
     verdict = match_one(client(answer), reference)
     whole = Counting(source().predict)
-    patient = match_one(client(whole), reference, stop_early=False)
+    patient = match_one(client(whole), reference, stop_early=False, screen="never")
 
     assert answer.rows == verdict.sent == verdict.answered == FIRST_LOOK
     assert verdict.saved == BUDGET - FIRST_LOOK
@@ -150,7 +150,7 @@ def test_questions_are_counted_and_saved(reference: Reference) -> None:
 def test_the_budget_is_exact(budget: int, reference: Reference) -> None:
     """A patient match asks just the budget, and below eight answers decides nothing."""
     answer = Counting(copies()["trees"].predict)
-    verdict = match_one(client(answer), reference, budget=budget, stop_early=False)
+    verdict = match_one(client(answer), reference, budget=budget, stop_early=False, screen="always")
 
     assert answer.rows == verdict.sent == budget
     assert (verdict.decision == "inconclusive") >= (budget < 8)
@@ -285,7 +285,7 @@ def test_references_are_each_others_cohort(seed: int, many: ReferenceDB) -> None
     """A source, and the same with a tenth of its answers replaced, is named among nine without any peer trained."""
     for answer in (source(seed).predict, disturbed(source(seed).predict, 0.1)):
         counting = Counting(answer)
-        verdict = match(client(counting), many)
+        verdict = match(client(counting), many, screen="never")
 
         assert (verdict.decision, verdict.reference) == ("match", f"s{seed}")
         assert verdict.cohort == len(MANY) - 1

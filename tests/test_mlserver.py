@@ -7,17 +7,15 @@ Its environment (about 530 MB) is made once, under .cache/envs/mlserver of the c
 import contextlib
 import json
 import os
-import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import peers
 import pytest
 from probe_match.clients import oip
 from probe_match.fingerprinting import collect
@@ -25,8 +23,6 @@ from probe_match.fingerprinting.errors import TargetError
 from probe_match.fingerprinting.records import InputSpec
 from probe_match.fingerprinting.targets import open_target
 
-ENVIRONMENT = Path(__file__).resolve().parent.parent / ".cache" / "envs" / "mlserver"
-PACKAGES = ("mlserver==1.7.1", "mlserver-sklearn==1.7.1")
 DIGITS = InputSpec("image", (64,))
 TRAIN = """
 import joblib, numpy as np, sys
@@ -54,21 +50,7 @@ class Served(NamedTuple):
 @pytest.fixture(scope="module")
 def environment() -> Path:
     """The bin folder of an environment with MLServer in it."""
-    ready = ENVIRONMENT / ".ready"
-    if not ready.exists():
-        shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-        install = [str(ENVIRONMENT / "bin" / "pip"), "install", "--quiet", *PACKAGES]
-        try:
-            subprocess.run(
-                [sys.executable, "-m", "venv", str(ENVIRONMENT)], check=True, capture_output=True, timeout=120
-            )
-            subprocess.run(install, check=True, capture_output=True, text=True, timeout=420)
-        except (subprocess.SubprocessError, OSError) as error:
-            told = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1:]
-            pytest.skip(f"MLSERVER NOT TESTED: cannot install {' '.join(PACKAGES)}: {''.join(told)}")
-        ready.touch()
-
-    return ENVIRONMENT / "bin"
+    return peers.environment("mlserver", peers.PEERS["mlserver"].packages)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +73,7 @@ def served(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         if name == "described":
             settings["inputs"] = [{"name": "x", "datatype": "FP64", "shape": [-1, 64]}]
         (folder / name / "model-settings.json").write_text(json.dumps(settings))
-    http, grpc, metrics = free_ports(3)
+    http, grpc, metrics = peers.free_ports(3)
     ports = {"http_port": http, "grpc_port": grpc, "metrics_port": metrics}
     (folder / "settings.json").write_text(
         json.dumps({"host": "127.0.0.1", "parallel_workers": 0, "debug": False, **ports})
@@ -111,14 +93,6 @@ def served(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGKILL)
         server.wait(10)
-
-
-def free_ports(count: int) -> list[int]:
-    with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]
 
 
 def wait_until_ready(server: "subprocess.Popen[bytes]", url: str, log: Path) -> None:

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from peer import Peer, Request, endless, http, peer, send
 from probe_match.clients import _oip_wire, _transport, oip
 from probe_match.clients._transport import Transport
 from probe_match.fingerprinting import collect
 from probe_match.fingerprinting.errors import TargetError, UsageError
 from probe_match.fingerprinting.oip_server import serve
 from probe_match.fingerprinting.records import UNANSWERED, InputSpec
+
+from benchmarks.reliability_rows.peer import Peer, Request, endless, http, peer, send
 
 DEADLINE = 0.4
 TWO = InputSpec("tabular", (2,), (-9.0,), (9.0,))

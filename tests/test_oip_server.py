@@ -11,8 +11,10 @@ import numpy as np
 import pytest
 import requests
 from probe_match.clients import oip
+from probe_match.fingerprinting import collect
 from probe_match.fingerprinting.errors import TargetError, UsageError
 from probe_match.fingerprinting.oip_server import Address, serve
+from probe_match.fingerprinting.records import InputSpec
 
 
 def proba(x: np.ndarray) -> np.ndarray:
@@ -131,7 +133,9 @@ def test_our_client_gets_its_answers_and_learns_its_limit(url: Address) -> None:
     client = oip.connect(f"{url}/v2/models/proba")
 
     assert client.shape == (2, 3)
-    assert client.ask(x).scores == pytest.approx(proba(x), abs=1e-6)
+    assert collect.ask(client, x, InputSpec("image", (2, 3), (-9.0,), (9.0,))).scores == pytest.approx(
+        proba(x), abs=1e-6
+    )
     assert url.rows["proba"] == 120
     client.close()
 

@@ -14,6 +14,7 @@ import pytest
 from chat_models import Habits
 from chat_server import Asked, Said, Scripted, scripted
 from click.testing import CliRunner, Result
+from probe_match.fingerprinting import evasion
 from probe_match.fingerprinting.chat import shelf
 from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.database import open_db
@@ -127,7 +128,7 @@ def test_a_killed_run_is_finished_by_the_next(run: Run, home: Path, tmp_path: Pa
     rows = np.frombuffer(asked.read_bytes(), np.float32).reshape(-1, 5)
 
     assert len(before)
-    assert len(np.unique(rows, axis=0)) == len(rows)  # none twice
+    assert len(rows) - len(np.unique(rows, axis=0)) <= evasion.REPEATED  # none twice, but those put again on purpose
     with read_ledger(ledger) as book:
         memory = remember(book)
     verdict = said(result)
@@ -161,7 +162,7 @@ def test_queries_are_never_passed(run: Run, limit: int) -> None:
     ("words", "message"),
     [
         (("match", "function:zoo:mine", "--max-cost", "euros=3"), "expected --max-cost queries=N"),
-        (("match", "function:zoo:mine", "--max-cost", "dollars=3"), "needs a language model and its --price"),
+        (("match", "function:zoo:mine", "--max-cost", "dollars=3"), "needs a language model, and its --price"),
         (("match", "function:zoo:mine", "--rate", "fast"), "expected a --rate such as 5/s"),
         (("match", "--from", "none.ledger"), "cannot read recording none.ledger"),
         (("match", "--from", "a", "--ledger", "b"), "nothing is asked with --from"),

@@ -113,6 +113,16 @@ def test_what_comes_by_label_goes_by_label() -> None:
     assert named == pytest.approx(np.array([[0.9, 0.1], [0.2, 0.8]]))
 
 
+def test_as_many_inputs_as_classes_are_no_reason_to_mistake_names_for_labels() -> None:
+    """Three rows of three classes in the server's order: `classes` name the columns, `labels` the inputs."""
+    rows = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6], [0.2, 0.5, 0.3]])
+    named = asked({"probabilities": rows[:, ::-1].tolist(), "classes": ["2", "1", "0"]}, 3)
+    labelled = asked({"probabilities": rows.tolist(), "labels": [0, 2, 1]}, 3)
+
+    assert named.labels.tolist() == labelled.labels.tolist() == [0, 2, 1]
+    assert named.scores == pytest.approx(rows, abs=1e-6)
+
+
 def test_classes_that_are_not_shown_stay_unknown() -> None:
     """Of three shown classes of ten, nobody invents the others; the label is the likeliest shown."""
     given = asked([[{"label": "7", "score": 0.5}, {"label": "2", "score": 0.3}], [{"label": "1", "score": 0.9}]])

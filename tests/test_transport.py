@@ -13,12 +13,13 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
-from peer import Request, endless, http, peer, send
 from probe_match.clients import _dialling, _json, _patience, _transport
 from probe_match.clients._transport import NotSent, Transport
 from probe_match.fingerprinting import errands, network
 from probe_match.fingerprinting.errors import InputRefused, TargetError, UsageError
 from probe_match.fingerprinting.network import Network
+
+from benchmarks.reliability_rows.peer import Request, endless, http, peer, send
 
 CANARY = "sk-canary/5f2d+x"
 DEADLINE = 0.4

@@ -26,7 +26,7 @@ from .shelf import Shelved
 from .standing import Level
 from .tallies import Table
 
-FORM: Final = 1  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
+FORM: Final = 2  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
 LATEST: Final = {"known": 3, "honest": 24}  # files that are left of each kind
 TABLE: Final = ("key", "start", "model", "times", "cell", "asked", "base")
 

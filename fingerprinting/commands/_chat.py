@@ -117,7 +117,6 @@ def identify(
     from probe_match.fingerprinting.chat import asking
     from probe_match.fingerprinting.recordings import RecordedChat
 
-    stop_early = stop_early and not isinstance(client, RecordedChat)
     planned = asking.plan_identification(
         references, only=only, budget=budget, tokens=tokens, seed=seed, stop_early=stop_early
     )

@@ -98,7 +98,7 @@ def match(
             if isinstance(client, ChatClient):
                 asked = _chat.identify(
                     client, references, only=only, budget=budget, tokens=tokens, alpha=alpha, seed=seed,
-                    stop_early=not no_early_stop, dry_run=dry_run, price=price, save=save, quiet=quiet,
+                    stop_early=not (no_early_stop or recording), dry_run=dry_run, price=price, save=save, quiet=quiet,
                 )  # fmt: skip
             elif dry_run or save or tokens:
                 raise click.UsageError("--dry-run, --save and --tokens are for language models")

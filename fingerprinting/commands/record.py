@@ -17,7 +17,11 @@ if TYPE_CHECKING:
 @click.option("-o", "--output", required=True, metavar="FILE", help="Where the answers go; match --from reads them.")
 @db_option
 @click.option("--suite", "suite_file", metavar="FILE", help="Ask this suite instead of the database's questions.")
-@click.option("--budget", type=click.IntRange(1), help="Most questions to the target.  [default: 50]")
+@click.option(
+    "--budget",
+    type=click.IntRange(1),
+    help="Most questions to the target.  [default: 50, and 15 more for references to come where there is one]",
+)
 @click.option("--tokens", type=click.IntRange(1), help="Most output tokens of a language model.  [default: 100]")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Order of the questions.")
 @chat_options
@@ -82,7 +86,10 @@ def record(
             raise click.UsageError("--dry-run, --save and --tokens are for language models")
         else:
             _ask(client, db, suite_file, budget=budget, seed=seed, quiet=quiet)
-    part.rename(output)  # closed by now: one file, no log beside it
+    try:
+        part.rename(output)  # closed by now: one file, no log beside it
+    except OSError as error:
+        raise BadData(f"cannot write {output} ({error.strerror}); the answers are in {part}") from error
     if not quiet:
         click.echo(f"wrote {output}; decide with: probe-match match --from {output}")
 
@@ -101,8 +108,15 @@ def _ask(client: "Client", db: str, suite_file: str | None, *, budget: int | Non
         with _session.progress("asking", quiet=quiet, total=len(rows)) as count:
             collect(client, suite, rows=rows, rng=np.random.default_rng(seed), progress=count)
         return
-    with (
-        open_db(db, read_only=True) as references,
-        _session.progress("asking", quiet=quiet, total=budget or confirming.BUDGET) as count,
-    ):
-        matching.match(client, references, budget=budget, seed=seed, stop_early=False, progress=count)
+    with open_db(db, read_only=True) as references:
+        groups = references.inputs(client.shape, ())
+        alone = sum(len(names) for _, names in groups) == 1
+        most = confirming.BUDGET if budget is None else budget
+        shared = round(matching.PUBLIC_SHARE * most) if alone else 0
+        own = most - shared if budget is not None and alone else budget
+        with _session.progress("asking", quiet=quiet, total=most) as count:
+            matching.match(client, references, budget=own, seed=seed, stop_early=False, progress=count)
+            public = references.public_suite(groups[0][0]) if shared else None
+            if public is not None:  # a single reference is judged by its own probes; those to come share these
+                rows = np.arange(min(len(public), shared))
+                collect(client, public, rows=rows, rng=np.random.default_rng(seed), progress=count)

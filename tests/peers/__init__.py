@@ -7,6 +7,7 @@ are skipped and say so.
 """
 
 import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -68,7 +69,8 @@ PEERS: Final = {
     ),
     "kserve": Peer(
         ("kserve==0.21.0",), "{python} kserve_app.py {port}", "/v1/models/digits",
-        ("v1:{url}/v1/models/digits", "v1:{url}", "oip:{url}/v2/models/digits", "{url}/v1/models/digits:predict"),
+        ("v1:{url}/v1/models/digits", "v1:{url}", "oip:{url}/v2/models/digits", "{url}/v1/models/digits:predict",
+         "{url}"),
     ),
     "triton": Peer(
         ("nvidia-pytriton==0.7.0",), "{python} triton_app.py {port} {port2} {port3}", "/v2/models/digits/ready",
@@ -125,18 +127,20 @@ def trained(seed: int, x: np.ndarray, y: np.ndarray) -> MLPClassifier:
 def environment(name: str, packages: Sequence[str]) -> Path:
     """The bin folder of an environment with these packages; skips the test where they cannot be had."""
     home = ENVIRONMENTS / name
-    ready = home / ".ready"
-    wanted = " ".join(packages)
-    if not ready.exists() or ready.read_text() not in ("", wanted):
-        shutil.rmtree(home, ignore_errors=True)
-        install = [str(home / "bin" / "pip"), "install", "--quiet", *packages]
-        try:
-            subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, capture_output=True, timeout=120)
-            subprocess.run(install, check=True, capture_output=True, text=True, timeout=900)
-        except (subprocess.SubprocessError, OSError) as error:
-            told = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1:]
-            pytest.skip(f"{name.upper()} NOT TESTED: cannot install {wanted}: {''.join(told)}")
-        ready.write_text(wanted)
+    ready, wanted = home / ".ready", " ".join(packages)
+    ENVIRONMENTS.mkdir(parents=True, exist_ok=True)
+    with (ENVIRONMENTS / f"{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # another test process may be making it
+        if not ready.exists() or ready.read_text() not in ("", wanted):
+            shutil.rmtree(home, ignore_errors=True)
+            install = [str(home / "bin" / "pip"), "install", "--quiet", *packages]
+            try:
+                subprocess.run([sys.executable, "-m", "venv", str(home)], check=True, capture_output=True, timeout=120)
+                subprocess.run(install, check=True, capture_output=True, text=True, timeout=900)
+            except (subprocess.SubprocessError, OSError) as error:
+                told = str(getattr(error, "stderr", "") or error).strip().splitlines()[-1:]
+                pytest.skip(f"{name.upper()} NOT TESTED: cannot install {wanted}: {''.join(told)}")
+            ready.write_text(wanted)
 
     return home / "bin"
 

@@ -57,6 +57,7 @@ class Peer:
 
 @contextlib.contextmanager
 def peer(answer: Callable[[socket.socket, Request], None]) -> Iterator[Peer]:
+    """A running server."""
     server = Peer(answer)
     try:
         yield server
@@ -65,6 +66,7 @@ def peer(answer: Callable[[socket.socket, Request], None]) -> Iterator[Peer]:
 
 
 def http(status: int, body: bytes | Any, *headers: str) -> bytes:
+    """An answer; what is no bytes is sent as JSON."""
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     head = "\r\n".join((f"HTTP/1.1 {status} X", f"Content-Length: {len(data)}", *headers, "", ""))
     return head.encode() + data
@@ -83,6 +85,8 @@ def send(*parts: bytes, pause: float = 0.0) -> Callable[[socket.socket, Request]
 
 
 def endless(head: bytes, part: bytes, pause: float = 0.0) -> Callable[[socket.socket, Request], None]:
+    """Sends a head, then the same part for ever."""
+
     def answer(connection: socket.socket, _: Request) -> None:
         connection.sendall(head)
         while True:
