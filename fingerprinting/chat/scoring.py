@@ -121,10 +121,17 @@ def _scored(suspect: Suspect, counts: Counts, known: Known, honest: Honest) -> _
 
 
 def _unit(scores: np.ndarray, honest: Honest) -> np.ndarray:
-    """On a scale that the looks share: by middle and spread of the honest models' highest scores at that look."""
+    """
+    On a scale that the looks share: 0 the middle of the honest models' highest scores at that look, 1 the mean of the
+    strangest tenth of them. By their spread, early looks would have the highest peaks, and late ones name nobody.
+    """
     if len(honest.best) < 2:
         return scores
-    return np.asarray((scores - np.median(honest.best)) / max(float(honest.best.std()), 1e-9))
+    middle = float(np.median(honest.best))
+    tenth = max(1, len(honest.best) // 10)
+    highest = float(np.sort(honest.best)[-tenth:].mean())
+
+    return np.asarray((scores - middle) / max(highest - middle, 1e-9))
 
 
 def _scores(
