@@ -60,8 +60,8 @@ counts of all models: take them as mildly optimistic.
 """.strip()
 LESS = """
 16 questions of up to 15 rounds: judged after 3, 6 and 12 rounds and at the end, or at the end alone. Alpha 1 %, for
-all looks together. How the looks' scales are made one was chosen on two other draws, of five ways; the first, by the
-spread, named .69 and not .95.
+all looks together. How the looks' scales are made one was chosen on two other draws and on made-up numbers, of six
+ways; the first, by the spread, had named .69.
 """.strip()
 STYLE = """
 AlpacaEval: 200 answers enrol a model, others are asked about 200 other prompts; 50 of 150 models shaped no
