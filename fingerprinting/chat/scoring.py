@@ -123,7 +123,7 @@ def _scored(suspect: Suspect, counts: Counts, known: Known, honest: Honest) -> _
 def _unit(scores: np.ndarray, honest: Honest) -> np.ndarray:
     """
     On a scale that the looks share: 0 the middle of the honest models' highest scores at that look, 1 where the
-    strangest tenth of them begins. By their spread, early looks would have the highest peaks, and late ones name nobody.
+    strangest tenth of them begins. By their spread, early looks would have the highest peaks and late ones name nobody.
     """
     if len(honest.best) < 2:
         return scores
