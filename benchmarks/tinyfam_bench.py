@@ -36,8 +36,8 @@ def interval(values: list[float]) -> tuple[float, float]:
 class Bench:
     """The zoo, and the families of one start."""
 
-    def __init__(self, folder: Path, start: int) -> None:
-        self.zoo = Zoo(folder, Recipe())
+    def __init__(self, folder: Path, start: int, *, small: bool = False) -> None:
+        self.zoo = Zoo(folder, Recipe(small=small))
         self.start = start
         lines = self.zoo.lines.values()
         self.foundations = [line.name for line in lines if line.parent is None]

@@ -31,11 +31,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Figures of change detection on TinyFam.")
     parser.add_argument("--zoo", type=Path, default=DEFAULT_OUTPUT)
     parser.add_argument("--start", type=int, default=1, help="families whose figures these are; 0 chose the constants")
+    parser.add_argument("--small", action="store_true", help="the zoo was built with --small")
     parser.add_argument("--part", nargs="*", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--output", type=Path)
     given = parser.parse_args()
     torch.set_num_threads(1)
-    bench = Bench(given.zoo, given.start)
+    bench = Bench(given.zoo, given.start, small=given.small)
     lines = []
     for part in given.part:
         for line in PARTS[part](bench):

@@ -29,7 +29,8 @@ def choices(bench: Bench) -> Iterator[str]:
         picked[:, q] = np.unique(texts, return_inverse=True)[1]
     crowd = decisions.kinship(decisions.residuals(picked, int(picked.max()) + 1))
     plain = (picked[:, None] == picked[None]).mean(2)
-    yield f"\n**Parent among eight foundations by {len(questions)} greedy first tokens**, text alone\n"
+    among = f"Parent among {len(bench.foundations)} foundations by {len(questions)} greedy first tokens"
+    yield f"\n**{among}**, text alone\n"
     yield "| derivative | against the crowd | plain agreement |\n| --- | --- | --- |"
     right: dict[str, list[tuple[bool, bool]]] = {}
     for parent in bench.tested:

@@ -14,7 +14,7 @@ from probe_match.fingerprinting.chat.known import Honest, Known
 from probe_match.fingerprinting.chat.single_token import Meeting, Suspect
 from probe_match.fingerprinting.chat.standing import beyond, levels, stand_out
 from probe_match.fingerprinting.errors import BadData, NoAnswers
-from probe_match.fingerprinting.verdicts import deciding_p
+from probe_match.fingerprinting.verdicts import Evidence, deciding_p
 from scipy.spatial.distance import jensenshannon
 from scipy.special import gammaln
 
@@ -177,9 +177,9 @@ def test_parts_of_growing_size_hold_each_other(known: dict[str, Model]) -> None:
 
 
 def test_looking_often_accuses_no_more_strangers(habits: dict[str, np.ndarray], known: dict[str, Model]) -> None:
-    """Models left out are named no more often at three looks than alpha allows; known ones are named early."""
+    """Models left out are named less often than by looking thrice without regard to it; known ones are named early."""
     rng = np.random.default_rng(8)
-    rounds, early, wrong = (3, 6, 12), 0, 0
+    rounds, early, wrong, careless = (3, 6, 12), 0, 0, 0
     whole = remembering()
     everybody = knowing.know(known)
     for name in list(known)[::4]:
@@ -188,18 +188,47 @@ def test_looking_often_accuses_no_more_strangers(habits: dict[str, np.ndarray], 
             {c: dict(Counter(f"a{v}" for v in some[:k])) for c, some in zip(CELLS, drawn, strict=True)} for k in rounds
         ]
         others, ready = knowing.know({n: c for n, c in known.items() if n != name}), remembering()
-        p = []
+        p, alone = [], []
         for i in range(len(rounds)):
             looks = scoring.Looks(seen[:i], [dict.fromkeys(CELLS, k) for k in rounds[i + 1 :]])
             stranger = scoring.score(seen[i], others, alpha=0.05, prepare=ready, looks=looks)
             p.append(deciding_p(stranger.evidence[0], 39, 0.05)[0])
+            by_itself = scoring.score(seen[i], others, alpha=0.05, prepare=ready)
+            alone.append(deciding_p(by_itself.evidence[0], 39, 0.05)[0])
         looks = scoring.Looks([], [dict.fromkeys(CELLS, k) for k in rounds[1:]])
         best = scoring.score(seen[0], everybody, alpha=0.05, prepare=whole, looks=looks).evidence[0]
         wrong += min(p) <= 0.05
+        careless += min(alone) <= 0.05
         early += best.reference == name and deciding_p(best, 40, 0.05)[0] <= 0.05
 
-    assert wrong <= 2  # of 10, at 5 %
+    assert wrong <= careless <= 5  # of 10, at 5 %, in a world where three answers accuse too many at any look
     assert early >= 6
+
+
+def test_the_highest_over_all_looks_is_ranked_among_such_highest(known: dict[str, Model]) -> None:
+    """Two looks, each on its own scale: the p-value is that of the suspect's peak among the honest models' peaks."""
+    everybody = knowing.know(known)
+    looked = (3, 6)
+    seen = [tallies.thin(known["m08"], dict.fromkeys(CELLS, k), np.random.default_rng(2)) for k in looked]
+    honest = [knowing.honest(everybody, np.full(len(CELLS), k)) for k in looked]
+
+    def scaled(values: np.ndarray, look: int) -> np.ndarray:
+        middle = np.median(honest[look].best)
+        return np.asarray((values - middle) / (np.quantile(honest[look].best, 0.9) - middle))
+
+    alone = [scoring.score(some, everybody, alpha=0.01).evidence for some in seen]
+    reached = [next(e.score for e in some if e.reference == "m08") for some in alone]
+    peak = max(scaled(np.array([score]), i)[0] for i, score in enumerate(reached))
+    peaks = np.maximum(*(scaled(one.best, i) for i, one in enumerate(honest)))
+    both = scoring.score(seen[1], everybody, alpha=0.01, looks=scoring.Looks(seen[:1])).evidence
+    first = scoring.score(seen[0], everybody, alpha=0.01, looks=scoring.Looks([], [dict.fromkeys(CELLS, 6)])).evidence
+
+    def p(evidence: list[Evidence]) -> float:
+        return deciding_p(next(e for e in evidence if e.reference == "m08"), len(known), 0.01)[0]
+
+    assert p(both) == pytest.approx(scoring.tail_of_best(np.array([peak]), peaks)[0])
+    at_first = scaled(np.array([reached[0]]), 0)
+    assert p(first) == pytest.approx(scoring.tail_of_best(at_first, peaks)[0])
 
 
 def remembering() -> scoring.Prepare:

@@ -26,7 +26,7 @@ from .shelf import Shelved
 from .standing import Level
 from .tallies import Table
 
-FORM: Final = 1  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
+FORM: Final = 2  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
 LATEST: Final = {"known": 3, "honest": 24}  # files that are left of each kind
 TABLE: Final = ("key", "start", "model", "times", "cell", "asked", "base")
 
@@ -63,18 +63,17 @@ def _known(references: Shelved, shelf: _Shelf, seed: int) -> Known:
         kin = np.zeros((len(who), len(references)), bool)
         kin[pairs[0], pairs[1]] = True
         table = Table(tuple(references), cells, *(held[name] for name in TABLE))
-        own, within = (held[name].astype(float) for name in ("own", "within"))
+        own, within = held["own"], held["within"]
         if own.shape == within.shape == table.asked.shape == (len(references), len(cells)):
             return Known(table, own, within, who, kin)
     except (KeyError, ValueError, IndexError):  # damaged, or of nobody's making
         pass
     known = knowing.know(references.counts(), cells, seed=seed)
-    columns = {name: getattr(known.table, name) for name in TABLE}
-    narrow = {"own": known.own.astype(np.float32), "within": known.within.astype(np.float32)}
-    _write(path, {**columns, **narrow, "who": known.who, "kin": np.array(np.nonzero(known.kin))}, "known")
+    held = {name: getattr(known.table, name) for name in TABLE}
+    held |= {"own": known.own, "within": known.within, "who": known.who, "kin": np.array(np.nonzero(known.kin))}
+    _write(path, held, "known")
 
-    # As the next run will read them: the same answers give the same verdict, digit for digit.
-    return known._replace(own=narrow["own"].astype(float), within=narrow["within"].astype(float))
+    return known
 
 
 def _honest(known: Known, asked: np.ndarray, *, shelf: _Shelf, seed: int) -> Honest:

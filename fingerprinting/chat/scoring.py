@@ -121,10 +121,15 @@ def _scored(suspect: Suspect, counts: Counts, known: Known, honest: Honest) -> _
 
 
 def _unit(scores: np.ndarray, honest: Honest) -> np.ndarray:
-    """On a scale that the looks share: by middle and spread of the honest models' highest scores at that look."""
+    """
+    On a scale that the looks share: 0 the middle of the honest models' highest scores at that look, 1 where the
+    strangest tenth of them begins. By their spread, early looks would have the highest peaks and late ones name nobody.
+    """
     if len(honest.best) < 2:
         return scores
-    return np.asarray((scores - np.median(honest.best)) / max(float(honest.best.std()), 1e-9))
+    middle, high = np.quantile(honest.best, [0.5, 0.9])
+
+    return np.asarray((scores - middle) / max(float(high - middle), 1e-9))
 
 
 def _scores(

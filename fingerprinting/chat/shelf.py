@@ -85,7 +85,10 @@ class Shelved(Mapping[str, ChatReference]):
     def __getitem__(self, name: str) -> ChatReference:
         if name not in self.seals:
             raise KeyError(name)
-        return _reference(self.db, _read(self.db, chat_bodies, chat_bodies.c.name, only=(name,))[0], self.bank)
+        rows = _read(self.db, chat_bodies, chat_bodies.c.name, only=(name,))
+        if not rows:  # removed since
+            raise _unknown(self.db, name)
+        return _reference(self.db, rows[0], self.bank)
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.seals)
