@@ -91,7 +91,7 @@ class Transport:
         self._variable, key = key_for(site)
         proxy = proxy_for(network.current().proxy)
         self._secrets = Secrets(key, proxy)
-        self._auth = KeyHeader(key_header, key)
+        self._auth = KeyHeader(key_header, None if sign is not None else key)  # who signs sends no key
         self._headers = {"User-Agent": AGENT, "Accept": "application/json", "Accept-Encoding": "identity"}
         self._headers |= dict(headers or {})
         self._proxies = Proxies() if proxy is None else Proxies(http=proxy, https=proxy)

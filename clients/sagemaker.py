@@ -40,7 +40,7 @@ def connect(where: str, *, timeout: float = 60.0) -> RowsClient:
         raise UsageError(f"expected sagemaker:REGION/ENDPOINT[#{'|'.join(FORMS)}], got 'sagemaker:{where[:100]}'")
     region, endpoint = found.groups()
     root = checked(os.environ.get(ELSEWHERE) or f"https://runtime.sagemaker.{region}.amazonaws.com").rstrip("/")
-    transport = Transport(timeout=timeout, key_header="X-Probe-Match-Key", patience=PATIENCE, sign=_signer(region))
+    transport = Transport(timeout=timeout, patience=PATIENCE, sign=_signer(region))
 
     return RowsClient(
         f"sagemaker:{where}", f"{root}/endpoints/{endpoint}/invocations", transport,

@@ -113,6 +113,7 @@ def test_sagemaker_signs_every_request(form: str, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "canary/secret")
     monkeypatch.setenv("AWS_SESSION_TOKEN", "token")
+    monkeypatch.setenv("PROBE_MATCH_API_KEY", "canary-key")  # of other servers: who signs sends no key
     with dialects.speaking(model, form=form) as server:
         monkeypatch.setenv("AWS_ENDPOINT_URL_SAGEMAKER_RUNTIME", server.url)
         client = sagemaker.connect("eu-west-1/digits")

@@ -2,8 +2,10 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -232,7 +234,13 @@ def test_threads_share_a_sync(tmp_path: Path) -> None:
     book = open_ledger(tmp_path / "a", target="t")
     commits = []
     write = book._write
-    book._write = lambda entries: (commits.append(len(entries)), write(entries))[1]  # type: ignore[method-assign, func-returns-value]
+
+    def slowly(entries: list[Any]) -> None:
+        commits.append(len(entries))
+        time.sleep(0.01)  # as a disk takes: what comes meanwhile waits for the next commit
+        write(entries)
+
+    book._write = slowly  # type: ignore[method-assign, assignment]
 
     def work() -> None:
         for _ in range(20):

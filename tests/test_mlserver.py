@@ -87,7 +87,8 @@ def served(environment: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
     try:
         url = f"http://127.0.0.1:{http}"
         wait_until_ready(server, url, log)
-        known = np.load(answers)
+        with np.load(answers) as file:
+            known = dict(file)
         yield Served(url, known["x"], known["labels"], known["scores"])
     finally:
         with contextlib.suppress(ProcessLookupError):
