@@ -57,7 +57,7 @@ ROWS: Final[dict[str, tuple[Row, str]]] = {
     ),
     "silence": (
         lambda quick: _silence(60 if quick else 120),
-        "9: too few answers are never a match, and missing answers never no match",
+        "9: too few answers are always inconclusive, and missing answers never no match",
     ),
     "load": (
         lambda quick: load.load(1000 if quick else 10_000),

@@ -89,15 +89,15 @@ def decide(
     Returns the decision and one sentence.
     """
     answered = int((labels != UNANSWERED).sum())
-    if sent and answered / sent < MIN_COVERAGE:
-        return (
-            "evasion suspected",
-            f"Only {answered} of {sent} probes were answered, and silence says nothing about where a model comes from.",
-        )
     if answered < MIN_ANSWERED:
         return (
             "inconclusive",
             f"Only {answered} answers came; at least {MIN_ANSWERED} are needed to decide anything.",
+        )
+    if sent and answered / sent < MIN_COVERAGE:
+        return (
+            "evasion suspected",
+            f"Only {answered} of {sent} probes were answered, and silence says nothing about where a model comes from.",
         )
     if len(np.unique(labels[labels != UNANSWERED])) == 1 and len(np.unique(source)) > 2:
         return (

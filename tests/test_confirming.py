@@ -18,7 +18,7 @@ from probe_match.fingerprinting.errors import NoAnswers, UsageError
 from probe_match.fingerprinting.looking import FIRST_LOOK, Looks, looks
 from probe_match.fingerprinting.methods import relative
 from probe_match.fingerprinting.records import UNANSWERED, Reference, Responses
-from probe_match.fingerprinting.verdicts import decide
+from probe_match.fingerprinting.verdicts import MIN_ANSWERED, decide
 from samples import make_reference
 from worlds import client, copies, honest, source
 
@@ -204,7 +204,7 @@ def test_silence_is_not_innocence(name: str, answered: int, reference: Reference
         evidence = weigh(reference, given)
         decision, _ = decide(evidence, given.label[:50], reference.answers.label[:50], 50, 1, 0.01)
 
-        assert decision == "evasion suspected"
+        assert decision == ("inconclusive" if answered < MIN_ANSWERED else "evasion suspected")
 
 
 def test_unanswered_probes_weigh_nothing(reference: Reference) -> None:

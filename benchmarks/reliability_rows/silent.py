@@ -39,8 +39,7 @@ def silence(peers: int = 120, seed: int = 0) -> dict[str, Any]:
             for tenth in range(11):
                 verdict = matching.match(_failing(model, tenth / 10), db, stop_early=False)
                 said[name][f"{tenth * 10} %"] = f"{verdict.decision}, {verdict.answered} of {verdict.sent} answered"
-                silent = verdict.decision in ("inconclusive", "evasion suspected")
-                wrong += verdict.answered < MIN_ANSWERED and not silent
+                wrong += verdict.answered < MIN_ANSWERED and verdict.decision != "inconclusive"
                 wrong += tenth > 0 and verdict.coverage < 0.5 and verdict.decision == "no match"
     return {"least_answers": MIN_ANSWERED, "decisions": said, "decided_on_too_little": wrong, "holds": wrong == 0}
 
