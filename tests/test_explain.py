@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from probe_match.clients import function
+from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.cli import cli
-from probe_match.fingerprinting.errors import SuiteMismatch, UsageError
+from probe_match.fingerprinting.errors import InputRefused, SuiteMismatch, TargetError, UsageError
 from probe_match.fingerprinting.explain import comparing, curves, parts, report
 from probe_match.fingerprinting.explain.explaining import Explanation, explain
 from probe_match.fingerprinting.explain.features import features_of
 from probe_match.fingerprinting.pools import make_pool
+from probe_match.fingerprinting.recordings import guard
 from probe_match.fingerprinting.records import InputSpec, Pool
 from scipy.stats import spearmanr
 from sklearn.datasets import load_breast_cancer
@@ -270,8 +272,24 @@ def test_the_command_writes_a_table_json_and_a_page(tmp_path: Path) -> None:
     assert "<b>f0" not in page
     assert page.count("<svg") > 10
     assert "<script" not in page
+    limited = ["--max-cost", "queries=200", "--ledger", str(tmp_path / "a.ledger"), "-q"]
+    stopped = CliRunner().invoke(cli, [*asked, *limited], standalone_mode=False)
+    assert "leaves no room for another question" in str(stopped.exception)
     wrong = CliRunner().invoke(cli, [*asked[:2], "--pool", str(tmp_path / "none.csv")], standalone_mode=False)
     assert "none.csv" in str(wrong.exception)
+
+
+def test_an_input_without_an_answer_is_one_clear_error(uniform: np.ndarray) -> None:
+    """A model that fails on some inputs is not explained by the others."""
+
+    def picky(x: np.ndarray) -> np.ndarray:
+        if (x[:, 0] > 0.95).any():
+            raise InputRefused("status 500")
+        return (x[:, 1] > 0).astype(np.int64)
+
+    pool = make_pool(uniform, (uniform[:, 1] > 0).astype(int))
+    with pytest.raises(TargetError, match="did not answer all of"):
+        explain(guard(function.wrap(picky), Audit(None)), pool, budget=300)
 
 
 def test_what_is_shown_names_the_unit(uniform: np.ndarray) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ._options import output_options, regression_option, target_options
+from ._options import Wishes, audit_options, output_options, regression_option, target_options
 
 
 @click.command()
@@ -25,6 +25,8 @@ from ._options import output_options, regression_option, target_options
     help="What of the answers to use.",
 )  # fmt: skip
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Which rows stand for the pool.")
+@audit_options
+@click.option("--concurrency", type=click.IntRange(1, 64), help="Requests under way at once.  [default: 1]")
 @target_options
 @output_options
 def explain(
@@ -37,6 +39,8 @@ def explain(
     budget: int,
     access: str,
     seed: int,
+    wishes: Wishes,
+    concurrency: int | None,
     allow_pickle: bool,
     timeout: float,
     json_file: str | None,
@@ -61,11 +65,15 @@ def explain(
     from . import _session
 
     _session.require_writable(json_file, html_file)
+    if against is not None and wishes.ledger is not None:
+        raise click.UsageError("a ledger is of one target; explain the two one by one, or leave out --ledger")
     loaded = load_pool(Path(pool), label=label, text=text, drop_duplicates=True, regression=regression)
     made = []
     for where in [target] if against is None else [target, against]:
         with (
-            _session.target(where, allow_pickle=allow_pickle, timeout=timeout) as client,
+            _session.target(
+                where, allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency, wishes=wishes, quiet=quiet
+            ) as client,
             _session.progress("asking", quiet=quiet, total=budget) as count,
         ):
             made.append(
