@@ -161,6 +161,23 @@ def test_categories_have_no_line_and_count_as_often_as_they_occur() -> None:
     assert found.features[1].total == pytest.approx(0, abs=1e-9)
 
 
+@pytest.mark.parametrize(("budget", "near"), [(150, 0.5), (600, 0.15)])
+def test_every_category_is_asked_and_none_lies_between_two_others(budget: int, near: float) -> None:
+    """Of twelve values only the seventh counts: found exactly, at any budget, alone and with a number beside."""
+    rng = np.random.default_rng(7)
+    kinds = tuple("abcdefghijkl")
+    x = np.stack([np.repeat(np.arange(12.0), 20), rng.uniform(-1, 1, 240)], 1).astype(np.float32)
+    spec = InputSpec("tabular", (2,), (0.0, -1.0), (11.0, 1.0), ("kind", "size"), (kinds, ()), output="number")
+    seventh = function.wrap(lambda rows: np.array([12.0 * (row[0] == "g") * (1 + float(row[1])) for row in rows]))
+    found = explain(seventh, Pool(spec, x, np.arange(240) / 7), budget=budget)
+    kind = found.features[0]
+
+    assert found.queries <= budget
+    assert int(kind.curve[:, 0].argmax()) == 6
+    assert np.ptp(np.delete(kind.curve[:, 0], 6)) == pytest.approx(0, abs=1e-9)
+    assert np.ptp(kind.curve[:, 0]) == pytest.approx(12, rel=near)
+
+
 def test_labels_alone_are_enough(uniform: np.ndarray) -> None:
     """A classifier that names one class is explained by how often it names each."""
     labels = function.wrap(lambda x: (x[:, 1] > 0.2).astype(np.int64))

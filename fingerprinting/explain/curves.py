@@ -73,14 +73,14 @@ def between(at: np.ndarray, known: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 def rows_for(features: Features, budget: int) -> tuple[int, int]:
     """Rows of the background and first values of each feature that a budget allows. Raises UsageError."""
-    k = max(1, sum(len(np.unique(grid)) > 1 for grid in features.grids))
     for first in FIRST:
-        rows = int(FOR_CURVES * budget / (k * first))
+        each = sum(len(at) for at in _firsts(features, first))
+        rows = int(FOR_CURVES * budget / each)
         if rows >= (4 if first > FIRST[-2] else LEAST_ROWS):
             return min(rows, MOST_ROWS), first
     raise UsageError(
-        f"expected a budget of at least {int(np.ceil(LEAST_ROWS * FIRST[-1] * k / FOR_CURVES))} questions for {k} "
-        f"features, got {budget}; raise --budget"
+        f"expected a budget of at least {int(np.ceil(LEAST_ROWS * each / FOR_CURVES))} questions for "
+        f"{len(features.names)} features, got {budget}; raise --budget"
     )
 
 
@@ -102,7 +102,7 @@ class Asking:
     def curves(self, first: int, most: int) -> list[Curve]:
         """One curve for each feature: `first` values of each, then the widest bends; at most `most` questions."""
         stop = self.spent + most
-        wanted = [(f, _spaced(grid, first)) for f, grid in enumerate(self.features.grids)]
+        wanted = list(enumerate(_firsts(self.features, first)))
         curves = [Curve(at, y) for (_, at), y in zip(wanted, self._along(wanted), strict=True)]
 
         return self.refine(curves, stop - self.spent)
@@ -131,7 +131,7 @@ class Asking:
         pairs = sorted(pairs, key=lambda pair: int(np.prod([list(unlike).index(f) + 1 for f in pair])))[:MOST_PAIRS]
         room = min(most, self.left)
         while pairs:
-            side = next((s for s in SIDE if s * s * len(self.rows) * len(pairs) <= room), None)
+            side = next((s for s in SIDE if self._cost(pairs, curves, s) <= room), None)
             if side is not None and (side >= 5 or len(pairs) <= 3):
                 break
             pairs = pairs[:-1]
@@ -139,7 +139,7 @@ class Asking:
             return []
         made = []
         for a, b in pairs:
-            at_a, at_b = (_telling(self.features.grids[f], curves[f], side) for f in (a, b))
+            at_a, at_b = (self._values(f, curves[f], side) for f in (a, b))
             i, j = (index.ravel() for index in np.meshgrid(at_a, at_b, indexing="ij"))
             values = {f: np.repeat(self.features.grids[f][at], len(self.rows)) for f, at in ((a, i), (b, j))}
             y = self._ask(np.tile(self.rows, len(i)), values)
@@ -160,12 +160,21 @@ class Asking:
         asked = [f for f, curve in enumerate(curves) if len(curve.at) > 1]
         affordable = self.left // max(1, len(rows) * len(asked))
         count, rough = (affordable, 1e-9) if affordable > COARSE else (COARSE, ROUGH)
-        wanted = [(f, _telling(self.features.grids[f], curves[f], count, rough)) for f in asked]
+        wanted = [(f, self._values(f, curves[f], count, rough)) for f in asked]
         each = sum(len(at) for _, at in wanted)
         rows = rows[: self.left // each] if each else rows[:0]
         if len(rows) == 0:
             return {}
         return {f: Curve(at, y) for (f, at), y in zip(wanted, self._along(wanted, rows), strict=True)}
+
+    def _values(self, f: int, curve: Curve, count: int, rough: float = 1e-9) -> np.ndarray:
+        """The asked values of a feature that tell most; of a category all, as nothing lies between two of them."""
+        return _telling(self.features.grids[f], curve, count, rough) if self.features.ordered[f] else curve.at
+
+    def _cost(self, pairs: list[tuple[int, int]], curves: list[Curve], side: int) -> int:
+        """The most questions for surfaces of that many values a side."""
+        size = [min(side, len(c.at)) if self.features.ordered[f] else len(c.at) for f, c in enumerate(curves)]
+        return len(self.rows) * sum(size[a] * size[b] for a, b in pairs)
 
     def _along(self, wanted: list[tuple[int, np.ndarray]], rows: np.ndarray | None = None) -> list[np.ndarray]:
         """Rows at the given values of each feature, in one batch; float64 (values, rows, outputs) each."""
@@ -207,8 +216,16 @@ class Asking:
         ]
 
 
+def _firsts(features: Features, count: int) -> list[np.ndarray]:
+    """The values of each feature that are asked first: some of a number's, all of a category's."""
+    return [
+        _spaced(grid, count) if ordered else np.arange(len(grid))
+        for grid, ordered in zip(features.grids, features.ordered, strict=True)
+    ]
+
+
 def _spaced(grid: np.ndarray, count: int) -> np.ndarray:
-    """At most that many indices of different values, evenly spaced; all of a short grid of categories."""
+    """At most that many indices of different values, evenly spaced."""
     values, index = np.unique(grid, return_index=True)
     if len(values) <= count:
         return index
