@@ -161,6 +161,17 @@ def test_categories_have_no_line_and_count_as_often_as_they_occur() -> None:
     assert found.features[1].total == pytest.approx(0, abs=1e-9)
 
 
+def test_many_rows_at_few_values_do_not_flatten_a_curve(uniform: np.ndarray) -> None:
+    """Beside features that act together, which many rows are asked for, a wave keeps its parts."""
+    found = explained(lambda x: np.sin(8 * x[:, 0]) + 2 * x[:, 1] * x[:, 2], uniform, budget=1500)
+    grid = found.features[0].grid
+    linear, nonlinear = parts.single(grid, np.full(50, 1 / 50), True, np.sin(8 * grid))
+
+    assert found.rows > 8
+    assert found.features[0].linear.mean[0] == pytest.approx(float(linear), abs=0.03)
+    assert found.features[0].nonlinear.mean[0] == pytest.approx(float(nonlinear), rel=0.05)
+
+
 @pytest.mark.parametrize(("budget", "near"), [(150, 0.5), (600, 0.15)])
 def test_every_category_is_asked_and_none_lies_between_two_others(budget: int, near: float) -> None:
     """Of twelve values only the seventh counts: found exactly, at any budget, alone and with a number beside."""
