@@ -9,6 +9,7 @@ their means are those of the pool. Between two asked values the curve is a strai
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 from typing import Final
 
 import numpy as np
@@ -126,9 +127,9 @@ class Asking:
 
     def surfaces(self, curves: list[Curve], most: int) -> list[Surface]:
         """Surfaces of the pairs that act together, as far as one can tell from how differently the rows move."""
-        unlike = _unlike(curves)
-        pairs = [(int(a), int(b)) for i, a in enumerate(unlike[:MOST_PAIRS]) for b in unlike[i + 1 : MOST_PAIRS]]
-        pairs = sorted(pairs, key=lambda pair: int(np.prod([list(unlike).index(f) + 1 for f in pair])))[:MOST_PAIRS]
+        unlike = _unlike(curves)[:MOST_PAIRS].tolist()
+        places = sorted(combinations(range(len(unlike)), 2), key=lambda place: (place[0] + 1) * (place[1] + 1))
+        pairs = [(unlike[i], unlike[j]) for i, j in places[:MOST_PAIRS]]
         room = min(most, self.left)
         while pairs:
             side = next((s for s in SIDE if self._cost(pairs, curves, s) <= room), None)

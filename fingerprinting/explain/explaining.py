@@ -67,7 +67,6 @@ class Explanation:
     """What `explain` found. outputs: names of the classes, or ("number",). own: float64 (rows, outputs) of `asked`."""
 
     target: str
-    kind: str
     outputs: tuple[str, ...]
     access: Access
     features: tuple[Feature, ...]
@@ -141,7 +140,6 @@ def explain(
 
     return Explanation(
         target=client.target,
-        kind=pool.spec.kind,
         outputs=_outputs(pool, own.shape[1]),
         access="label" if first_answers.scores is None else "scores",
         features=tuple(_feature(features, f, effect) for f, effect in enumerate(effects)),
