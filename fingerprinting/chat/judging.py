@@ -16,7 +16,7 @@ from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.records import Decision, Match, Verdict
 from probe_match.fingerprinting.verdicts import MIN_ANSWERED, MIN_COVERAGE, Evidence, deciding_p, is_match
 
-from . import conditions
+from . import beside, conditions
 from .equality import QUICK, change_p, verification_power
 from .reading import count, statuses
 from .records import Bank, ChatReference, Counts, Transcript
@@ -66,8 +66,9 @@ def identify(
     if differs:
         return _verdict(transcript, bank, ("inconclusive", differs), alpha, answered, saved, scores)
     decision, why = _identified(scores, answered, alpha)
+    more = beside.remarks(transcript, bank, references, [e.reference for e in scores.evidence])
     if decision != "match":
-        return _verdict(transcript, bank, (decision, why), alpha, answered, saved, scores)
+        return _verdict(transcript, bank, (decision, " ".join([why, *more])), alpha, answered, saved, scores)
     p = change_p(counts, nearest.counts, np.random.default_rng(0), QUICK)
     told = [why, *_beside(scores, alpha)]
     relation = "itself" if scores.relative <= alpha else "family"
@@ -78,6 +79,8 @@ def identify(
         )
     if conditions.other_tokenizer(transcript, nearest):
         told.append("Its server counts tokens otherwise than that of the reference.")
+
+    told += more
 
     return _verdict(transcript, bank, (decision, " ".join(told)), alpha, answered, saved, scores, relation=relation)
 
