@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 from language_measures import share
+from language_tokens import only
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import scoring, tallies
 from probe_match.fingerprinting.chat.asking import looks_at
@@ -30,16 +31,13 @@ def measure(counts: Mapping[str, Counts], draws: int, known_draws: int = 3) -> l
         rng = np.random.default_rng(2000 + seed)
         used = sorted(rng.choice(cells, CELLS, replace=False))
         drawn = {name: _in_order(counts[name], used, rng) for name in names}
-        rests = {
-            name: tallies.without({c: counts[name][c] for c in used if c in counts[name]}, _first(drawn[name], ROUNDS))
-            for name in names
-        }
+        rests = {name: tallies.without(counts[name], _first(drawn[name], ROUNDS)) for name in names}
+        everybody, all_made = knowing.know(rests), dict[bytes, Honest]()
         tried: list[tuple[str, str, Known, dict[bytes, Honest]]] = []
         if seed < known_draws:
-            everybody, made = knowing.know(rests, used), dict[bytes, Honest]()
-            tried += [("in the database", name, everybody, made) for name in names]
+            tried += [("in the database", name, everybody, all_made) for name in names]
         for name in names[seed % 5 :: 5]:
-            tried.append(("left out", name, knowing.know({n: c for n, c in rests.items() if n != name}, used), {}))
+            tried.append(("left out", name, only(everybody, rests, lambda other, name=name: other != name), {}))
         for where, name, known, made in tried:
             for how, looks in (("looks", looks_at(CELLS * ROUNDS, CELLS)), ("at the end", ())):
                 said, itself, asked = _asked(drawn[name], known, _remembering(made), [n // CELLS for n in looks])

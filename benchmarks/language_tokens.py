@@ -1,6 +1,6 @@
 """Figures of one-word answers: telling models apart by split halves of their counts, and what is said of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -89,7 +89,7 @@ def single_tokens(
 def verdicts(folder: Path, draws: int, say: Callable[[str], None], sizes: tuple[tuple[int, int], ...] = SIZES) -> Rows:
     """
     What is said at alpha 1 % of suspects in the database, of every fifth model left out of it, in turn, and of every
-    fifth left out with all models of its vendor; some draws of cells and answers.
+    fifth left out with all models of its vendor; some draws of cells and answers. References hold all other answers.
     """
     counts = often_asked(folder)
     cells, names = sorted({cell for given in counts.values() for cell in given}), list(counts)
@@ -101,17 +101,18 @@ def verdicts(folder: Path, draws: int, say: Callable[[str], None], sizes: tuple[
             rng = np.random.default_rng(1000 + seed)
             used = sorted(rng.choice(cells, many, replace=False))
             suspects = {n: tallies.thin(counts[n], dict.fromkeys(used, times), rng) for n in names}
-            known = {n: tallies.without({c: counts[n][c] for c in used if c in counts[n]}, suspects[n]) for n in names}
-
-            def say_of(some: Sequence[str], rest: Mapping[str, Any], where: str) -> None:
-                ready = knowing.know(rest)
-                honest = knowing.honest(ready, np.full(many, times))  # noqa: B023, called within the loop
-                told[where] += [said(suspects[n], rest, ready, honest, n, names, same) for n in some]  # noqa: B023
-
-            say_of(names, known, "in the database")
+            known = {n: tallies.without(counts[n], suspects[n]) for n in names}
+            everybody = knowing.know(known)
+            asked = np.array([times if cell in used else 0 for cell in everybody.table.cells])
+            trials = [("in the database", names, everybody)]
             for n in names[seed % 5 :: 5]:
-                say_of([n], {other: c for other, c in known.items() if other != n}, "left out")
-                say_of([n], {o: c for o, c in known.items() if vendor(o) != vendor(n)}, "vendor left out")
+                trials.append(("left out", [n], only(everybody, known, lambda other, n=n: other != n)))
+                trials.append(
+                    ("vendor left out", [n], only(everybody, known, lambda other, n=n: vendor(other) != vendor(n)))
+                )
+            for where, some, ready in trials:
+                honest = knowing.honest(ready, asked)
+                told[where] += [said(suspects[n], known, ready, honest, n, names, same) for n in some]
         for where, found in told.items():
             plain = sum(kind.endswith("itself") for kind in found if kind.startswith(("same", "other")))
             family = sum(kind.startswith("other") for kind in found)
@@ -121,6 +122,17 @@ def verdicts(folder: Path, draws: int, say: Callable[[str], None], sizes: tuple[
             )  # fmt: skip
         say(f"verdicts at {many} x {times}")
     return rows
+
+
+def only(everybody: knowing.Known, known: Mapping[str, Any], kept: Callable[[str], bool]) -> knowing.Known:
+    """What is known of some models alone, but for who is whose relative, which is told once a draw."""
+    rows = np.array([i for i, name in enumerate(everybody.table.names) if kept(name)])
+    table = tallies.tabulate({everybody.table.names[i]: known[everybody.table.names[i]] for i in rows})
+    kin, same = (pairs[np.ix_(rows, rows)] for pairs in (everybody.kin, everybody.same))
+
+    return knowing.Known(
+        table, single_token.all_own_evidence(table), single_token.all_repeats(table), np.arange(len(rows)), kin, same
+    )
 
 
 def vendor(name: str) -> str:

@@ -25,6 +25,7 @@ RELATED: Final = 0.05  # of known models are no nearer to their own answers than
 FEW_GENUINE: Final = 8  # below this, nobody is taken for a relative
 UNEQUAL: Final = 0.01  # chance of so large a difference between relatives, below which they are two models
 RELABELINGS: Final = 200  # that tell it
+TELLING: Final = 400  # answers of each, below which relatives are never taken for one model: too few to tell
 TESTED: Final = 1000  # pairs of relatives, the nearest; others are taken for two models, which names fewer suspects
 LIKENESS: Final = 5.0  # standard deviations that full likeness adds to standing out
 DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away, where many answers a cell show it well
@@ -172,8 +173,10 @@ def _kin(known: Known, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray
 
 
 def _same(table: Table, who: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Which relatives' answers are spread alike, as far as a test can tell; bool (c, m). scores: -inf of others."""
+    """Which relatives' many answers are spread alike, as far as a test tells; bool (c, m). scores: -inf of others."""
     same = np.zeros(scores.shape, bool)
+    telling = table.asked.sum(1) >= TELLING
+    scores = np.where(telling[who][:, None] & telling, scores, -np.inf)
     nearest = np.argsort(-scores, axis=None, kind="stable")[: min(TESTED, int(np.isfinite(scores).sum()))]
     for i, j in zip(*np.unravel_index(nearest, scores.shape), strict=True):
         mine, theirs = (_by_cell(table, model) for model in (who[i], j))
