@@ -9,6 +9,7 @@ what a `match` does around its questions: opening the database, choosing the que
 start, nor what the suspect takes to answer. The first match works out what is kept beside the database from then on.
 """
 
+import gc
 import json
 import platform
 import time
@@ -106,11 +107,13 @@ def main(folder: Path, references: int, matches: int, seed: int, output: Path | 
         with open_db(path, create=True) as db:
             shelf.add(db, made)
         added = time.perf_counter() - start
-        first, *_ = one_match(path, made[0], seed)
+        suspects = [made[i] for i in np.random.default_rng(seed).choice(references, matches + 1)]
+        del made  # a match holds no 10,000 references in memory, which would be searched for garbage now and then
+        gc.collect()
+        first, *_ = one_match(path, suspects[0], seed)
         kept = sum(file.stat().st_size for file in path.with_name(path.name + ".prepared").iterdir())
         size = path.stat().st_size
-        chosen = np.random.default_rng(seed).choice(references, matches)
-        found = [one_match(path, made[i], seed + 1 + k) for k, i in enumerate(chosen)]
+        found = [one_match(path, suspect, seed + 1 + k) for k, suspect in enumerate(suspects[1:])]
     wall, busy, right = (np.array(column, float) for column in zip(*found, strict=True))
     told: dict[str, Any] = {
         "references": references, "questions": 3 * CELLS, "matches": matches, "seed": seed,

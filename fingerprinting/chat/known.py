@@ -27,6 +27,7 @@ UNEQUAL: Final = 0.01  # chance of so large a difference between relatives, belo
 RELABELINGS: Final = 200  # that tell it
 TELLING: Final = 400  # answers of each, below which relatives are never taken for one model: too few to tell
 TESTED: Final = 1000  # pairs of relatives, the nearest; others are taken for two models, which names fewer suspects
+LOST: Final = 2  # answers of a cell, that may be fewer than another's for both to count as asked alike
 LIKENESS: Final = 5.0  # standard deviations that full likeness adds to standing out
 DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away, where many answers a cell show it well
 
@@ -92,14 +93,16 @@ def honest(known: Known, asked: np.ndarray, *, seed: int = 0) -> Honest:
 
 def levelled(asked: np.ndarray) -> np.ndarray:
     """
-    The same number of answers where it matters little in which cells they came: those of a round cut short come in the
-    first cells. Suspects that were asked alike then share what is known. asked: int (cells,).
+    About the same number of answers where it matters little in which cells they came, as in a round cut short or with
+    an answer lost here and there: the first cells have what is over, a quarter of them at a time. Suspects that were
+    asked alike then share what is known. asked: int (cells,).
     """
     there = asked[asked > 0]
-    if not len(there) or there.max() - there.min() > 1:
+    if not len(there) or there.max() - there.min() > LOST:
         return asked
+    quarters = max(round(4 * float(there.mean())), 4)
     out = np.zeros_like(asked)
-    out[asked > 0] = there.min() + (np.arange(len(there)) < (there > there.min()).sum())
+    out[asked > 0] = quarters // 4 + (np.arange(len(there)) < round(len(there) * (quarters % 4) / 4))
 
     return out
 
