@@ -35,9 +35,9 @@ DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away, where many 
 class Known(NamedTuple):
     """
     own, within: float64 (m, cells), see `single_token.likeness` and `discrepancy`. who: int64 (c,), the references that
-    stand for honest suspects. kin: bool (c, m), pairs as near to each other as a model is to its own answers: versions
-    or derivatives of one model, a family. same: bool (c, m), those of them that all their answers together do not tell
-    apart: one model under two names.
+    stand for honest suspects. kin: bool (c, m), pairs as near to each other as a model is to its own answers, over all
+    cells: versions or derivatives of one model, a family. same: bool (c, m), those of them that all their answers
+    together do not tell apart: one model under two names.
     """
 
     table: Table
@@ -72,7 +72,7 @@ def know(references: Mapping[str, Counts], cells: Sequence[str] | None = None, *
     nobody = np.zeros((len(who), m), bool)
     known = Known(table, single_token.all_own_evidence(table), single_token.all_repeats(table), who, nobody, nobody)
     rng = np.random.default_rng(seed)
-    scores, kin = _kin(known, rng)
+    scores, kin = _kin(known, table.asked.max(0), rng)
 
     return known._replace(kin=kin, same=_same(table, who, np.where(kin, scores, -np.inf), rng))
 
@@ -83,7 +83,8 @@ def honest(known: Known, asked: np.ndarray, *, seed: int = 0) -> Honest:
     rng = np.random.default_rng(seed)
     cohort, bonus = _compared(known, asked, rng)
     scores = peers(cohort, known.who) + bonus
-    filled = np.where(known.kin, -np.inf, np.nan_to_num(scores, nan=-np.inf))
+    kin = known.same | _relatives(known, asked > 0, seed)
+    filled = np.where(kin, -np.inf, np.nan_to_num(scores, nan=-np.inf))
     best = _highest(filled)
     closest = _highest(np.where(known.same, -np.inf, np.nan_to_num(scores, nan=-np.inf)))
     genuine = _genuine(known, cohort, asked, rng)
@@ -163,11 +164,17 @@ def _highest(scores: np.ndarray) -> np.ndarray:
     return np.asarray(highest[np.isfinite(highest)])
 
 
-def _kin(known: Known, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def _relatives(known: Known, cells: np.ndarray, seed: int) -> np.ndarray:
+    """Pairs that all answers in some cells do not tell apart: fewer leave more relatives. cells: bool (cells,)."""
+    if cells[known.table.asked.any(0)].all():
+        return known.kin
+    return _kin(known, np.where(cells, known.table.asked.max(0), 0), np.random.default_rng(seed))[1]
+
+
+def _kin(known: Known, asked: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Scores of a cohort's models and the references, and whether a model's against its own answers; (c, m) each."""
-    everything = known.table.asked.max(0)
-    likeness, bonus = _compared(known, everything, rng)
-    themselves = _genuine(known, likeness, everything, rng)
+    likeness, bonus = _compared(known, asked, rng)
+    themselves = _genuine(known, likeness, asked, rng)
     scores = peers(likeness, known.who) + bonus
     if len(themselves) < FEW_GENUINE:
         return scores, np.zeros(likeness.shape, bool)
