@@ -83,7 +83,7 @@ def honest(known: Known, asked: np.ndarray, *, seed: int = 0) -> Honest:
     rng = np.random.default_rng(seed)
     cohort, bonus = _compared(known, asked, rng)
     scores = peers(cohort, known.who) + bonus
-    kin = known.same | _relatives(known, asked > 0, seed)
+    kin = known.kin | known.same | _relatives(known, asked > 0, seed)  # of two tellings, each by chance misses some
     filled = np.where(kin, -np.inf, np.nan_to_num(scores, nan=-np.inf))
     best = _highest(filled)
     closest = _highest(np.where(known.same, -np.inf, np.nan_to_num(scores, nan=-np.inf)))
