@@ -142,6 +142,12 @@ def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
     return {name: installed[name] for name in GENERATORS[kind] if name in installed}
 
 
+def sensitive(kind: Kind) -> Callable[..., Any] | None:
+    """What makes the fragile probes of a reference, where this kind of input has them."""
+    module = registry.load("probes", "sensitive")
+    return module.generate if kind in module.KINDS else None
+
+
 def all_generators() -> dict[str, Callable[..., Any]]:
     """Every probe generator whose packages are installed, but those of questions to language models."""
     found = {}
