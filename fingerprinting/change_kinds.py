@@ -19,6 +19,7 @@ from .records import Change, Fragile, Responses
 
 FEWEST: Final = 2  # models of a kind below which it is not told
 LEAST_SCORE: Final = 1e-3  # scores of panels are kept to three digits
+SMOOTH: Final = 2.0  # models of no kind that each kind's frequencies are mixed with
 STRENGTH: Final = 0.3  # C of the regression
 
 
@@ -38,6 +39,9 @@ def told(fragile: Fragile, asked: Responses) -> Change | None:
     edges = rows < int(fragile.suite.params["edges"])
     number = fragile.suite.spec.output == "number"
     described = _described(own, theirs, its, kinds[kept], known, edges, number)
+    if not number:
+        labels = np.concatenate([panel.labels[kept][:, rows], asked.label[rows][None]])
+        described = np.concatenate([described, _likelihoods(labels, kinds[kept], known)], axis=1)
     model = make_pipeline(StandardScaler(), LogisticRegression(C=STRENGTH, class_weight="balanced", max_iter=500))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # an unconverged fit of so few numbers is as good
@@ -114,3 +118,22 @@ def _described(
         parts += [among[:, -1], among[:, -3:].mean(1)]
 
     return np.stack(parts, 1)
+
+
+def _likelihoods(labels: np.ndarray, kinds: np.ndarray, known: list[str]) -> np.ndarray:
+    """
+    Mean log-likelihood of each model's labels under each kind's, (models + 1, kinds), without the model itself.
+
+    labels: int (models + 1, rows), the suspect's last. Frequencies are smoothed towards those of all models.
+    """
+    k = int(labels.max()) + 1
+    hot = np.eye(k)[labels]
+    everywhere = (hot[:-1].sum(0) + 1) / (len(hot) - 1 + k)
+    found = []
+    for kind in known:
+        member = np.append(kinds == kind, False)
+        counts = hot[member].sum(0)[None] - hot * member[:, None, None]
+        share = (counts + SMOOTH * everywhere) / (member.sum() - member[:, None, None] + SMOOTH)
+        found.append(np.log((hot * share).sum(-1)).mean(1))
+
+    return np.stack(found, 1)

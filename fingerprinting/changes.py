@@ -18,13 +18,16 @@ from threadpoolctl import threadpool_limits
 
 from .answers import label_name
 from .collect import ask
+from .disguises import noisy
 from .plans import Inputs
 from .records import Panel, Pool
 
 BITS: Final = (8, 6, 4, 3, 2)
 SHARES: Final = (0.15, 0.3, 0.45, 0.6, 0.75)  # of weights, or of trees, that are taken away
 LONGER: Final = (0.2, 0.4, 0.7)  # of a model's rounds or epochs that fine-tuning adds
+DRAWS: Final = 2  # of what is drawn: trees that go, rows that are tuned on
 ROWS: Final = 0.7  # of the rows at hand that one fine-tuned copy sees
+NOISES: Final = (0.02, 0.05, 0.1, 0.2)  # on inputs, in standard deviations; of texts, the share of words lost
 Made = tuple[str, str, Any]  # kind, name, client
 
 
@@ -36,8 +39,12 @@ class _Parts(NamedTuple):
     trees: str | None
 
 
-def altered(client: Any, train: Pool, inputs: Inputs, seed: int) -> Panel | None:
-    """Answers of changed copies to some inputs, their kinds as families; None where the model cannot be changed."""
+def altered(client: Any, train: Pool, inputs: Inputs, seed: int) -> Panel:
+    """
+    Answers of changed copies to some inputs, their kinds as families.
+
+    Of a model that cannot be read, only those of itself with noise on its inputs.
+    """
     made: list[Made] = []
     if hasattr(client, "module") and hasattr(client, "forward") and isinstance(train.x, np.ndarray):
         from . import tampering  # needs torch, which is there if the client is
@@ -47,8 +54,11 @@ def altered(client: Any, train: Pool, inputs: Inputs, seed: int) -> Panel | None
     elif hasattr(client, "estimator"):
         made = list(_copies(client, train, seed))
     answers = [(kind, name, ask(twin, inputs, train.spec, classes=train.classes)) for kind, name, twin in made]
-    if not answers:
-        return None
+    rng = np.random.default_rng([seed, 6])
+    for strength in NOISES:
+        moved = noisy(inputs, train.spec, strength, rng)
+        asked = ask(client, moved, train.spec, classes=train.classes)
+        answers.append(("wrapped", f"input noise {strength:g}", asked))
     scores = [asked.scores for _, _, asked in answers if asked.scores is not None]
     exact = train.spec.output == "number"
     whole = len(scores) == len(answers) and scores[0].shape[1] <= 100
@@ -75,7 +85,7 @@ def _copies(client: Any, train: Pool, seed: int) -> Iterator[Made]:
 
     source = client.estimator
     rng = np.random.default_rng([seed, 5])
-    for share in SHARES:
+    for share in np.repeat(SHARES, DRAWS if _parts(copy.deepcopy(source)).trees == "estimators_" else 1):
         twin = copy.deepcopy(source)
         if _prune(_parts(twin), share, rng):
             yield "pruned", f"{share:.0%} pruned", of(twin)
@@ -83,9 +93,10 @@ def _copies(client: Any, train: Pool, seed: int) -> Iterator[Made]:
         twin = copy.deepcopy(source)
         if _quantise(_parts(twin), bits):
             yield "quantised", f"rounded to {bits} bits", of(twin)
-    for longer in LONGER:
-        rows = rng.permutation(len(train))[: round(ROWS * len(train))]
-        tuned = _tuned(copy.deepcopy(source), train.take(rows), longer, seed)
+    fresh = np.arange(len(train)) if train.trained is None or train.trained.all() else np.flatnonzero(~train.trained)
+    for i, longer in enumerate(np.repeat(LONGER, DRAWS)):
+        rows = rng.permutation(fresh)[: round(ROWS * len(fresh))]
+        tuned = _tuned(copy.deepcopy(source), train.take(rows), float(longer), seed + i)
         if tuned is not None:
             yield "fine-tuned", f"fine-tuned by {longer:.0%}", of(tuned)
 
@@ -146,6 +157,8 @@ def _quantise(parts: _Parts, bits: int) -> bool:
                 inner, feature = nodes.tree_.children_left >= 0, nodes.tree_.feature
                 threshold, value = nodes.tree_.threshold, nodes.tree_.value
                 value[...] = _even(value, levels)
+                if value.shape[2] > 1:  # shares of classes
+                    value /= np.maximum(value.sum(2, keepdims=True), 1e-12)
             for one in np.unique(feature[inner]):
                 rows = inner & (feature == one)
                 step = max(float(np.abs(threshold[rows]).max()), 1e-12) * 2 / levels
@@ -171,8 +184,8 @@ def _tuned(estimator: Any, rows: Pool, longer: float, seed: int) -> Any | None:
     if is_classifier(estimator):
         known = {label_name(value): value for value in np.asarray(estimator.classes_).tolist()}
         names = rows.classes or tuple(str(i) for i in range(int(rows.y.max()) + 1))
-        if any(names[i] not in known for i in np.unique(rows.y)):
-            return None
+        if sorted(names[i] for i in np.unique(rows.y)) != sorted(known):
+            return None  # rows that lack a class would make it another model
         y = np.array([known[names[i]] for i in rows.y])
     outer = estimator
     if (scaled := getattr(estimator, "transformer_", None)) is not None:

@@ -9,7 +9,7 @@ be. Inputs from the owner's own log are the exception on purpose: a thief's ques
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
@@ -35,7 +35,7 @@ ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 NUMBER_PEERS: Final = 290  # of regressors, which train fast; some may turn out to be the source itself
 NUMBER_SHADOWS: Final = 40
-Altered = Callable[[Inputs], Panel | None]
+Altered = Callable[[Inputs], Panel]
 NATURAL: Final = ("uniform", "log")  # kinds of candidates on which regressors' own deviations show best
 
 
@@ -44,8 +44,8 @@ class Explored:
     """
     A source, its peers and its shadows on every candidate, from which probes are chosen.
 
-    panel: answers of peers and shadows, (models, c). k: classes. eligible: bool (c,), what may be chosen. edges: fragile
-    probes among the candidates, which are never chosen. altered: asks copies of the source, changed on purpose.
+    panel: answers of peers and shadows, (models, c). k: classes. eligible: bool (c,), what may be chosen. edges:
+    fragile probes among the candidates, which are never chosen. altered: asks copies of the source, changed on purpose.
     """
 
     spec: InputSpec
@@ -88,12 +88,11 @@ class Explored:
         if self.edges is None:
             return None
         rows = np.flatnonzero(self.found.kinds == fragile.SENSITIVE)
-        free = np.setdiff1d(np.flatnonzero(self.found.kinds != fragile.SENSITIVE), np.concatenate([chosen, shared]))
-        if not len(free):
+        free = self.eligible.copy()
+        free[chosen] = free[shared] = False
+        if not free.any():
             return None
-        number = self.spec.output == "number"
-        known = residuals.values_of(self.panel) if number else self.panel.labels
-        rest = fragile.plain(known, expected_of(self.found.answers, self.spec), free)
+        rest = replace(self, eligible=free).chosen(fragile.PLAIN)
         both = np.concatenate([rows, rest])
         plain = self._suite(name, rest, expected_of(self.found.answers, self.spec))
         altered = None if self.altered is None else self.altered(self._inputs(both))

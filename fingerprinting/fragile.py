@@ -15,7 +15,7 @@ from .records import UNANSWERED, Fragile, Panel, ProbeSuite, Responses
 
 SENSITIVE: Final = "sensitive"  # kind of candidates that are for this alone
 EDGES: Final = 24  # kept per reference, at most
-PLAIN: Final = 26
+PLAIN: Final = 36  # inputs like those for ownership, on which copies and honest models differ
 CANDIDATES: Final = 48  # edges looked for
 SEEN: Final = 0.3  # what an edge is worth to a copy that an earlier one has caught
 MOVED: Final = 8  # noises by which a number or a score must move to be another
@@ -47,19 +47,6 @@ def by_kind(panel: Panel) -> Panel:
         None if panel.scores is None else panel.scores[rows],
         tuple(str(kinds[i]) for i in rows),
     )
-
-
-def plain(labels: np.ndarray, own: np.ndarray, eligible: np.ndarray) -> np.ndarray:
-    """
-    Eligible inputs on which about half of the models answer as the source, int (at most PLAIN,).
-
-    labels: (models, c), or numbers of regressors; own: (c,).
-    """
-    if own.dtype.kind == "f":
-        unlike = np.abs(labels - own).mean(0)
-        return np.asarray(eligible[np.argsort(-unlike[eligible], kind="stable")[:PLAIN]])
-    unlike = (labels != own).mean(0)
-    return np.asarray(eligible[np.argsort(np.abs(unlike[eligible] - 0.5), kind="stable")[:PLAIN]])
 
 
 def edges_in_order(crossed: np.ndarray, size: int) -> np.ndarray:

@@ -21,7 +21,16 @@ from ._search import crossings, interpolate, partners
 KINDS = ("tabular", "image")
 NEEDS = "label"
 STEPS = 22  # halvings of the way between two rows
-DISTANCES = (1e-5, 2e-5, 5e-5, 1e-4, 2e-4, 5e-4, 1e-3, 2.5e-3)  # from the boundary, in ways between two rows; the first steady one is taken
+DISTANCES = (
+    1e-5,
+    2e-5,
+    5e-5,
+    1e-4,
+    2e-4,
+    5e-4,
+    1e-3,
+    2.5e-3,
+)  # from the boundary, in ways between two rows; the first steady one is taken
 STEP_DISTANCE = 1e-4  # likewise, from a regressor's step
 COARSE = 5e-7  # relative rounding of inputs that an answer must survive, 8 times float32's
 FIRST_DRAWS = 2  # such roundings with which a distance is chosen
@@ -171,9 +180,7 @@ def _steps(
     a, b = (x[rng.integers(0, len(x), pairs * spread)] for _ in range(2))
     low, high = crossings(source, pool, a, b, np.zeros(len(a), int), STEPS)
     distance = STEP_DISTANCE
-    sides = [
-        interpolate(pool.spec, a, b, np.clip(t, 0, 1)) for t in (low - distance, high + distance)
-    ]
+    sides = [interpolate(pool.spec, a, b, np.clip(t, 0, 1)) for t in (low - distance, high + distance)]
     points = pool.spec.clip(np.concatenate([*sides, x[rng.permutation(len(x))[: len(a)]]]))
     values = values_of(source, pool, x)
     unit = float(values.std())
