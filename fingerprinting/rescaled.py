@@ -16,6 +16,8 @@ LEFT: Final = 1e-3  # of the answers' spread, in a wrapper's fit
 OTHER: Final = 0.01  # by which a temperature must differ from 1
 SURE: Final = 0.99
 SURE_SCORE: Final = 1e-4  # probabilities below this, or so near 1, are worth too few digits for log-odds
+PLAIN: Final = 20  # noises that a step of rounding is at least, as anything is near a multiple of less
+FINER: Final = 40  # parts of the smallest gap between answers that are tried as a step
 COARSEST: Final = 0.5  # of the spread of the answers, that a step of rounding can be
 
 
@@ -26,17 +28,20 @@ def grid(its: np.ndarray, own: np.ndarray, tolerance: float) -> float:
     Only where rounding explains every answer: a changed model that rounds is a changed model.
     """
     values = np.unique(its.astype(np.float64))
+    off = float(np.abs(its - own).max())
     gaps = np.diff(values)
     gaps = gaps[gaps > 2 * tolerance]
-    if not len(gaps) or len(values) < 2:
+    if off <= tolerance or not len(gaps):
         return 0.0
-    step = float(gaps.min())
-    multiples = (values - values[0]) / step
-    near = np.abs(multiples - np.round(multiples)).max() * step <= 2 * tolerance + 1e-6 * step
-    explained = np.abs(its - own).max() <= step / 2 + tolerance
-    spread = float(np.ptp(own))
-
-    return step if near and explained and np.abs(its - own).max() > tolerance and step <= COARSEST * spread else 0.0
+    largest = COARSEST * float(np.ptp(own))
+    steps = np.concatenate([10.0 ** np.arange(-6, 7), gaps.min() / np.arange(1, FINER)])
+    for step in sorted(steps[(steps >= PLAIN * tolerance) & (steps <= largest)], reverse=True):
+        for start in (0.0, values[0]):
+            multiples = (values - start) / step
+            on = np.abs(multiples - np.round(multiples)).max() * step <= 2 * tolerance
+            if on and off <= step / 2 + tolerance:
+                return float(step)
+    return 0.0
 
 
 def told(fragile: Fragile, asked: Responses, tolerance: float) -> Change | None:

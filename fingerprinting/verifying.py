@@ -57,7 +57,7 @@ def verify(
     Raises UsageError for a budget that is too small to decide anything.
     """
     budget = BUDGET if budget is None else budget
-    edges = min(EDGES, int(fragile.suite.params.get("edges", len(fragile.suite))))
+    edges = min(EDGES, len(fragile.suite), int(fragile.suite.params.get("edges", EDGES)))
     if budget < edges:
         raise UsageError(f"expected a budget of at least {edges} questions, got {budget}")
     rng = np.random.default_rng(seed)
