@@ -199,7 +199,7 @@ def explore(
 def _edges(source: Client, held: Pool, sensitive: Generate, seed: int) -> ProbeSuite | None:
     """Fragile probes, or None where there are none to be found."""
     try:
-        return sensitive(source, held, n=fragile.CANDIDATES, seed=seed)
+        return sensitive(source, held, n=fragile.CANDIDATES, seed=seed, spread=fragile.SPREAD)
     except (BadData, UsageError):  # a source without a boundary among these rows, or inputs that cannot be moved
         return None
 

@@ -20,34 +20,36 @@ from ._search import crossings, interpolate, partners
 
 KINDS = ("tabular", "image")
 NEEDS = "label"
-STEPS = 22  # halvings of the way between two rows
+STEPS = 17  # halvings of the way between two rows
 DISTANCES = (
-    1e-5,
     2e-5,
     5e-5,
     1e-4,
     2e-4,
-    5e-4,
-    1e-3,
-    2.5e-3,
-)  # from the boundary, in ways between two rows; the first steady one is taken
+    4e-4,
+    8e-4,
+    2e-3,
+)  # from the boundary, in ways between two rows; the first steady one
 STEP_DISTANCE = 1e-4  # likewise, from a regressor's step
 COARSE = 5e-7  # relative rounding of inputs that an answer must survive, 8 times float32's
-FIRST_DRAWS = 2  # such roundings with which a distance is chosen
+FIRST_DRAWS = 1  # such roundings with which a distance is chosen
+CHECKS = 1024  # such roundings at least that moved no answer of the suite: a rate of a thousandth
+SPARE = 1.2  # pairs that are checked for every one that is kept
+BALLAST = 16  # rows of the pool in every batch, without which logits near a boundary may look like probabilities
 LEAST_MARGIN = 1e-4  # between the two likeliest classes, in median margins of the pool, both as log-odds
 ABOVE_NOISE = 32  # standard deviations of a margin under rounding by which it must exceed 0
 LEAST_STEP = 1e-4  # what a score may waver at most, or a regressor's answer, of what those vary
 TOLERANCE = 2e-5  # of what a regressor's answers vary: what counts as the same number, at the least
 
 
-def generate(source: Client, pool: Pool, *, n: int, seed: int, spread: int = 6, draws: int = 16) -> ProbeSuite:
+def generate(source: Client, pool: Pool, *, n: int, seed: int, spread: int = 2, draws: int = 8) -> ProbeSuite:
     """
     At most n probes, two by two: this side and that of a boundary of the source, or of a regressor's largest step.
 
     spread: pairs looked for per pair kept, of which those that depend most on the weights stay (by gradient, of torch
-    models) while pairs of classes take turns. draws: roundings that every kept probe survived; `params` counts them
-    all as `checks`, and holds as `noise` the most that a score (or a regressor's number) moved. Asks about
-    n spread (STEPS / 2 + 6) + n draws questions. Raises BadData where no boundary is found.
+    models) while pairs of classes take turns. draws: roundings that every kept probe survives, more for few probes;
+    `params` counts them all as `checks`, and holds as `noise` the most that a score (or a regressor's number) moved.
+    Asks some 20 spread + 1.2 draws questions per probe, and CHECKS. Raises BadData where no boundary is found.
     """
     rng = np.random.default_rng(seed)
     x = numbers_of("sensitive", pool, KINDS)
@@ -71,55 +73,63 @@ def _edges(
     shape = pool.spec.shape
     sides = np.full((len(a), 2, *shape), np.nan, np.float32)
     far = np.full(len(a), np.inf)  # from the boundary
+    sided = np.zeros((len(a), 2), np.int64)  # labels
+    near = np.ones(len(a))  # the smaller margin
     for distance in DISTANCES:
         left = np.flatnonzero(np.isinf(far))
         if not len(left):
-            break
+            continue
         ends = [
             interpolate(pool.spec, a[left], b[left], np.clip(t, 0, 1))
             for t in (low[left] - distance, high[left] + distance)
         ]
         points = pool.spec.clip(np.stack(ends, 1).reshape(-1, *shape))
-        steady, labels, _ = _steady(source, pool, points, FIRST_DRAWS, floor, rng)
+        steady, labels, margins, _ = _steady(source, pool, points, FIRST_DRAWS, floor, rng)
         good = steady.reshape(-1, 2).all(1)
         good &= (labels.reshape(-1, 2)[:, 0] == known.labels[rows[left]]) & (np.diff(labels.reshape(-1, 2))[:, 0] != 0)
         sides[left[good]] = points.reshape(-1, 2, *shape)[good]
-        far[left[good]] = distance
+        far[left[good]], sided[left[good]] = distance, labels.reshape(-1, 2)[good]
+        near[left[good]] = margins.reshape(-1, 2)[good].min(1)
     found = np.isfinite(far)
     if not found.any():
         raise BadData(f"sensitive found no steady boundary of {source.target} between {len(a)} pairs of rows")
-    points = sides[found].reshape(-1, *shape)
-    steady, labels, noise = _steady(source, pool, points, draws, floor, rng)
-    kept = np.flatnonzero(steady.reshape(-1, 2).all(1))
-    if not len(kept):
+    sides, far = sides[found], far[found]
+    order = np.argsort(-_sensitivity(source, sides[:, 0], near[found]) / far, kind="stable")
+    _, between = np.unique(np.sort(sided[found][order], 1), axis=0, return_inverse=True)
+    order = order[np.argsort(_turns(between.ravel()), kind="stable")][: round(SPARE * pairs) + 1]
+    points = sides[order].reshape(-1, *shape)
+    draws = max(draws, -(-CHECKS // len(points)))
+    steady, _, _, noise = _steady(source, pool, points, draws, floor, rng)
+    kept = steady.reshape(-1, 2).all(1)
+    if not kept.any():
         raise BadData(f"sensitive found no boundary of {source.target} that rounding leaves where it is")
-    checks = int(draws * steady.sum())
-    points, labels = points.reshape(-1, 2, *shape)[kept], np.sort(labels.reshape(-1, 2)[kept], 1)
-    order = np.argsort(-_sensitivity(source, pool, points) / far[found][kept], kind="stable")
-    _, between = np.unique(labels[order], axis=0, return_inverse=True)
-    order = order[np.argsort(_turns(between.ravel()), kind="stable")][:pairs]
+    checks = int(draws * 2 * kept.sum())
 
-    return points[order].reshape(-1, *shape)[:n], {"checks": checks, "noise": noise}
+    return sides[order][kept].reshape(-1, *shape)[:n], {"checks": checks, "noise": noise}
 
 
 def _steady(
     source: Client, pool: Pool, points: np.ndarray, draws: int, floor: float, rng: np.random.Generator
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Which points keep their label and a margin under rounding; their labels; and how far a score moved at most."""
-    many = np.concatenate([points, *(pool.spec.clip(_rounded(points, pool, rng)) for _ in range(draws))])
-    asked = ask(source, many, pool.spec, classes=pool.classes)
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Which points keep their label and a margin under rounding; labels; margins; and how far a score moved at most."""
+    assert isinstance(pool.x, np.ndarray)
+    rest = pool.spec.clip(pool.x[:BALLAST])
+    many = np.concatenate([rest, points, *(pool.spec.clip(_rounded(points, pool, rng)) for _ in range(draws))])
+    every = ask(source, many, pool.spec, classes=pool.classes)
+    given = None if every.scores is None else every.scores[len(rest) :]
+    asked = Asked(every.labels[len(rest) :], given)
     labels = asked.labels.reshape(draws + 1, len(points))
     steady = (labels == labels[0]).all(0)
-    noise = 0.0
-    if asked.scores is not None:
-        scores = asked.scores.reshape(draws + 1, len(points), -1)
+    noise, margin = 0.0, np.ones(len(points))
+    if given is not None:
+        scores = given.reshape(draws + 1, len(points), -1)
         moved = np.nan_to_num(np.abs(scores - scores[0])).max((0, 2))
         margins = _margins(asked).reshape(draws + 1, len(points))
         steady &= moved <= LEAST_STEP
         steady &= margins[0] >= np.maximum(floor, ABOVE_NOISE * margins.std(0))
-        noise = float(moved[steady].max(initial=0.0))
+        noise, margin = float(moved[steady].max(initial=0.0)), margins[0]
 
-    return steady, labels[0], noise
+    return steady, labels[0], margin, noise
 
 
 def _margins(asked: Asked) -> np.ndarray:
@@ -157,19 +167,17 @@ def _turns(groups: np.ndarray) -> np.ndarray:
     return turns
 
 
-def _sensitivity(source: Client, pool: Pool, pairs: np.ndarray) -> np.ndarray:
+def _sensitivity(source: Client, points: np.ndarray, margins: np.ndarray) -> np.ndarray:
     """
-    Per pair of sides (m, 2, *shape), how far a small change of the weights moves the margin, in margins.
+    How far a small change of the weights moves each margin, in margins; (m,).
 
-    Of a torch model by gradient; of others with scores the change is taken to be the same everywhere.
+    Of a torch model by gradient; of others the change is taken to be the same everywhere.
     """
     if hasattr(source, "module") and hasattr(source, "forward"):
         from ._weights import sensitivities  # needs torch, which is there if the source is
 
-        return sensitivities(source, pairs[:, 0])
-    asked = ask(source, pairs.reshape(-1, *pool.spec.shape), pool.spec, classes=pool.classes)
-
-    return np.asarray(1 / np.maximum(_margins(asked).reshape(-1, 2).min(1), 1e-12))
+        return sensitivities(source, points)
+    return np.asarray(1 / np.maximum(margins, 1e-12))
 
 
 def _steps(
