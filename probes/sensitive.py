@@ -77,8 +77,6 @@ def _edges(
     near = np.ones(len(a))  # the smaller margin
     for distance in DISTANCES:
         left = np.flatnonzero(np.isinf(far))
-        if not len(left):
-            continue
         ends = [
             interpolate(pool.spec, a[left], b[left], np.clip(t, 0, 1))
             for t in (low[left] - distance, high[left] + distance)
@@ -122,7 +120,7 @@ def _steady(
     steady = (labels == labels[0]).all(0)
     noise, margin = 0.0, np.ones(len(points))
     if given is not None:
-        scores = given.reshape(draws + 1, len(points), -1)
+        scores = given.reshape(draws + 1, len(points), given.shape[1])
         moved = np.nan_to_num(np.abs(scores - scores[0])).max((0, 2))
         margins = _margins(asked).reshape(draws + 1, len(points))
         steady &= moved <= LEAST_STEP
