@@ -77,6 +77,8 @@ def _edges(
     near = np.ones(len(a))  # the smaller margin
     for distance in DISTANCES:
         left = np.flatnonzero(np.isinf(far))
+        if not len(left):
+            continue
         ends = [
             interpolate(pool.spec, a[left], b[left], np.clip(t, 0, 1))
             for t in (low[left] - distance, high[left] + distance)
