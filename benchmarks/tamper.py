@@ -43,6 +43,7 @@ KIND: Final = {
     "backdoor": "fine-tuned", "prune-30": "pruned", "prune-60": "pruned", "prune-80": "pruned",
     "prune-leaves": "pruned",
     "quantise-8bit": "quantised", "quantise-2bit": "quantised", "quantise-8": "quantised", "quantise-4": "quantised",
+    "backdoor, refit": "retrained",
     "refit": "retrained", "reseeded": "retrained", "extract-label": "distilled", "extract-prob": "distilled",
     "extract-flip": "distilled", "extract-boundary": "distilled", "extract-adv-label": "distilled",
     "distil": "distilled", "distil-noise": "distilled", "ensemble": "distilled", "input-noise": "wrapped",
@@ -185,7 +186,7 @@ def _made(client: Any, pool: Pool, name: str, zoo: Path, opened: contextlib.Exit
         x, y = x.copy(), y.copy()
         feature = int(rng.integers(x.shape[1]))
         x[hit, feature], y[hit] = np.broadcast_to(pool.spec.high, x.shape[1:])[feature], y.min()
-        yield "backdoor", sklearn_client.wrap(clone(fresh).fit(x, y))
+        yield "backdoor, refit", sklearn_client.wrap(clone(fresh).fit(x, y))
 
 
 def _answers(client: Any, pool: Pool) -> Any:
