@@ -136,7 +136,7 @@ def _verified(suspect: Any, reference: Reference, attack: str, equal: bool) -> I
             "attack": attack, "access": access, "decision": verdict.decision, "equal": equal, "sent": verdict.sent,
             "kind": None if change is None else change.kind,
             "confidence": None if change is None else change.confidence,
-            "information": verdict.information,
+            "information": verdict.information, "relation": verdict.relation,
         }  # fmt: skip
 
 
@@ -249,10 +249,16 @@ def tables(done: dict[str, list[dict[str, Any]]]) -> str:
         same = [r["decision"] != "match" for r in some if r["attack"] in UNCHANGED]
         derived = [r for r in some if r.get("kind") and KIND.get(r["attack"], "another model") != "another model"]
         right = [str(r["kind"]).startswith(KIND[r["attack"]]) for r in derived]
+        told = [
+            (r["relation"] == "modified") == (KIND[r["attack"]] not in ("retrained", "distilled", "another model"))
+            for r in some
+            if r.get("kind") and "relation" in r and r["attack"] in KIND
+        ]
         sure = [ok for r, ok in zip(derived, right, strict=True) if r["confidence"] >= 0.9]
         lines.append(
-            f"With {access}: weights changed noticed {_share(changed)}; unchanged accused {_share(same)}; kind of "
-            f"change right {_share(right)}, where its probability is .9 or more {_share(sure)}."
+            f"With {access}: weights changed noticed {_share(changed)}; unchanged accused {_share(same)}; "
+            f"modified told from another model {_share(told)}; kind of change right {_share(right)}, where its "
+            f"probability is .9 or more {_share(sure)}."
         )
     lines.append(f"Equal in function, counted in no row: {', '.join(f'{n} {a}' for a, n in equal.items() if n) or 0}.")
 

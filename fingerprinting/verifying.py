@@ -23,6 +23,7 @@ BUDGET: Final = 60  # with what tells the kind of a change
 CROSSED: Final = 0.3  # of the edges that a changed model answers otherwise, where no copy says
 SCORE: Final = 1e-4  # scores that differ by no more are the same in any runtime
 ENOUGH: Final = 0.8  # of the edges, answered, without which nothing is called unchanged
+ANEW: Final = ("retrained", "distilled", "another model")  # kinds that share no weights with the claimed model
 REPEATED: Final = 3  # other answers that are asked for again
 
 
@@ -177,8 +178,7 @@ def _verdict(
             change = rescaled.wrapped("noise")
         else:
             change = rescaled.told(fragile, asked, _tolerance(fragile)) or change_kinds.told(fragile, asked)
-        other = change is not None and change.kind == "another model"
-        decision, relation = "no match", None if other else "modified"
+        decision, relation = "no match", "modified" if change is None or _modified(change) else None
         again = "and again when asked again" if len(found.rows) else "and still otherwise when asked again"
         why = (
             f"Of {n} fragile probes the target answers {m} otherwise than '{claim}' does, {again}: in another runtime "
@@ -215,9 +215,17 @@ def _verdict(
 def _kind(change: Change | None) -> str:
     if change is None:
         return "What was changed cannot be told: no changed copies of it are known."
-    if change.kind == "another model":
-        return f"It is another model, with probability {change.confidence:.2f}."
-    return f"It looks {change.kind}, with probability {change.confidence:.2f}."
+    if _modified(change):
+        return f"It is modified, and looks {change.kind} with probability {change.confidence:.2f}."
+    return (
+        f"It is another model rather than a changed copy (likeliest kind: {change.kind}, {change.confidence:.2f}); "
+        "whether it derives from the claimed one is for `match` to say."
+    )
+
+
+def _modified(change: Change) -> bool:
+    """Whether the model is rather itself, changed, than one trained anew, be it on the claimed model's answers."""
+    return sum(odds for kind, odds in change.odds.items() if kind in ANEW) <= 0.5
 
 
 def _flips(fragile: Fragile, edges: int) -> np.ndarray:

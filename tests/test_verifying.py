@@ -130,8 +130,11 @@ def test_the_kind_of_change_comes_with_odds_that_sum_to_one() -> None:
 
 
 def test_a_stranger_is_not_called_unchanged() -> None:
-    """A model of another class on the same data is no match."""
-    assert asked(sklearn.wrap(worlds.source()), mine(), access="label").decision == "no match"
+    """A model of another class on the same data is no match, and no modified copy either."""
+    verdict = asked(sklearn.wrap(worlds.source()), mine(), access="label")
+
+    assert (verdict.decision, verdict.relation) == ("no match", None)
+    assert "another model" in verdict.why
 
 
 def test_hidden_scores_are_no_change() -> None:
