@@ -50,8 +50,14 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "cohort": verdict.cohort,
         "nearest_peer": None if nearest is None else {"reference": nearest[0], "score": nearest[1]},
         "why": verdict.why,
-        "change": None if verdict.change is None else asdict(verdict.change),
-    }
+    } | _change(verdict)
+
+
+def _change(verdict: Verdict) -> dict[str, Any]:
+    """What only the verification of a classifier or regressor has: the kind of change, None where there is none."""
+    if verdict.method != "sensitive":
+        return {}
+    return {"change": None if verdict.change is None else asdict(verdict.change)}
 
 
 def word(verdict: Verdict) -> str:
