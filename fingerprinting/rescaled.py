@@ -21,20 +21,23 @@ FINER: Final = 40  # parts of the smallest gap between answers that are tried as
 COARSEST: Final = 0.5  # of the spread of the answers, that a step of rounding can be
 
 
-def grid(its: np.ndarray, own: np.ndarray, tolerance: float) -> float:
+def grid(its: np.ndarray, own: np.ndarray, tolerance: float, widest: float | None = None) -> float:
     """
     The step to whose multiples a model's scores or numbers were rounded, 0 where they are not; (m, k) both.
 
-    Only where rounding explains every answer: a changed model that rounds is a changed model.
+    Only where rounding explains every answer: a changed model that rounds is a changed model. widest: what answers may
+    span, as they do themselves unless told.
     """
     values = np.unique(its.astype(np.float64))
     off = float(np.abs(its - own).max())
     gaps = np.diff(values)
     gaps = gaps[gaps > 2 * tolerance]
-    if off <= tolerance or not len(gaps):
+    if off <= tolerance:
         return 0.0
-    largest = COARSEST * float(np.ptp(own))
-    steps = np.concatenate([10.0 ** np.arange(-6, 7), gaps.min() / np.arange(1, FINER)])
+    largest = COARSEST * (float(np.ptp(own)) if widest is None else widest)
+    steps = 10.0 ** np.arange(-6, 7)
+    if len(gaps):
+        steps = np.concatenate([steps, gaps.min() / np.arange(1, FINER)])
     for step in sorted(steps[(steps >= PLAIN * tolerance) & (steps <= largest)], reverse=True):
         for start in (0.0, values[0]):
             multiples = (values - start) / step

@@ -239,6 +239,22 @@ def test_rounding_must_explain_every_answer() -> None:
     assert rescaled.grid(np.round(own, 1) + 0.2, own, 1e-6) == 0
 
 
+def test_one_score_that_jumps_is_no_accusation() -> None:
+    """Where every label and all other scores are as expected, a single score convicts nobody."""
+    own = mine().fragile
+    assert own is not None
+    probe = own.suite.inputs[2]
+
+    def jumping(x: np.ndarray) -> np.ndarray:
+        scores = model().predict_proba(x)
+        least = scores.argmin(1)
+        at = np.flatnonzero((x == probe).all(1))
+        scores[at, least[at]] += 0.01
+        return np.asarray(scores / scores.sum(1, keepdims=True))
+
+    assert asked(function.wrap(jumping, shape=(worlds.FEATURES,)), mine()).decision == "match"
+
+
 def test_a_reference_keeps_its_fragile_probes(tmp_path: Path) -> None:
     """What was stored is what is asked later, and a reference without any still has its old digest."""
     with open_db(tmp_path / "r.db", create=True) as db:
