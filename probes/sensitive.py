@@ -32,12 +32,15 @@ DISTANCES = (
 )  # from the boundary, in ways between two rows; the first steady one
 STEP_DISTANCE = 1e-4  # likewise, from a regressor's step
 COARSE = 5e-7  # relative rounding of inputs that an answer must survive, 8 times float32's
+WIDER = 32  # times that, where scores follow the input: sums in float32 err by more than their inputs
 FIRST_DRAWS = 1  # such roundings with which a distance is chosen
 CHECKS = 1024  # such roundings at least that moved no answer of the suite: a rate of a thousandth
 SPARE = 1.2  # pairs that are checked for every one that is kept
 BALLAST = 16  # rows of the pool in every batch, without which logits near a boundary may look like probabilities
 LEAST_MARGIN = 1e-4  # between the two likeliest classes, in median margins of the pool, both as log-odds
-ABOVE_NOISE = 32  # standard deviations of a margin under rounding by which it must exceed 0
+FAR = 8e-4  # distance from which a margin need not be known
+SMALL = 500  # least margins that a margin near a boundary has at most, where it shrinks towards it
+ABOVE_NOISE = 1  # standard deviations of a margin under rounding by which it must exceed 0
 LEAST_STEP = 1e-4  # what a score may waver at most, or a regressor's answer, of what those vary
 TOLERANCE = 2e-5  # of what a regressor's answers vary: what counts as the same number, at the least
 
@@ -69,6 +72,8 @@ def _edges(
     rows = _in_turn(known.labels, rng)[np.arange(pairs * spread) % len(x)]
     a, b = x[rows], x[partners(known.labels, rows, rng)]
     low, high = crossings(source, pool, a, b, known.labels[rows], STEPS)
+    pieces = _constant_in_pieces(source, pool, x[rows[:BALLAST]], rng)
+    coarse = COARSE * (1 if pieces else WIDER)
     floor = LEAST_MARGIN * float(np.median(_margins(known)))
     shape = pool.spec.shape
     sides = np.full((len(a), 2, *shape), np.nan, np.float32)
@@ -84,10 +89,12 @@ def _edges(
             for t in (low[left] - distance, high[left] + distance)
         ]
         points = pool.spec.clip(np.stack(ends, 1).reshape(-1, *shape))
-        steady, labels, margins, _ = _steady(source, pool, points, FIRST_DRAWS, floor, rng)
+        steady, labels, margins, _ = _steady(source, pool, points, FIRST_DRAWS, floor, coarse, rng)
         good = steady.reshape(-1, 2).all(1)
         good &= (labels.reshape(-1, 2)[:, 0] == known.labels[rows[left]]) & (np.diff(labels.reshape(-1, 2))[:, 0] != 0)
         sides[left[good]] = points.reshape(-1, 2, *shape)[good]
+        if not pieces and distance < FAR:  # votes of pairs of classes jump, and nothing tells how near they are
+            good &= margins.reshape(-1, 2).max(1) <= SMALL * floor
         far[left[good]], sided[left[good]] = distance, labels.reshape(-1, 2)[good]
         near[left[good]] = margins.reshape(-1, 2)[good].min(1)
     found = np.isfinite(far)
@@ -99,7 +106,7 @@ def _edges(
     order = order[np.argsort(_turns(between.ravel()), kind="stable")][: round(SPARE * pairs) + 1]
     points = sides[order].reshape(-1, *shape)
     draws = max(draws, -(-CHECKS // len(points)))
-    steady, _, _, noise = _steady(source, pool, points, draws, floor, rng)
+    steady, _, _, noise = _steady(source, pool, points, draws, floor, coarse, rng)
     kept = steady.reshape(-1, 2).all(1)
     if not kept.any():
         raise BadData(f"sensitive found no boundary of {source.target} that rounding leaves where it is")
@@ -109,12 +116,12 @@ def _edges(
 
 
 def _steady(
-    source: Client, pool: Pool, points: np.ndarray, draws: int, floor: float, rng: np.random.Generator
+    source: Client, pool: Pool, points: np.ndarray, draws: int, floor: float, coarse: float, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Which points keep their label and a margin under rounding; labels; margins; and how far a score moved at most."""
     assert isinstance(pool.x, np.ndarray)
     rest = pool.spec.clip(pool.x[:BALLAST])
-    many = np.concatenate([rest, points, *(pool.spec.clip(_rounded(points, pool, rng)) for _ in range(draws))])
+    many = np.concatenate([rest, points, *(pool.spec.clip(_rounded(points, pool, rng, coarse)) for _ in range(draws))])
     every = ask(source, many, pool.spec, classes=pool.classes)
     given = None if every.scores is None else every.scores[len(rest) :]
     asked = Asked(every.labels[len(rest) :], given)
@@ -123,7 +130,7 @@ def _steady(
     noise, margin = 0.0, np.ones(len(points))
     if given is not None:
         scores = given.reshape(draws + 1, len(points), given.shape[1])
-        moved = np.nan_to_num(np.abs(scores - scores[0])).max((0, 2))
+        moved = np.nan_to_num(np.abs(scores - scores[0])).max((0, 2)) * COARSE / coarse
         margins = _margins(asked).reshape(draws + 1, len(points))
         steady &= moved <= LEAST_STEP
         steady &= margins[0] >= np.maximum(floor, ABOVE_NOISE * margins.std(0))
@@ -144,12 +151,23 @@ def _margins(asked: Asked) -> np.ndarray:
     return np.asarray(own - logits.max(1))
 
 
-def _rounded(points: np.ndarray, pool: Pool, rng: np.random.Generator) -> np.ndarray:
-    moves = rng.uniform(-1, 1, points.shape) * COARSE
+def _rounded(points: np.ndarray, pool: Pool, rng: np.random.Generator, coarse: float = COARSE) -> np.ndarray:
+    moves = rng.uniform(-1, 1, points.shape) * coarse
     if pool.spec.kind == "tabular":
         moves *= pool.spec.numeric.reshape(pool.spec.shape)
 
     return points * (1 + moves)
+
+
+def _constant_in_pieces(source: Client, pool: Pool, rows: np.ndarray, rng: np.random.Generator) -> bool:
+    """Whether scores are shown and do not follow small moves of the input, as those of trees."""
+    both = pool.spec.clip(np.concatenate([rows, _rounded(rows, pool, rng, WIDER * COARSE)]))
+    scores = ask(source, both, pool.spec, classes=pool.classes).scores
+    if scores is None:
+        return False
+    first, second = np.split(np.nan_to_num(scores), 2)
+
+    return float(np.median(np.abs(first - second).max(1))) == 0.0
 
 
 def _in_turn(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
