@@ -1,0 +1,62 @@
+"""The page of what `lineage.py` measured."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from probe_match.fingerprinting.bench.measures import wilson
+
+WEIGHTS: Final = (
+    "copy", "round-1", "round-2", "temperature", "input-noise", "quantise-8bit", "quantise-2bit", "quantise-8",
+    "quantise-4", "prune-30", "prune-60", "prune-80", "prune-leaves", "warm-start", "finetune-last", "finetune-all",
+    "adv-train",
+)  # fmt: skip
+
+
+def table(results: Mapping[str, Any]) -> str:
+    """Markdown: per kind of input and access, per attack."""
+    return "\n".join(_lines(results))
+
+
+def _lines(results: Mapping[str, Any]) -> Iterator[str]:
+    groups = defaultdict(list)
+    for name, result in results.items():
+        zoo, task, access = name.split("/")
+        kind = "regressors" if _regression(task) else "images" if zoo.startswith("cifar") or task.startswith("cifar") else "tables"
+        groups[f"{kind}, {access}"].append((name, result))
+    yield "# Family trees: results\n"
+    for title, some in groups.items():
+        yield f"\n## {title[0].upper()}{title[1:]}\n"
+        edges, false, wrong, strangers = (sum(r[key] for _, r in some) for key in ("edges", "false", "not_parent", "strangers"))
+        names = ", ".join(name.rpartition("/")[0] for name, _ in some)
+        yield f"Zoos: {names}. {edges} edges, of which join models that share no parent: {share(false, edges)};"
+        yield f"end at an independent model: {share(strangers, edges)}; name another than the true parent: {share(wrong, edges)}."
+        yield f"At most {max(r['seconds'] for _, r in some):.0f} s for {max(r['models'] for _, r in some)} models.\n"
+        yield "| made by | models | true parent is the nearest reference | parent named in the tree | in the right family |"
+        yield "| --- | --- | --- | --- | --- |"
+        counts: dict[str, list[int]] = {}
+        for _, result in some:
+            for attack, row in result["counts"].items():
+                counts[attack] = [a + b for a, b in zip(counts.get(attack, [0] * 4), row, strict=True)]
+        whole = [sum(row) for row in zip(*(counts[a] for a in counts if a in WEIGHTS), strict=True)]
+        for attack in sorted(counts, key=lambda a: (a.startswith(("ind", "sou")), a not in WEIGHTS, a)):
+            n, named, right, nearest = counts[attack]
+            if attack.startswith(("independent", "source")):
+                yield f"| {attack}: hung on nothing | {n} | | {share(named, n)} | |"
+            else:
+                yield f"| {attack} | {n} | {share(nearest, n)} | {share(named, n)} | {share(right, n)} |"
+        if whole:
+            n, named, right, nearest = whole
+            yield f"| **all changes of weights or outputs** | {n} | {share(nearest, n)} | {share(named, n)} | {share(right, n)} |"
+
+
+def share(hits: int, n: int) -> str:
+    """A share with its 95 % interval (Wilson)."""
+    if n == 0:
+        return "-"
+    _, low, high = wilson(hits, n)
+    return f"{hits / n:.3f} ({low:.3f} to {high:.3f})"
+
+
+def _regression(task: str) -> bool:
+    return "regression" in task or task == "diabetes"
