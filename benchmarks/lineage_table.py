@@ -22,17 +22,26 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
     groups = defaultdict(list)
     for name, result in results.items():
         zoo, task, access = name.split("/")
-        kind = "regressors" if _regression(task) else "images" if zoo.startswith("cifar") or task.startswith("cifar") else "tables"
+        kind = (
+            "regressors"
+            if _regression(task)
+            else "images"
+            if zoo.startswith("cifar") or task.startswith("cifar")
+            else "tables"
+        )
         groups[f"{kind}, {access}"].append((name, result))
     yield "# Family trees: results\n"
     for title, some in groups.items():
         yield f"\n## {title[0].upper()}{title[1:]}\n"
-        edges, false, wrong, strangers = (sum(r[key] for _, r in some) for key in ("edges", "false", "not_parent", "strangers"))
+        edges, false, wrong, strangers = (
+            sum(r[key] for _, r in some) for key in ("edges", "false", "not_parent", "strangers")
+        )
         names = ", ".join(name.rpartition("/")[0] for name, _ in some)
         yield f"Zoos: {names}. {edges} edges, of which join models that share no parent: {share(false, edges)};"
-        yield f"end at an independent model: {share(strangers, edges)}; name another than the true parent: {share(wrong, edges)}."
+        yield f"end at an independent model: {share(strangers, edges)};"
+        yield f"name another than the true parent: {share(wrong, edges)}."
         yield f"At most {max(r['seconds'] for _, r in some):.0f} s for {max(r['models'] for _, r in some)} models.\n"
-        yield "| made by | models | true parent is the nearest reference | parent named in the tree | in the right family |"
+        yield "| made by | models | nearest reference is the parent | parent named in the tree | in the right family |"
         yield "| --- | --- | --- | --- | --- |"
         counts: dict[str, list[int]] = {}
         for _, result in some:
@@ -47,7 +56,8 @@ def _lines(results: Mapping[str, Any]) -> Iterator[str]:
                 yield f"| {attack} | {n} | {share(nearest, n)} | {share(named, n)} | {share(right, n)} |"
         if whole:
             n, named, right, nearest = whole
-            yield f"| **all changes of weights or outputs** | {n} | {share(nearest, n)} | {share(named, n)} | {share(right, n)} |"
+            shares = " | ".join(share(hits, n) for hits in (nearest, named, right))
+            yield f"| **all changes of weights or outputs** | {n} | {shares} |"
 
 
 def share(hits: int, n: int) -> str:

@@ -44,6 +44,7 @@ def prepare(
     *,
     probes: int,
     between: Generate | None = None,
+    given: ProbeSuite | None = None,
     peers: int | None = None,
     seed: int = 0,
     jobs: int = 1,
@@ -52,8 +53,8 @@ def prepare(
     """
     A suite of at most `probes` for the pool's models, and honest models that answered it.
 
-    between: the generator of points between classes (`midpoints`), where installed. peers: honest models to train.
-    Raises BadData for a pool without labels.
+    between: the generator of points between classes (`midpoints`), where installed. given: a suite to ask instead.
+    peers: honest models to train. Raises BadData for a pool without labels, or a suite of another input.
     """
     if pool.y is None:
         raise BadData("honest models are trained on true labels and the pool has none; add y to the pool")
@@ -66,7 +67,11 @@ def prepare(
     held, train = pool.take(order[:size]), pool.take(order[size:])
     number = pool.spec.output == "number"
     parts: list[Inputs] = [held.x]
-    for i, client in enumerate(taught if between is not None and not number else ()):
+    if given is not None:
+        if not pool.spec.accepts(given.spec):
+            raise BadData(f"suite '{given.name}' takes {given.spec.shape}, the pool's inputs are {pool.spec.shape}")
+        parts.append(given.inputs)
+    for i, client in enumerate(taught if between is not None and given is None and not number else ()):
         require_fit(client, pool.spec)
         try:
             parts.append(between(client, held, n=BETWEEN, seed=seed + i).inputs)  # type: ignore[misc]
@@ -79,6 +84,8 @@ def prepare(
         for i, (client, answers) in enumerate(zip(taught, own, strict=True))
     ]
     panel = join(panels)
+    if given is not None:
+        return Prepared(given, honest_of(panel.columns(len(held) + np.arange(len(given)))))
     rows = _telling(panel, own, len(held), number, probes)
     origin = np.array(["uniform"] * len(held) + ["midpoints"] * (len(candidates) - len(held)))
     suite = exploring.suite_from("lineage", pool.spec, pool.classes, candidates, origin, rows, None, seed)

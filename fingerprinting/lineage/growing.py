@@ -69,9 +69,7 @@ class Lineage:
         return [link for link in self.links if link.parent == name]
 
 
-def grow(
-    family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.RESAMPLES, seed: int = 0
-) -> Lineage:
+def grow(family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.RESAMPLES, seed: int = 0) -> Lineage:
     """
     The family tree. alpha: chance that an honest model is hung into it; resamples: of the probes, for support.
 
@@ -81,8 +79,8 @@ def grow(
         raise BadData(f"a family tree needs at least two models, got {len(family.models)}")
     if len(family.honest) < 8:
         raise BadData(
-            f"expected at least 8 honest models to tell kin from strangers, got {len(family.honest)}; give a --pool with "
-            "labels, or enroll references with one"
+            f"expected at least 8 honest models to tell kin from strangers, got {len(family.honest)}; give a --pool "
+            "with labels, or enroll references with one"
         )
     names = family.models.names
     forest = trees.grow(family, alpha=alpha, resamples=resamples, seed=seed)
@@ -95,9 +93,13 @@ def grow(
         pair = (min(child, up), max(child, up))
         links.append(
             Link(
-                names[up], names[child], float(support[pair]), float(sure[child]), float(forest.p[child, up]),
+                names[up],
+                names[child],
+                float(support[pair]),
+                float(sure[child]),
+                float(forest.p[child, up]),
                 float(max(apart[child, up], 0.0)),
-            )  # fmt: skip
+            )
         )
     mixes = [
         SecondParent(names[mix.child], names[mix.parent], mix.p)

@@ -13,8 +13,8 @@ from probe_match.fingerprinting.records import UNANSWERED, About
 from .members import Family
 
 STATED: Final = 20.0  # nats for a parent that a reference states
-REFERENCE: Final = 3.0  # for a source in the database against a suspect, or against a reference said to be derived
-COARSE: Final = 4.0  # rounding loses what nobody can put back
+REFERENCE: Final = 6.0  # the database is believed: for a source in the database against a suspect, or against a reference said to be derived
+COARSE: Final = 3.0  # rounding loses what nobody can put back
 OLDER: Final = 1.0  # dates are often those of enrolment
 SOUND: Final = 0.65  # share of disputed probes on which the parent says what most honest models say
 MOST_DISPUTED: Final = 3.0

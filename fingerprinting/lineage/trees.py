@@ -35,7 +35,7 @@ class Forest(NamedTuple):
 def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, seed: int = 0) -> Forest:
     """The forest of a family. alpha: chance that an honest model is hung into it. seed: of the resamples."""
     models, honest = family.models, family.honest
-    m, n = models.labels.shape
+    n = models.labels.shape[1]
     within = Likeness(models, models, honest, family.number)
     outside = Likeness(models, honest, honest, family.number)
     own = Likeness(honest, honest, honest, family.number).near()
@@ -46,10 +46,15 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
 
     z, out = stand()
     np.fill_diagonal(z, -np.inf)
-    p = unrelated(z, standing(np.moveaxis(out, 1, 2), own, out, itself=True), family.known)
+    # Who is related is for the labels to say, who is nearest of those for all there is: models of one class share how
+    # sure they are, and scores would call honest twins kin.
+    first = standing(within.near()[:1], out[:1], out[:1])
+    np.fill_diagonal(first, -np.inf)
+    p = unrelated(first, standing(np.moveaxis(out[:1], 1, 2), own[:1], out[:1], itself=True), family.known)
     allowed = p <= alpha
-    claimed = family.known | allowed[:, family.known].any(1)  # two that no reference claims may share unknown data
-    allowed &= claimed[:, None] | claimed[None]
+    if family.known.any():  # two that no reference claims may be honest models of one owner's unknown data
+        claimed = family.known | allowed[:, family.known].any(1)
+        allowed &= claimed[:, None] | claimed[None]
     allowed &= family.known[:, None] | family.known[None] | (alike(family) >= COPIED)
     rng = np.random.default_rng(seed)
     drawn = []
