@@ -227,7 +227,9 @@ class ReferenceDB:
         suite = self._suite(connection, row["suite"])
         body = storage.from_bytes(Body, row["data"], f"reference '{name}' in {self.name}")
 
-        return Reference(body.name, body.about, suite, body.answers, body.panel, body.public, body.public_panel)
+        return Reference(
+            body.name, body.about, suite, body.answers, body.panel, body.public, body.public_panel, body.fragile
+        )
 
     def _suite(self, connection: Connection, digest: str) -> ProbeSuite:
         row = connection.execute(select(suites).where(suites.c.digest == digest)).mappings().first()

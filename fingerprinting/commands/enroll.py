@@ -146,8 +146,9 @@ def enroll(
         public = references.public_suite(loaded.spec)
         if no_train:
             enrolled = enrolment.enroll_answers(
-                client, loaded, name=name, about=origin, public=public, probes=probes, seed=seed
-            )
+                client, loaded, name=name, about=origin, public=public, probes=probes, seed=seed,
+                sensitive=_session.sensitive(loaded.spec.kind),
+            )  # fmt: skip
         else:
             with _session.progress("training", quiet=quiet, total=models) as count:
                 enrolled = enrolment.enroll(
@@ -165,6 +166,7 @@ def enroll(
                     shadows=shadows,
                     seed=seed,
                     jobs=jobs,
+                    sensitive=_session.sensitive(loaded.spec.kind),
                     progress=count,
                 )
         if public is None:
