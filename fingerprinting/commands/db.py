@@ -69,11 +69,14 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
     from probe_match.fingerprinting.database import open_db
     from probe_match.fingerprinting.schema import header
 
+    from . import _identity
+
     with open_db(db, read_only=True) as references:
         if name in shelf.names(references):
             _show_chat(shelf.get(references, name), as_json)
             return
         reference = references.get(name)
+        named = _identity.of_reference(references, reference)
     shown = header(reference) | {
         "note": reference.about.note,
         "target": reference.answers.target,
@@ -81,6 +84,7 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
         "classes": list(reference.suite.classes),
         "answered": int(reference.answers.answered.sum()),
         "sent": reference.answers.sent,
+        "fingerprint": named,
     }
     if as_json:
         click.echo(json.dumps(shown, indent=1))
@@ -88,7 +92,7 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
     told = shown | {"input": _input(shown["input"]), "classes": ", ".join(shown["classes"])}
     for key, value in told.items():
         if value not in (None, ""):
-            click.echo(f"{key + ':':<11}{printable(value)}")
+            click.echo(f"{key + ':':<13}{printable(value)}")
 
 
 @db.command("remove")

@@ -13,7 +13,7 @@ from probe_match.fingerprinting.records import UNANSWERED, About
 from .members import Family
 
 STATED: Final = 20.0  # nats for a parent that a reference states
-REFERENCE: Final = 6.0  # the database is believed: for a source in the database against a suspect, or against a reference said to be derived
+REFERENCE: Final = 6.0  # the database is believed: its sources against suspects and derived references
 COARSE: Final = 3.0  # rounding loses what nobody can put back
 OLDER: Final = 1.0  # dates are often those of enrolment
 SOUND: Final = 0.65  # share of disputed probes on which the parent says what most honest models say
