@@ -95,6 +95,42 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
             click.echo(f"{key + ':':<13}{printable(value)}")
 
 
+@db.command("history")
+@click.argument("name")
+@db_option
+@click.option(
+    "--json", "json_file", is_flag=False, flag_value="-", metavar="[FILE]",
+    help="Write the result as JSON, to a file or to standard output.",
+)  # fmt: skip
+@click.option("--html", "html_file", metavar="FILE", help="Write a page.")
+def show_history(name: str, db: str, json_file: str | None, html_file: str | None) -> None:
+    """
+    Show the versions of one model over time: what changed from each to the next, and their fingerprint ids.
+
+    Versions are the references that --parent connects with NAME, and those of the same name but for a number or date at
+    its end. Stored answers are compared; nobody is asked.
+
+    \b
+    Examples:
+      probe-match db history churn-v3
+      probe-match db history churn-v3 --html churn.html --json churn.json
+    """
+    from probe_match.fingerprinting.database import open_db
+    from probe_match.fingerprinting.lineage import history, history_report
+
+    from . import _session
+
+    _session.require_writable(json_file, html_file)
+    with open_db(db, read_only=True) as references:
+        found = history.read(references, name)
+    if json_file != "-":
+        click.echo(history_report.to_text(found))
+    if json_file is not None:
+        _session.write_text(json_file, json.dumps(history_report.to_json(found), indent=1, ensure_ascii=False))
+    if html_file is not None:
+        _session.write_text(html_file, history_report.to_html(found))
+
+
 @db.command("remove")
 @click.argument("name")
 @db_option

@@ -9,6 +9,7 @@ from probe_match.fingerprinting.errors import BadData
 from . import mixing, rooting, trees
 from .members import Family
 
+FEWEST_HONEST: Final = 8
 DIRECTED: Final = 0.9  # chance of a direction from which on it is told
 
 
@@ -77,10 +78,10 @@ def grow(family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.R
     """
     if len(family.models) < 2:
         raise BadData(f"a family tree needs at least two models, got {len(family.models)}")
-    if len(family.honest) < 8:
+    if len(family.honest) < FEWEST_HONEST:
         raise BadData(
-            f"expected at least 8 honest models to tell kin from strangers, got {len(family.honest)}; give a --pool "
-            "with labels, or enroll references with one"
+            f"expected at least {FEWEST_HONEST} honest models to tell kin from strangers, got {len(family.honest)}; "
+            "give a --pool with labels, or enroll references with one"
         )
     names = family.models.names
     forest = trees.grow(family, alpha=alpha, resamples=resamples, seed=seed)
