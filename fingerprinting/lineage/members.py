@@ -63,6 +63,14 @@ class Family:
                 f"{self.honest.labels.shape[1]}"
             )
 
+    @property
+    def original(self) -> np.ndarray:
+        """References of which the database does not say that they were made from another; bool (m,)."""
+        return np.array(
+            [its and about.role != "derived" and about.parent is None
+             for its, about in zip(self.known, self.abouts, strict=True)], bool,
+        )  # fmt: skip
+
     def probes(self, rows: np.ndarray) -> "Family":
         """The same family on some of the probes; int (r,)."""
         return replace(self, models=self.models.probes(rows), honest=self.honest.probes(rows))

@@ -1,8 +1,8 @@
 """
 Second parents: models that were merged of two, or that two models taught.
 
-Where the first parent and another model disagree, who descends from the first alone says the other's answer no more
-often than honest models do.
+Where a model departs from its first parent, and descends from that alone, it says the other's answer no more often than
+honest models do that depart from it there.
 """
 
 from typing import Final, NamedTuple
@@ -15,7 +15,7 @@ from .members import Family
 from .trees import Forest
 
 ALPHA: Final = 0.01
-DISPUTED: Final = 8  # fewest probes on which the two parents must differ
+DISPUTED: Final = 5  # fewest probes on which a model must depart from its first parent
 
 
 class Mix(NamedTuple):
@@ -38,11 +38,13 @@ def second_parents(family: Family, forest: Forest, parent: np.ndarray) -> list[M
         others = np.flatnonzero((forest.p[child] < ALPHA) & (root != root[child]))
         best = None
         for other in others:
-            both = (labels[other] != first) & (labels[child] != UNANSWERED)
+            both = (labels[child] != first) & (labels[child] != UNANSWERED)
             both &= (labels[other] != UNANSWERED) & (first != UNANSWERED)
             if both.sum() < DISPUTED:
                 continue
-            chance = ((honest[:, both] == labels[other][both]).sum(0) + 1) / (len(honest) + 2)
+            departed = honest[:, both] != first[both]
+            alike = departed & (honest[:, both] == labels[other][both])
+            chance = np.where(labels[other] == first, 0.0, 1.0)[both] * (alike.sum(0) + 1) / (departed.sum(0) + 2)
             p = corrected(tail(chance, int((labels[child] == labels[other])[both].sum())), len(others))
             if p < ALPHA and (best is None or p < best.p):
                 best = Mix(int(child), int(other), p)

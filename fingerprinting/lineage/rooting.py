@@ -8,7 +8,7 @@ from all of its edges' odds together, since with a root every edge points away f
 from typing import Final
 
 import numpy as np
-from probe_match.fingerprinting.records import UNANSWERED, About
+from probe_match.fingerprinting.records import UNANSWERED
 
 from .members import Family
 
@@ -25,12 +25,12 @@ def odds(family: Family, edges: np.ndarray) -> np.ndarray:
     """For every edge (i, j), the log-odds that i is the parent; float64 (e,), nats."""
     labels = family.models.labels
     crowd = _crowd(family)
-    coarse = _coarse(family)
+    coarse, original = _coarse(family), family.original
     out = np.zeros(len(edges))
     for e, (i, j) in enumerate(edges):
         a, b = family.abouts[i], family.abouts[j]
         out[e] += STATED * ((b.parent == family.models.names[i]) - (float(a.parent == family.models.names[j])))
-        out[e] += REFERENCE * (_original(a, family.known[i]) - _original(b, family.known[j]))
+        out[e] += REFERENCE * (float(original[i]) - float(original[j]))
         out[e] += COARSE * (float(coarse[j]) - float(coarse[i]))
         if a.date and b.date:
             out[e] += OLDER * (float(a.date < b.date) - float(b.date < a.date))
@@ -85,11 +85,6 @@ def _walk(start: int, neighbours: list[list[tuple[int, float]]]) -> tuple[list[i
                 order.append(other)
 
     return order, above, np.array([weight[node] for node in order])
-
-
-def _original(about: About, known: bool) -> float:
-    """1 where the database says that a model is nobody's copy; a suspect or a derived reference says no such thing."""
-    return float(known and about.role != "derived" and about.parent is None)
 
 
 def _crowd(family: Family) -> np.ndarray | None:

@@ -65,10 +65,10 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
     several = np.stack([one[rows, columns] for one in drawn], 1) if drawn else np.zeros((len(rows), 1))
     lead = CLEARLY * float(np.median(several.std(1))) if len(rows) else 0.0
     preferred = lead * (family.known[:, None] ^ family.known[None])
-    edges = spanning(z + preferred, allowed)
+    edges = spanning(z + preferred, allowed, family.original)
     hits = np.zeros(len(edges))
     for one in drawn if len(edges) else ():
-        again = {tuple(edge) for edge in spanning(one + preferred, allowed).tolist()}
+        again = {tuple(edge) for edge in spanning(one + preferred, allowed, family.original).tolist()}
         hits += [tuple(edge) in again for edge in edges.tolist()]
 
     return Forest(edges, hits / max(resamples, 1), z, p)
@@ -108,8 +108,21 @@ def alike(family: Family) -> np.ndarray:
     return np.asarray(same / np.maximum(put @ put.T, 1))
 
 
-def spanning(weight: np.ndarray, allowed: np.ndarray) -> np.ndarray:
-    """Edges (i < j) of the forest of greatest total weight over the allowed pairs; int (e, 2). weight: float (m, m)."""
+def spanning(weight: np.ndarray, allowed: np.ndarray, original: np.ndarray | None = None) -> np.ndarray:
+    """
+    Edges (i < j) of the forest of greatest total weight over the allowed pairs; int (e, 2).
+
+    weight: float (m, m). original: bool (m,), models that hang on no suspect: a merge of two of them is below one, and
+    does not make the other its child. They may hang on each other.
+    """
+    if original is not None and original.sum() > 1:
+        both = original[:, None] & original[None]
+        m = len(weight)  # one more node, nearest to all originals, so that no other path joins two of them
+        wide, open_ = np.full((m + 1, m + 1), weight[allowed].max(initial=0.0) + 1), np.zeros((m + 1, m + 1), bool)
+        wide[:m, :m], open_[:m, :m], open_[:m, m] = weight, allowed & ~both, original
+        below = spanning(wide, open_)
+        edges = np.concatenate([spanning(weight, allowed & both), below[below[:, 1] < m]])
+        return np.asarray(edges[np.lexsort(edges.T[::-1])])
     from scipy.sparse import coo_matrix
     from scipy.sparse.csgraph import minimum_spanning_tree
 
