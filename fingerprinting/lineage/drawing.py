@@ -12,7 +12,7 @@ from .growing import Lineage, Link
 
 STEP: Final = 26  # pixels from one line to the next
 INDENT: Final = 180  # pixels from a parent to its children
-NAME: Final = 22  # most characters of a name
+NAME: Final = 26  # most characters of a name
 FORMATS: Final = (".svg", ".png", ".pdf")
 
 
@@ -92,7 +92,7 @@ def plot(lineage: Lineage, file: Path) -> None:
         axes.text(b.depth - 0.08, b.line - 0.12, f"{link.support:.0%}", ha="right", size=6, color="0.35")
     for name, place in places.items():
         axes.plot(place.depth, place.line, "o", color="tab:blue" if name in known else "tab:orange", zorder=2)
-        axes.text(place.depth + 0.07, place.line, printable(name)[:NAME], va="center", size=8)
+        axes.text(place.depth + 0.07, place.line, _cut(printable(name)), va="center", size=8)
     if not places:
         axes.text(0.5, 0.5, "no two of these models are related", ha="center")
     axes.set_xlim(-0.2, deepest + 1.2)
@@ -107,7 +107,11 @@ def _at(place: Place) -> tuple[int, int]:
 
 def _short(name: str) -> str:
     shown = printable(name)
-    return escape(shown if len(shown) <= NAME else shown[: NAME - 1] + "…")
+    return escape(_cut(shown))
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= NAME else "…" + name[1 - NAME :]  # of a path the end says which
 
 
 def _told(link: Link) -> str:
