@@ -13,6 +13,7 @@ import argparse
 import hashlib
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,9 +30,24 @@ from tqdm import tqdm
 BUDGET: Final = 50
 
 
+def part_of(zoo: Zoo, sources: int | None, strangers: int | None, seed: int) -> Zoo:
+    """So many sources, drawn at random, with all their copies, and so many independent models."""
+    rng = np.random.default_rng([seed, 17])
+
+    def drawn(role: str, most: int | None) -> set[str]:
+        names = [model.name for model in zoo.of(role)]
+        return {names[i] for i in rng.permutation(len(names))[:most]}
+
+    kept = drawn("source", sources)
+    others = drawn("independent", strangers)
+    models = tuple(m for m in zoo.models if (m.parent or m.name) in kept or m.name in others)
+    return replace(zoo, models=models)
+
+
 def answers(zoo: Zoo, seed: int, cache: Path) -> tuple[Models, Models]:
     """All models of a zoo, and the honest models trained on its pool, on the probes chosen for its sources."""
-    key = hashlib.sha256(f"{zoo.folder.resolve()} {seed} {BUDGET}".encode()).hexdigest()[:12]
+    names = " ".join(model.name for model in zoo.models)
+    key = hashlib.sha256(f"{zoo.folder.resolve()} {seed} {BUDGET} {names}".encode()).hexdigest()[:12]
     files = [cache / f"{zoo.folder.name}-{key}-{what}.npz" for what in ("models", "honest")]
     if all(file.is_file() for file in files):
         first, second = (storage.from_bytes(Models, file.read_bytes()) for file in files)
@@ -98,6 +114,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("lineage.json"))
     parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "probe-match-lineage")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--sources", type=int, help="Draw so many sources at random.  [default: all]")
+    parser.add_argument("--strangers", type=int, help="Draw so many independent models.  [default: all]")
     parser.add_argument("--table", type=Path)
     parser.add_argument("--answers", action="store_true", help="Only ask; measure later from the cache.")
     given = parser.parse_args()
@@ -106,7 +124,7 @@ def main() -> None:
         return
     results = json.loads(given.out.read_text()) if given.out.is_file() else {}
     for folder in given.zoos:
-        zoo = read_zoo(folder)
+        zoo = part_of(read_zoo(folder), given.sources, given.strangers, given.seed)
         models, honest = answers(zoo, given.seed, given.cache)
         if given.answers:
             continue
