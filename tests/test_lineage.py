@@ -287,3 +287,15 @@ def test_a_history_tells_a_fine_tune_from_another_model(stocked: Path, tmp_path:
 def test_a_stem_is_a_name_without_its_version(name: str, left: str) -> None:
     """Numbers, dates and v2 at the end are versions; a name of a number alone stays."""
     assert history.stem(name) == left
+
+
+def test_kin_must_beat_every_honest_model() -> None:
+    """A pair that stands out by eight deviations is related, but not where an honest model stands out by nine."""
+    z = np.array([[-np.inf, 8.0], [8.0, -np.inf]])
+    strangers = np.random.default_rng(0).normal(size=(100, 2))
+    known = np.array([True, False])
+    without = trees.unrelated(z, strangers, known)[0, 1]
+    strangers[7, 1] = 9
+
+    assert without < 1e-6
+    assert trees.unrelated(z, strangers, known)[0, 1] == pytest.approx(1)
