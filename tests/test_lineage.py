@@ -258,8 +258,12 @@ def test_the_command_draws_a_database(stocked: Path, tmp_path: Path) -> None:
     data = json.loads(told.read_text())
 
     assert result.exit_code == 0, result.output
-    assert [(link["parent"], link["child"], link["directed"]) for link in data["links"]] == [("a", "a-v2", True)]
-    assert set(data["unrelated"]) == {"b", "a-v3"}
+    assert [(link["parent"], link["child"], link["directed"]) for link in data["links"]] == [
+        ("a", "a-v2", True), ("a-v2", "a-v3", True)
+    ]  # fmt: skip
+    assert [link["p_value"] < 0.01 for link in data["links"]] == [True, False]
+    assert data["unrelated"] == ["b"]
+    assert result.stdout.count("stated") == 2
     assert "└─ a-v2" in result.stdout
     assert "Family tree" in page.read_text()
 
@@ -274,7 +278,7 @@ def test_a_history_tells_a_fine_tune_from_another_model(stocked: Path, tmp_path:
     assert result.exit_code == 0, result.output
     assert [version.name for version in found.versions] == ["a", "a-v2", "a-v3"]
     steps = [version.step for version in found.versions[1:]]
-    assert [step.kind for step in steps if step] == ["modified", "retrained or another model"]
+    assert [step.kind for step in steps if step] == ["modified", "not to be told from a model trained anew"]
     assert len({version.fingerprint for version in found.versions}) == 3
     assert result.stdout.count("pm1:") == 3
     assert "History of a" in page.read_text()

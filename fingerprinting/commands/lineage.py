@@ -95,7 +95,7 @@ def lineage(
         options: dict[str, Any] = {"allow_pickle": allow_pickle, "timeout": timeout}
         wanted: Any = "label" if access == "label" else None
         if pool is None:
-            family = _from_database(stack, targets, db or default_db(), only, budget, wanted, seed, options)
+            family = _from_database(stack, targets, db or default_db(), only, budget, alpha, wanted, seed, options)
         else:
             if db is not None or only:
                 raise click.UsageError("expected --db, or --pool to draw the targets without a database, not both")
@@ -122,7 +122,8 @@ def _show(tree: "Lineage", form: str, quiet: bool) -> None:
 
 
 def _from_database(
-    stack: contextlib.ExitStack, targets: tuple[str, ...], db: str, only: tuple[str, ...], budget: int, access: Any,
+    stack: contextlib.ExitStack, targets: tuple[str, ...], db: str, only: tuple[str, ...], budget: int,
+    alpha: float, access: Any,
     seed: int, options: dict[str, Any],
 ) -> "Family":  # fmt: skip
     """References from the database, targets asked its public suite."""
@@ -143,7 +144,9 @@ def _from_database(
             f"no reference of {references.name} was enrolled with peers, and nothing says how alike strangers are; "
             "enroll one without --no-train, or draw the models with --pool"
         )
-    return gathering.family_of(known, known.honest, gathering.ask(clients, known.suite, budget, access, seed))
+    return gathering.asked(
+        references, known, known.honest, clients, budget=budget, alpha=alpha, access=access, seed=seed
+    )
 
 
 def _from_pool(

@@ -1,19 +1,24 @@
 """Families from a reference database: stored answers to the public suite, and what suspects answer to it now."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
+from probe_match.fingerprinting.calibration import corrected
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.database import ReferenceDB
 from probe_match.fingerprinting.errors import DatabaseError, UsageError
+from probe_match.fingerprinting.matching import match_one
 from probe_match.fingerprinting.records import About, Access, InputSpec, Panel, ProbeSuite, Responses
 
+from . import trees
 from .asking import answers_of, honest_of, models_of
 from .members import Family, Models
 
 MOST_HONEST: Final = 300
 MOST_READ: Final = 40  # references whose peers are read
+PUBLIC_SHARE: Final = 0.4  # of the questions to a suspect, to find the reference it is nearest to
 
 
 class Stored(NamedTuple):
@@ -83,13 +88,33 @@ def family_of(
     ).asked()
 
 
-def ask(
-    clients: Sequence[Client], suite: ProbeSuite, budget: int, access: Access | None, seed: int
-) -> list[tuple[str, Responses]]:
-    """Every suspect's answers, under its target; a target given twice counts once."""
+def asked(
+    db: ReferenceDB, known: Stored, honest: Models, clients: Sequence[Client], *, budget: int, alpha: float,
+    access: Access | None, seed: int,
+) -> Family:  # fmt: skip
+    """
+    References and suspects, each asked at most `budget`: the public suite, and then the nearest reference's own probes,
+    on which its copies and honest models differ most.
+    """
     different = {client.target: client for client in clients}
-    answers = answers_of(list(different.values()), suite, budget=budget, access=access, seed=seed)
-    return list(zip(different, answers, strict=True))
+    own = {name for name in known.models.names if db.get(name).panel is not None} if clients else set()
+    first = round(PUBLIC_SHARE * budget) if own else budget
+    answers = answers_of(list(different.values()), known.suite, budget=first, access=access, seed=seed)
+    family = family_of(known, honest, list(zip(different, answers, strict=True)))
+    near = trees.grow(family, resamples=0).standing
+    confirmed = {}
+    for i, client in enumerate(different.values()):
+        suspect = len(known.models) + i
+        best = int(near[suspect, : len(known.models)].argmax())
+        if known.models.names[best] in own:
+            verdict = match_one(
+                client, db.get(known.models.names[best]), budget=budget - answers[i].sent, alpha=alpha, access=access,
+                seed=seed, stop_early=False, screen="never",
+            )  # fmt: skip
+            p = verdict.matches[0].p_value if verdict.decision == "match" else 1.0
+            confirmed[suspect, best] = corrected(p, len(known.models))
+
+    return replace(family, confirmed=confirmed)
 
 
 def _honest(db: ReferenceDB, spec: InputSpec, names: Sequence[str], headers: dict[str, dict]) -> Models | None:  # type: ignore[type-arg]

@@ -17,7 +17,8 @@ class Link(NamedTuple):
     """
     parent, child: names. support: share of resamples of the probes in which the two are linked. direction: how surely
     the one is the parent, 0.5 to 1; directed: whether that is told. p: chance that an honest model comes as near.
-    distance: share of answers that differ, of regressors 1 - correlation of deviations.
+    distance: share of answers that differ, of regressors 1 - correlation of deviations. stated: whether the database
+    says so, which is believed whatever p.
     """
 
     parent: str
@@ -26,6 +27,7 @@ class Link(NamedTuple):
     direction: float
     p: float
     distance: float
+    stated: bool = False
 
     @property
     def directed(self) -> bool:
@@ -100,6 +102,7 @@ def grow(family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.R
                 float(sure[child]),
                 float(forest.p[child, up]),
                 float(max(apart[child, up], 0.0)),
+                family.abouts[child].parent == names[up],
             )
         )
     mixes = [

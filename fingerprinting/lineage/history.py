@@ -146,7 +146,7 @@ def _kind(agreement: float, p: float) -> str:
         return "unchanged on these probes"
     if np.isnan(p):
         return "changed; no honest models to say how far"
-    return "modified" if p <= trees.ALPHA else "retrained or another model"
+    return "modified" if p <= trees.ALPHA else "not to be told from a model trained anew"
 
 
 def _contributions(models: Models, inputs: np.ndarray | tuple[str, ...], number: bool) -> np.ndarray | None:

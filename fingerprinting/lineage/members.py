@@ -1,7 +1,7 @@
 """The models of one input that answered the same probes, and the honest models they are judged against."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from probe_match.fingerprinting.errors import BadData
@@ -44,7 +44,8 @@ class Models:
 class Family:
     """
     What a tree is grown from. known: bool per model, True for references, False for suspects. honest: models that
-    descend from none of these, on the same probes. number: whether the models are regressors.
+    descend from none of these, on the same probes. number: whether the models are regressors. confirmed: by suspect and
+    reference, indices of models, the p-value that the reference's own probes gave.
     """
 
     models: Models
@@ -52,6 +53,7 @@ class Family:
     known: np.ndarray
     honest: Models
     number: bool = False
+    confirmed: Mapping[tuple[int, int], float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(set(self.models.names)) < len(self.models):
@@ -70,6 +72,16 @@ class Family:
             [its and about.role != "derived" and about.parent is None
              for its, about in zip(self.known, self.abouts, strict=True)], bool,
         )  # fmt: skip
+
+    @property
+    def stated(self) -> np.ndarray:
+        """Pairs of a model and the parent that the database states; bool (m, m), symmetric."""
+        at = {name: i for i, name in enumerate(self.models.names)}
+        out = np.zeros((len(at), len(at)), bool)
+        for i, about in enumerate(self.abouts):
+            if about.parent in at and at[about.parent] != i:
+                out[i, at[about.parent]] = out[at[about.parent], i] = True
+        return out
 
     def probes(self, rows: np.ndarray) -> "Family":
         """The same family on some of the probes; int (r,)."""

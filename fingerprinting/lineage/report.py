@@ -32,6 +32,7 @@ def to_json(lineage: Lineage) -> dict[str, Any]:
                 "parent": link.parent,
                 "child": link.child,
                 "directed": link.directed,
+                "stated": link.stated,
                 "direction": _round(link.direction),
                 "support": _round(link.support),
                 "p_value": _round(link.p),
@@ -147,7 +148,8 @@ def _branches(below: Any, name: str, margin: str) -> list[str]:
 
 
 def _figures(link: Link) -> str:
-    return f"support {link.support:.0%}, {link.distance:.0%} apart, p = {link.p:.2g}"
+    stated = "stated, " if link.stated else ""
+    return f"{stated}support {link.support:.0%}, {link.distance:.0%} apart, p = {link.p:.2g}"
 
 
 def _quoted(name: str) -> str:

@@ -7,7 +7,7 @@ Support is the share of resamples of the probes (Felsenstein, Evolution 1985) in
 from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting.calibration import tails
+from probe_match.fingerprinting.calibration import corrected, tails
 from probe_match.fingerprinting.records import UNANSWERED
 
 from .likeness import Likeness, standing
@@ -16,6 +16,7 @@ from .members import Family
 RESAMPLES: Final = 100
 ALPHA: Final = 0.01  # chance that an honest model is hung into the tree
 COPIED: Final = 0.9  # share of answers alike from which on two models that no reference claims are one's copy
+STATED: Final = 1e6  # a parent that the database states comes before any nearness
 CLEARLY: Final = 2.0  # standard errors by which a sibling must be nearer than a reference to be the parent
 
 
@@ -51,6 +52,8 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
     first = standing(within.near()[:1], out[:1], out[:1])
     np.fill_diagonal(first, -np.inf)
     p = unrelated(first, standing(np.moveaxis(out[:1], 1, 2), own[:1], out[:1], itself=True), family.known)
+    for (i, j), own_p in family.confirmed.items():  # two looks: at the public suite and at the reference's own probes
+        p[i, j] = p[j, i] = corrected(min(float(p[i, j]), own_p), 2)
     allowed = p <= alpha
     if family.known.any():  # two that no reference claims may be honest models of one owner's unknown data
         claimed = family.known | allowed[:, family.known].any(1)
@@ -61,10 +64,11 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
     for _ in range(resamples):
         weights = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float32)
         drawn.append(stand(weights)[0].astype(np.float32))
+    allowed |= family.stated
     rows, columns = np.nonzero(np.triu(allowed, 1))
     several = np.stack([one[rows, columns] for one in drawn], 1) if drawn else np.zeros((len(rows), 1))
     lead = CLEARLY * float(np.median(several.std(1))) if len(rows) else 0.0
-    preferred = lead * (family.known[:, None] ^ family.known[None])
+    preferred = lead * (family.known[:, None] ^ family.known[None]) + STATED * family.stated
     edges = spanning(z + preferred, allowed, family.original)
     hits = np.zeros(len(edges))
     for one in drawn if len(edges) else ():
