@@ -303,3 +303,24 @@ def test_kin_must_beat_every_honest_model() -> None:
 
     assert without < 1e-6
     assert trees.unrelated(z, strangers, known)[0, 1] == pytest.approx(1)
+
+
+def test_a_suspect_is_asked_its_budget_and_found_on_its_references_own_probes(tmp_path: Path) -> None:
+    """The owner's forest behind another name hangs on its reference; an honest model does not; 50 questions to each."""
+    import worlds
+    from probe_match.fingerprinting.lineage import gathering
+
+    enrolled = worlds.enrolled()
+    theft = worlds.Counting(worlds.source().predict)
+    stranger = worlds.Counting(worlds.honest()["other data, network 10"].predict)
+    with open_db(tmp_path / "r.db", create=True) as db:
+        db.set_public_suite(worlds.public())
+        db.add(enrolled.reference)
+        known = gathering.stored(db, (worlds.FEATURES,))
+        assert known.honest is not None
+        clients = [worlds.client(theft, "theft"), worlds.client(stranger, "stranger")]
+        family = gathering.asked(db, known, known.honest, clients, budget=50, alpha=0.01, access=None, seed=0)
+    tree = growing.grow(family, resamples=10)
+
+    assert [(link.parent, link.child) for link in tree.links] == [("s1", clients[0].target)]
+    assert max(theft.rows, stranger.rows) <= 50
