@@ -134,6 +134,7 @@ def main() -> None:
                 if access == "label" and zoo.pool.spec.output == "number":
                     continue
                 results[name] = measure(zoo, models, honest, access, given.seed)
+                results[name]["part"] = [given.sources, given.strangers] if given.sources else None
                 storage.write_file(given.out, json.dumps(results, indent=1).encode())
                 print(name, {k: v for k, v in results[name].items() if k not in ("counts", "false_edges")}, flush=True)
 
