@@ -107,12 +107,10 @@ def show_history(name: str, db: str, json_file: str | None, html_file: str | Non
     """
     Show the versions of one model over time: what changed from each to the next, and their fingerprint ids.
 
-    Versions are the references that --parent connects with NAME, and those of the same name but for a number or date at
-    its end. Stored answers are compared; nobody is asked.
+    Versions are what --parent connects with NAME, and what is named so but for a number or date. Nobody is asked.
 
     \b
-    Examples:
-      probe-match db history churn-v3
+    Example:
       probe-match db history churn-v3 --html churn.html --json churn.json
     """
     from probe_match.fingerprinting.database import open_db
