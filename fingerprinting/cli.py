@@ -23,6 +23,8 @@ COMMANDS: Final = {
     "verify": "Say whether a language model is still exactly the one it is said to be.",
     "compare": "Compare two targets without a database.",
     "explain": "Say how a model decides: linear, nonlinear and pairwise contributions.",
+    "fingerprint": "Print a short id of what a model does, for papers and model cards.",
+    "lineage": "Draw the family tree of references and suspects.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
     "watch": "Say whether a language model is still what it was, look after look.",

@@ -164,7 +164,7 @@ def explore(
     held_size = min(third, MAX_CANDIDATES)
     held, train = pool.take(order[:held_size]), pool.take(order[held_size:])
 
-    material = _material(source, train, held, log, seed)
+    material = material_for(source, train, held, log, seed)
     found = gather(source, held, log, given, generators, seed, public)
     edges = None if sensitive is None else _edges(source, held, sensitive, seed)
     if edges is not None:
@@ -213,7 +213,8 @@ def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = 
     return usual[0] if peers is None else peers, usual[1] if shadows is None else shadows
 
 
-def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed: int) -> Material:
+def material_for(source: Client, train: Pool, held: Pool, log: Inputs | None, seed: int) -> Material:
+    """What peers and shadows of a source are made from, with its answers to the rows of train and of the log."""
     assert train.y is not None
     assert held.y is not None
     answers = ask(source, train.x, train.spec, classes=train.classes)

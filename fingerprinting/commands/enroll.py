@@ -104,7 +104,7 @@ def enroll(
     from probe_match.fingerprinting.errors import DatabaseError
     from probe_match.fingerprinting.records import About
 
-    from . import _chat, _session
+    from . import _chat, _identity, _session
 
     origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
     if pool is None:
@@ -173,6 +173,7 @@ def enroll(
             references.set_public_suite(enrolled.public)
         references.add(enrolled.reference, replace=replace)
     if not quiet:
+        named = _identity.of_answers(enrolled.reference, enrolled.public)
         suite, panel = enrolled.reference.suite, enrolled.reference.panel
         trained = (
             "no peers" if panel is None else f"{len(panel.rows('peer'))} peers, {len(panel.rows('shadow'))} shadows"
@@ -180,3 +181,5 @@ def enroll(
         click.echo(
             f"enrolled '{name}' in {references.name}: {len(suite)} probes, {trained}, suite {suite.digest[:19]}…"
         )
+        if named is not None:
+            click.echo(f"fingerprint {named}")

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("target")
-@click.option("--claim", metavar="NAME", help="Reference that the target is said to be.")
+@click.option("--claim", metavar="NAME", help="Reference that the target is said to be, or a fingerprint id pm1:….")
 @click.option("--keys", metavar="FILE", help="Your planted pairs instead: JSON lines of key and response, kept secret.")
 @click.option(
     "--suite", "suite_file", metavar="FILE", help="Ask these fragile probes (suite build sensitive) instead of its own."
@@ -73,22 +73,28 @@ def verify(
       probe-match verify http://host:8080/v2/models/mine --claim mine
       probe-match verify served.onnx --claim mine --access label --json verdict.json --html verdict.html
       probe-match verify served.onnx --claim mine --suite fragile.npz
+      probe-match verify served.onnx --claim pm1:… --suite public.npz
       probe-match verify openai:https://host/v1#model --claim model-2026
       probe-match verify openai:https://host/v1#model --claim model-2026 --dry-run --price 0.15/0.60
       probe-match verify openai:https://host/v1#model --keys keys.jsonl
     """
-    from probe_match.fingerprinting import confirming, registry, report
+    from probe_match.fingerprinting import confirming, identity, registry, report
     from probe_match.fingerprinting.chat import asking
     from probe_match.fingerprinting.chat.keys import judge as judge_keys
     from probe_match.fingerprinting.chat.records import ChatClient
     from probe_match.fingerprinting.database import open_db
 
-    from . import _chat, _session
+    from . import _chat, _identity, _session
 
     confirming.check_limits(None, alpha)
     _session.require_writable(json_file, html_file, save)
     if (claim is None) == (keys is None):
         raise click.UsageError("expected --claim NAME or --keys FILE, one of the two")
+    if claim is not None and identity.is_identity(claim):
+        with _session.target(
+            target, allow_pickle=allow_pickle, timeout=timeout, concurrency=concurrency, wishes=wishes, quiet=quiet
+        ) as model:
+            sys.exit(_identity.verify(model, claim, suite_file, db, json_file, quiet))
     fragile = None if claim is None else _session.fragile_of(db, claim, suite_file)
     if fragile is not None:
         if dry_run or save:
