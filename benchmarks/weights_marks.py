@@ -134,7 +134,13 @@ def digit_rows(seed: int) -> list[dict[str, Any]]:
     held = regulariser.choose(found, "5.weight", salt)
     module = network(seed)
     training.train(
-        module, x, y, epochs=20, seed=seed, weight=WEIGHT, penalty=lambda: regulariser.penalty(module, held, KEY)
+        module,
+        x,
+        y,
+        epochs=20,
+        seed=seed,
+        weight=training.WEIGHTS["regulariser"],
+        penalty=lambda: regulariser.penalty(module, held, KEY),
     )
     rows.append(row("regulariser", "digits", held, base, module, split, seed))
     other = network(seed)
@@ -153,9 +159,6 @@ def digit_rows(seed: int) -> list[dict[str, Any]]:
     return rows
 
 
-WEIGHT = 5.0
-
-
 def zoo_rows(folder: Path) -> list[dict[str, Any]]:
     """Sources of a zoo, and its independent models of the same architecture as clean ones."""
     zoo = json.loads((folder / "zoo.json").read_text(encoding="utf-8"))
@@ -171,6 +174,8 @@ def zoo_rows(folder: Path) -> list[dict[str, Any]]:
         found = arrays(module)
         salt = f"{seed:032x}"
         base = accuracy(module, split[2], split[3])
+        if sum(a.size for a in found.values() if a.ndim > 1) < spread.MIN_WEIGHTS:
+            continue  # refused, as a user would be
         mark = spread.choose(found, salt)
         name = f"{folder.name}/{source['name']} ({source['learner']})"
         rows.append(row("spread", name, mark, base, load(module, spread.embed(found, mark, KEY)), split, seed))
@@ -195,7 +200,7 @@ def zoo_rows(folder: Path) -> list[dict[str, Any]]:
 def tune(module: nn.Module, split: Split, mark: Mark, seed: int) -> None:
     """Fine-tune with the regulariser."""
     term: Callable[[], torch.Tensor] = lambda: regulariser.penalty(module, mark, KEY)  # noqa: E731
-    train_quietly(module, split[0], split[1], epochs=4, seed=seed, weight=WEIGHT, penalty=term)
+    train_quietly(module, split[0], split[1], epochs=4, seed=seed, weight=training.WEIGHTS["regulariser"], penalty=term)
 
 
 def bit_error(found: dict[str, np.ndarray], mark: Mark) -> float:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from . import _marks
 from .db import json_option, printable
 
 if TYPE_CHECKING:
@@ -29,6 +30,10 @@ def weights() -> None:
       probe-match weights hash model.safetensors --json
       probe-match weights verify model.safetensors --against weights.json
     """
+
+
+weights.add_command(_marks.embed)
+weights.add_command(_marks.check)
 
 
 @weights.command("hash")
@@ -77,7 +82,7 @@ def sign_weights(model: str, key: str, output: str, external_data: bool) -> None
     """
     from probe_match.fingerprinting import storage
 
-    signing = _needing("signing")
+    signing = needing("signing")
     private = signing.private_key(Path(key), os.environ.get("PROBE_MATCH_SIGNING_PASSPHRASE"))
     found = _digests(model, external_data)
     storage.write_file(Path(output), signing.sign(Path(model), found, private, output=Path(output)))
@@ -137,7 +142,7 @@ def _verify_signature(
     from probe_match.fingerprinting import storage
     from probe_match.fingerprinting.weights import digests
 
-    signing = _needing("signing")
+    signing = needing("signing")
     public = signing.public_key(Path(key))
     found = signing.open_bundle(storage.read_file(Path(signature), "signature"), public, signature)
     if found is None:
@@ -173,7 +178,7 @@ def _known(path: str, external_data: bool) -> "Digests":
     return digests.from_json(safetensors_file.parse(bytes(data), path), path)
 
 
-def _needing(name: str) -> ModuleType:
+def needing(name: str) -> ModuleType:
     """A module of the library that needs an optional package; without it, one line that says how to get it."""
     from probe_match.fingerprinting import registry
     from probe_match.fingerprinting.errors import MissingPackage

@@ -2,7 +2,7 @@
 A signature that training puts into the weights of one layer (Uchida et al., arXiv:1701.04082, eq. 2 to 5).
 
 The layer's weights, averaged over its outputs, are projected by a secret matrix; a term in the training loss pushes
-each projection to the side its bit says. `penalty` is that term, to be added to any loss. Needs torch for embedding only.
+each projection to the side its bit says. `penalty` is that term, to be added to any loss. Only embedding needs torch.
 """
 
 import secrets

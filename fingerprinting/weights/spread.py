@@ -16,8 +16,8 @@ from probe_match.fingerprinting.errors import BadData
 from . import marks
 from .marks import Arrays, Mark, Reading
 
-STRENGTH: Final = 2.0  # how far a bit is from turning, in standard deviations of an unmarked group
-MIN_WEIGHTS: Final = 64 * marks.BITS
+STRENGTH: Final = 0.7  # how far a bit is from turning, in standard deviations of an unmarked group
+MIN_WEIGHTS: Final = 256 * marks.BITS  # with fewer, the mark costs accuracy
 MIN_TENSOR: Final = 256
 
 

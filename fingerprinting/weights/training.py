@@ -1,10 +1,13 @@
 """Training a network with a mark's penalty in its loss. Needs torch."""
 
 from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+
+WEIGHTS: Final = {"regulariser": 5.0, "passport": 1.0}  # of the penalty beside the cross-entropy
 
 
 def train(
