@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from probe_match.fingerprinting import programs
+from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.weights import checking, passport, regulariser, spread, training
 from probe_match.fingerprinting.weights.marks import BITS, Mark
 from sklearn.datasets import load_digits
@@ -167,30 +168,32 @@ def zoo_rows(folder: Path) -> list[dict[str, Any]]:
     x = x.astype(np.float32) / 255 if x.dtype == np.uint8 else x.astype(np.float32)
     half = len(x) // 2
     split = (x[:half], y[:half], x[half:], y[half:])
-    sources = [m for m in zoo["models"] if m["role"] == "source"]
+    independent = [m for m in zoo["models"] if m["role"] == "independent"]
+    sources = [m for m in zoo["models"] if m["role"] == "source"] + independent[:8]
     rows = []
     for seed, source in enumerate(sources):
         module = program(folder / source["target"].removeprefix("torch:"))
         found = arrays(module)
         salt = f"{seed:032x}"
         base = accuracy(module, split[2], split[3])
-        if sum(a.size for a in found.values() if a.ndim > 1) < spread.MIN_WEIGHTS:
-            continue  # refused, as a user would be
-        mark = spread.choose(found, salt)
+        try:
+            mark = spread.choose(found, salt)
+        except BadData:
+            continue  # too small, as a user would be told
         name = f"{folder.name}/{source['name']} ({source['learner']})"
         rows.append(row("spread", name, mark, base, load(module, spread.embed(found, mark, KEY)), split, seed))
         used: list[Mark] = [mark]
         inputs = {n: a[0].size for n, a in found.items() if a.ndim > 1 and len(a) > 10}
-        if max(inputs.values()) >= regulariser.MIN_INPUTS:
+        if source["role"] == "source" and max(inputs.values()) >= regulariser.MIN_INPUTS:
             held = regulariser.choose(found, max(inputs, key=inputs.__getitem__), salt)
             plain, marked = copy.deepcopy(module), copy.deepcopy(module)
-            train_quietly(plain, split[0], split[1], epochs=4, seed=seed)
+            train_quietly(plain, split[0], split[1], epochs=8, seed=seed)
             tune(marked, split, held, seed)
             tuned = accuracy(plain, split[2], split[3])
             rows.append(row("regulariser", name, held, tuned, marked, split, seed))
             used.append(held)
-        clean = [m for m in zoo["models"] if m["role"] == "independent" and m["learner"] == source["learner"]]
-        others = [arrays(program(folder / m["target"].removeprefix("torch:"))) for m in clean[:10]]
+        clean = [m for m in independent if m["learner"] == source["learner"] and m is not source]
+        others = [arrays(program(folder / m["target"].removeprefix("torch:"))) for m in clean[:6]]
         for one, held_mark in zip(rows[-len(used) :], used, strict=True):
             one["clean_bit_error"] = [bit_error(other, held_mark) for other in [found, *others]]
 
@@ -200,7 +203,7 @@ def zoo_rows(folder: Path) -> list[dict[str, Any]]:
 def tune(module: nn.Module, split: Split, mark: Mark, seed: int) -> None:
     """Fine-tune with the regulariser."""
     term: Callable[[], torch.Tensor] = lambda: regulariser.penalty(module, mark, KEY)  # noqa: E731
-    train_quietly(module, split[0], split[1], epochs=4, seed=seed, weight=training.WEIGHTS["regulariser"], penalty=term)
+    train_quietly(module, split[0], split[1], epochs=8, seed=seed, weight=training.WEIGHTS["regulariser"], penalty=term)
 
 
 def bit_error(found: dict[str, np.ndarray], mark: Mark) -> float:
@@ -214,7 +217,7 @@ def program(path: Path) -> nn.Module:
 
 
 def summarise(rows: list[dict[str, Any]]) -> dict[str, Any]:
-    """Per way and kind of subject: worst bit error per attack, mean accuracy loss with a 95 % interval, clean models."""
+    """Per way and kind of subject: worst bit errors, mean loss of accuracy with a 95 % interval, clean models."""
     found: dict[str, Any] = {}
     for key in sorted({(r["way"], r["subject"].partition("/")[0]) for r in rows}):
         some = [r for r in rows if (r["way"], r["subject"].partition("/")[0]) == key]

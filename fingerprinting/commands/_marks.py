@@ -53,7 +53,7 @@ def embed(
     \b
     Example:
       probe-match weights embed model.safetensors -o marked.safetensors --record mark.json
-      probe-match weights embed m.safetensors -o n.safetensors --record r.json --way regulariser --module a:b --data d.npz
+      probe-match weights embed a.safetensors -o b.safetensors --record r.json --way passport --module m:f --data d.npz
     """
     from probe_match.fingerprinting import storage
 
@@ -68,6 +68,7 @@ def embed(
         if not module or not data:
             raise click.UsageError(f"--way {way} trains the model: expected --module and --data")
         mark, written = _train(model, key, way, module, data, layers, epochs, seed)
+    _require_readable(written, mark, key, output)
     storage.write_file(Path(output), written)
     storage.write_file(Path(record), json.dumps(mark.to_json(), indent=1).encode())
     click.echo(f"marked {printable(output)} ({way}, 256 bits); record: {printable(record)}")
@@ -108,6 +109,20 @@ def check(ctx: click.Context, model: str, record: str, as_json: bool) -> None:
         said = "present" if found.present else "not found"
         click.echo(f"mark {said}: {found.errors} of {marks.BITS} bits wrong ({share:.1%}), p = {found.p_value:.2g}")
     ctx.exit(0 if found.present else 1)
+
+
+def _require_readable(written: bytes, mark: "Mark", key: str, output: str) -> None:
+    """A mark that is not whole at home will not be abroad."""
+    from probe_match.fingerprinting.errors import BadData
+
+    from .weights import needing
+
+    checking, safetensors_file = needing("checking"), needing("safetensors_file")
+    arrays = checking.to_arrays(safetensors_file.read(memoryview(written), output))
+    if errors := checking.check(arrays, mark, key).errors:
+        raise BadData(
+            f"{errors} bits of the mark are wrong after embedding; train for more --epochs, or mark more layers"
+        )
 
 
 def _owner_key() -> str:
@@ -185,4 +200,4 @@ def _build(module: str) -> Callable[[], Any]:
     if not callable(found):
         raise UsageError(f"{printable(module)} is no function; expected one that builds a torch module")
 
-    return found  # type: ignore[no-any-return]
+    return found

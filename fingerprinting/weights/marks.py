@@ -1,11 +1,11 @@
 """
 An owner's signature inside a model's weights: what all ways to embed one share.
 
-The 256 bits come from the owner's key by HKDF, so they are nobody else's and say nothing about the key. A mark's
-record, which may be shown, says where to look; the key says what should be there. On a model that has nothing to do with
-the owner each bit agrees by chance alone, whatever that model is, since the bits are independent of it: the number of
-agreeing bits is binomial. This holds for one record and one key, chosen before the suspect was seen; `PRESENT` leaves
-room for 2^40 trials, and a record that was committed to beforehand leaves none to doubt.
+The 256 bits come from the owner's key by HKDF, so they are nobody else's and say nothing about the key. A record of
+the mark, which may be shown, says where to look; the key says what should be there. On a model that has nothing to do
+with the owner each bit agrees by chance alone, whatever that model is, since the bits are independent of it: the number
+of agreeing bits is binomial. This holds for one record and one key, chosen before the suspect was seen; `PRESENT`
+leaves room for 2^40 trials, and a record that was committed to beforehand leaves none to doubt.
 
 A mark is a watermark: something was put into the model. It is evidence of another kind than a fingerprint.
 """

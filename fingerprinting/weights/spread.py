@@ -17,16 +17,21 @@ from . import marks
 from .marks import Arrays, Mark, Reading
 
 STRENGTH: Final = 0.7  # how far a bit is from turning, in standard deviations of an unmarked group
-MIN_WEIGHTS: Final = 256 * marks.BITS  # with fewer, the mark costs accuracy
-MIN_TENSOR: Final = 256
+MIN_WEIGHTS: Final = 160 * marks.BITS  # with fewer, the mark costs accuracy
+MIN_SHARE: Final = 0.1  # of all these weights: a first or last layer is small, and its answers lean on each weight
 
 
 def choose(arrays: Arrays, salt: str | None = None) -> Mark:
-    """All weights of matrices and kernels carry the mark."""
-    names = [n for n, a in arrays.items() if a.ndim > 1 and a.size >= MIN_TENSOR and a.dtype.kind == "f"]
-    total = sum(arrays[n].size for n in names)
+    """The weights of the larger matrices and kernels carry the mark."""
+    sizes = {n: a.size for n, a in arrays.items() if a.ndim > 1 and a.dtype.kind == "f"}
+    names = [n for n, size in sizes.items() if size >= MIN_SHARE * sum(sizes.values())]
+    if not names:  # of many alike layers none is a tenth of the whole
+        names = [n for n, size in sizes.items() if size >= max(sizes.values()) / 2]
+    total = sum(sizes[n] for n in names)
     if total < MIN_WEIGHTS:
-        raise BadData(f"the model has {total} weights in matrices; a mark of 256 bits needs at least {MIN_WEIGHTS}")
+        raise BadData(
+            f"the model has {total} weights in large matrices; a mark of 256 bits needs at least {MIN_WEIGHTS}"
+        )
     return Mark("spread", tuple((n, arrays[n].shape) for n in names), salt or secrets.token_hex(16))
 
 
