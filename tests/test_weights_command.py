@@ -2,6 +2,7 @@
 
 import base64
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -154,3 +155,27 @@ def test_we_verify_signatures_of_model_signing(model: Path, tmp_path: Path) -> N
 
     assert first.exit_code == 0, first.output
     assert (changed.exit_code, "config.json" in changed.output) == (1, True)
+
+
+def test_model_signing_verifies_a_model_of_one_file(tmp_path: Path) -> None:
+    """A single file, and a signature that lies elsewhere."""
+    verifying = pytest.importorskip("model_signing.verifying")
+    safetensors.numpy.save_file(tensors(), tmp_path / "m.safetensors")
+    private, public = write_keys(tmp_path, KEYS["p256"])
+    assert run("sign", tmp_path / "m.safetensors", "--key", private, "-o", tmp_path / "m.sig").exit_code == 0
+
+    verifying.Config().use_elliptic_key_verifier(public_key=public).verify(
+        tmp_path / "m.safetensors", tmp_path / "m.sig"
+    )
+
+
+def test_without_the_extra_one_line_says_how_to_get_it(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Digests need nothing; signatures name the extra they need."""
+    monkeypatch.delitem(sys.modules, "probe_match.fingerprinting.weights.signing", raising=False)
+    for name in [name for name in sys.modules if name.split(".")[0] == "cryptography"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "cryptography", None)
+    done = run("sign", model, "--key", "key.pem", "-o", "m.sig")
+
+    assert str(done.exception) == "weights needs cryptography: pip install 'probe-match[evidence]'"
+    assert run("hash", model).exit_code == 0

@@ -49,8 +49,8 @@ class Signed:
 
 def sign(path: Path, found: Digests, key: PrivateKey, *, output: Path | None = None) -> bytes:
     """A bundle over a model. path: its file or folder; output: where the bundle will lie, so not part of the model."""
-    ignored = (output,) if output is not None and path.is_dir() and output.resolve().parent == path.resolve() else ()
-    names = tuple(one.name for one in ignored)
+    inside = output is not None and path.is_dir() and output.resolve().is_relative_to(path.resolve())
+    names = (output.resolve().relative_to(path.resolve()).as_posix(),) if inside and output is not None else ()
     listed = file_digests(path, names)
     total = hashlib.sha256(b"".join(bytes.fromhex(digest) for digest in listed.values())).hexdigest()
     described: dict[str, Any] = {"method": "files", "hash_type": "sha256", "allow_symlinks": False}
