@@ -87,6 +87,7 @@ def main() -> None:
         count = ["--count", str(options.mutants)]
         done = subprocess.run([*run, "benchmarks.weights_mutants", bad, *count], check=True, stdout=subprocess.PIPE)
         found["mutants"] = json.loads(done.stdout)
+        options.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")  # the marks take longer
         zoos = [word for zoo in options.zoo for word in ("--zoo", zoo)]
         marks = ["--seeds", *options.seeds, *zoos, "--output", str(folder / "marks.json")]
         subprocess.run([*run, "benchmarks.weights_marks", *marks], check=True, stdout=subprocess.DEVNULL)
