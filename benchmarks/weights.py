@@ -18,6 +18,8 @@ import safetensors.numpy
 from probe_match.fingerprinting.bench.measures import wilson
 from probe_match.fingerprinting.weights import digests, reading
 
+from benchmarks import weights_mutants
+
 
 def speed(folder: Path) -> float:
     """Million bytes hashed in a second of one core: the middle of five runs over 256 MiB."""
@@ -68,6 +70,35 @@ def invariance(folder: Path, trials: int = 100) -> dict[str, Any]:
     }  # fmt: skip
 
 
+READ = """
+import sys, time, json
+from pathlib import Path
+from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.weights import digests, reading
+start = time.perf_counter()
+try:
+    digests.digest(reading.read(Path(sys.argv[1]), external_data=True))
+    refused = False
+except BadData:
+    refused = True
+peak = int(Path("/proc/self/status").read_text().partition("VmHWM:")[2].split()[0]) >> 10
+print(json.dumps({"refused": refused, "seconds": round(time.perf_counter() - start, 3), "peak_mib": peak}))
+"""
+
+
+def attacks(folder: Path) -> dict[str, Any]:
+    """Each hand-made attack, read by a process of its own."""
+    found = {}
+    for attack in weights_mutants.ATTACKS:
+        own = folder / attack.__name__
+        own.mkdir()
+        path = attack(own, own / "canary")
+        done = subprocess.run([sys.executable, "-c", READ, path], check=True, stdout=subprocess.PIPE)
+        found[attack.__name__] = json.loads(done.stdout) | {"executed": (own / "canary").exists()}
+
+    return found
+
+
 def main() -> None:
     """Run from the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -81,6 +112,7 @@ def main() -> None:
         folder = Path(name)
         found["hash_megabytes_per_second"] = speed(folder)
         found["digests"] = invariance(folder)
+        found["attacks"] = attacks(folder)
         bad = folder / "mutants"
         bad.mkdir()
         run = [sys.executable, "-m"]
