@@ -169,10 +169,33 @@ def expanded_tensor(folder: Path, canary: Path) -> Path:
     return _archive(folder / "m.pt", {"m/data.pkl": text, "m/data/0": bytes(4)})
 
 
+def long_pickle(folder: Path, canary: Path) -> Path:
+    """Sixteen million empty lists, a byte each."""
+    return _archive(folder / "m.pt", {"m/data.pkl": b"\x80\x02" + b"]" * (15 << 20) + b"."})
+
+
+def many_attributes(folder: Path, canary: Path) -> Path:
+    """An ONNX node with a hundred thousand attributes and no tensor, which invites quadratic work."""
+    node = b"\x2a\x03\x0a\x01a" * 100_000
+    size = _varint(len(node))
+    graph = b"\x0a" + size + node
+    path = folder / "m.onnx"
+    path.write_bytes(b"\x3a" + _varint(len(graph)) + graph)
+    return path
+
+
+def _varint(value: int) -> bytes:
+    found = b""
+    while value > 127:
+        found, value = found + bytes([value & 127 | 128]), value >> 7
+    return found + bytes([value])
+
+
 ATTACKS: list[Attack] = [
     pickle_in_pt, pickle_as_joblib, pickle_in_npy, pickled_tensor_in_pt2, zip_slip, zip_bomb, zip_of_many_names,
     bomb_that_lies, giant_header, long_header, header_of_brackets, deep_header, overlapping_tensors, repeated_name,
     impossible_shape, trailing_bytes, shard_outside, shard_linked_outside, onnx_outside, expanded_tensor,
+    long_pickle, many_attributes,
 ]  # fmt: skip
 
 

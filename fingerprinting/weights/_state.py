@@ -23,6 +23,7 @@ STORAGES: Final = {
 CALLED: Final = ("collections OrderedDict", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_parameter")
 MAX_PICKLE: Final = 16 << 20
 MAX_DEPTH: Final = 32
+MAX_STEPS: Final = 1_000_000  # a tensor takes some thirty; more would take seconds and gigabytes
 CONSTANTS: Final = {
     "NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": (),
 }  # fmt: skip
@@ -79,7 +80,9 @@ def _interpret(text: bytes, where: str) -> Any:
 
     argument: Any
     items: Sequence[Any]
-    for code, argument, _ in pickletools.genops(text):
+    for step, (code, argument, _) in enumerate(pickletools.genops(text)):
+        if step > MAX_STEPS:
+            raise ValueError(f"more than {MAX_STEPS} instructions")
         name = code.name
         if name in CONSTANTS:
             stack.append(CONSTANTS[name])

@@ -63,10 +63,11 @@ def _walk(data: memoryview) -> Iterator[tuple[str, tuple[str, memoryview]]]:
             yield name, (kind, message)
             if kind == "tensor":
                 continue
+        label = _label(kind, message, name)
         for field, value in fields(message):
             inside = INSIDE[kind].get(field)
             if inside and isinstance(value, memoryview):
-                waiting.append((inside, value, _label(kind, message, name), depth + 1))
+                waiting.append((inside, value, label, depth + 1))
 
 
 def _label(kind: str, message: memoryview, above: str) -> str:
