@@ -310,8 +310,10 @@ def watch(folder: Path, count: int, seed: int) -> dict[str, Any]:
             if event == "import" or (event == "compile" and arguments[1] == "<unknown>"):
                 return  # ast.literal_eval parses the header of an array; nothing is run
             seen["executions"] += 1
+            sys.stderr.write(f"{event} {arguments}\n")
         elif event == "open" and not str(arguments[0]).startswith(inside):
             seen["reads_outside"] += 1
+            sys.stderr.write(f"{event} {arguments}\n")
 
     watching = False
     sys.addaudithook(hook)

@@ -206,3 +206,12 @@ def test_mutants_are_read_or_refused_within_limits(tmp_path: Path) -> None:
     assert found["slowest_seconds"] <= 2
     assert found["peak_mib"] <= 256
     assert 0 < found["refused"] < 400
+
+
+def test_a_pickle_that_closes_what_it_never_opened_is_refused(tmp_path: Path) -> None:
+    """Instructions that take from an empty stack are a damaged file, not a crash."""
+    with zipfile.ZipFile(tmp_path / "m.pt", "w") as archive:
+        archive.writestr("m/data.pkl", b"\x80\x02}u.")
+
+    with pytest.raises(BadData, match="without a beginning"):
+        root(tmp_path / "m.pt")

@@ -73,7 +73,10 @@ def _interpret(text: bytes, where: str) -> Any:
     memo: dict[int, Any] = {}
 
     def since_mark() -> list[Any]:
-        at = len(stack) - 1 - next(i for i, item in enumerate(reversed(stack)) if item is MARK)
+        above = next((i for i, item in enumerate(reversed(stack)) if item is MARK), None)
+        if above is None:
+            raise ValueError("items without a beginning")
+        at = len(stack) - 1 - above
         items = stack[at + 1 :]
         del stack[at:]
         return items
