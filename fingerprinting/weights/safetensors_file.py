@@ -47,7 +47,7 @@ def parse(text: bytes, where: str) -> dict[str, Any]:
     if text.count(b"[") + text.count(b"{") > MAX_BRACKETS:
         raise BadData(f"the header of {where} nests too much; expected one short entry for each tensor")
     try:
-        header = json.loads(text, object_pairs_hook=_once)
+        header = json.loads(text.decode("utf-8"), object_pairs_hook=_once)  # never the encoding that bytes suggest
     except (ValueError, RecursionError) as error:
         raise BadData(f"the header of {where} is not JSON as expected: {str(error)[:80]}") from error
     if not isinstance(header, dict):
