@@ -27,6 +27,7 @@ COMMANDS: Final = {
     "lineage": "Draw the family tree of references and suspects.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
+    "weights": "Digest, sign, verify and mark a model's weights.",
     "watch": "Say whether a language model is still what it was, look after look.",
     "bench": "Measure error rates on models whose descent is known.",
     "db": "List, show, remove and check references.",
