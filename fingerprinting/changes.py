@@ -111,7 +111,7 @@ def problems(connection: Connection, head: str | None = None) -> list[str]:
         (table.name, str(key)): seal
         for table in TRACKED
         if connection.dialect.has_table(connection, table.name)
-        for key, seal in connection.execute(select(*table.primary_key, table.c.sha256))
+        for key, seal in connection.execute(select(next(iter(table.primary_key)), table.c.sha256))
     }
     told = [f"{_row(at)} is gone, and the log says nothing of it" for at in sorted(state.keys() - found.keys())]
     told += [f"{_row(at)} was added past the log" for at in sorted(found.keys() - state.keys())]
@@ -119,7 +119,9 @@ def problems(connection: Connection, head: str | None = None) -> list[str]:
         f"{_row(at)} is not the one the log speaks of" for at in sorted(state) if found.get(at, state[at]) != state[at]
     ]
     if head is not None and connection.execute(select(changes.c.seq).where(changes.c.chain == head)).first() is None:
-        told.append(f"the log was cut or replaced: it ends at entry {0 if last is None else last.seq} without that head")
+        told.append(
+            f"the log was cut or replaced: it ends at entry {0 if last is None else last.seq} without that head"
+        )
 
     return told
 

@@ -66,9 +66,8 @@ def _disagreements(db: "ReferenceDB") -> list[str]:
 def _chat_disagreements(db: "ReferenceDB") -> list[str]:
     with db.store.transaction() as connection:
         listed = set(connection.execute(select(schema.chat_headers.c.name)).scalars())
-        asked = {
-            name: bank for name, bank in connection.execute(select(schema.chat_bodies.c.name, schema.chat_bodies.c.bank))
-        }
+        rows = connection.execute(select(schema.chat_bodies.c.name, schema.chat_bodies.c.bank))
+        asked = {str(row.name): str(row.bank) for row in rows}
         banks = set(connection.execute(select(schema.chat_banks.c.digest)).scalars())
     found = [f"language model '{name}' is half there; remove it and add it again" for name in listed ^ asked.keys()]
 

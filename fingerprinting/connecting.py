@@ -144,7 +144,8 @@ def connect(url: str, *, create: bool, read_only: bool) -> Store:
             "expected FILE, sqlite:///FILE or postgresql+psycopg://HOST/NAME as the database, got another URL"
         ) from error
     except ModuleNotFoundError as error:
-        raise MissingPackage(f"this database needs {error.name}: pip install '{error.name}'") from error
+        extra = "'probe-match[postgres]'" if error.name == "psycopg" else f"'{error.name}'"
+        raise MissingPackage(f"this database needs {error.name}: pip install {extra}") from error
     where = url if parsed is None else parsed.database
     if not where or where == ":memory:":
         raise DatabaseError("expected the path of a database file, got none; pass --db FILE")

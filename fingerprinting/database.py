@@ -87,7 +87,7 @@ class ReferenceDB:
         with self.store.transaction() as connection:
             for name in only:
                 if connection.execute(select(bodies.c.name).where(bodies.c.name == name)).first() is None:
-                    raise self._unknown(connection, name)
+                    raise self.unknown(connection, name)
         found: dict[InputSpec, list[str]] = {}
         apart = self.quarantined()
         for entry in self.headers():
@@ -111,19 +111,6 @@ class ReferenceDB:
             self._check(quarantined, row)
 
         return {row["name"]: row["data"].decode() for row in rows}
-
-    def set_apart(self, name: str, why: str | None) -> None:
-        """Name a reference in no verdict any more, or, where `why` is None, again."""
-        with self.store.transaction(write=True) as connection:
-            if connection.execute(select(bodies.c.name).where(bodies.c.name == name)).first() is None:
-                raise self._unknown(connection, name)
-            gone = connection.execute(delete(quarantined).where(quarantined.c.name == name)).rowcount
-            if why is not None:
-                table, row = sealed(quarantined, name=name, data=why.encode())
-                connection.execute(insert(table).values(row))
-                changes.append(connection, changes.ADD, table.name, name, row["sha256"])
-            elif gone:
-                changes.append(connection, changes.REMOVE, quarantined.name, name)
 
     def get(self, name: str) -> Reference:
         """One whole reference."""
@@ -160,7 +147,7 @@ class ReferenceDB:
         with self.store.transaction(write=True) as connection:
             suite = connection.execute(select(bodies.c.suite).where(bodies.c.name == name)).scalar()
             if suite is None:
-                raise self._unknown(connection, name)
+                raise self.unknown(connection, name)
             self._forget(connection, name)
             _drop_unused(connection, suite)
             changes.append(connection, changes.REMOVE, bodies.name, name)
@@ -223,12 +210,20 @@ class ReferenceDB:
 
         return problems(self, head)
 
+    def row(self, connection: Connection, table: Table, key: str) -> RowMapping | None:
+        """The row of that key in a table with a single key, its seal checked; None where there is none."""
+        (column,) = table.primary_key
+        row = connection.execute(select(table).where(column == key)).mappings().first()
+        if row is not None:
+            self._check(table, row)
+
+        return row
+
     def read(self, connection: Connection, name: str) -> Reference:
         """One whole reference, within a transaction."""
-        row = connection.execute(select(bodies).where(bodies.c.name == name)).mappings().first()
+        row = self.row(connection, bodies, name)
         if row is None:
-            raise self._unknown(connection, name)
-        self._check(bodies, row)
+            raise self.unknown(connection, name)
         suite = self.read_suite(connection, row["suite"])
         body = storage.from_bytes(Body, row["data"], f"reference '{name}' in {self.name}")
 
@@ -236,10 +231,9 @@ class ReferenceDB:
 
     def read_suite(self, connection: Connection, digest: str) -> ProbeSuite:
         """One suite, within a transaction."""
-        row = connection.execute(select(suites).where(suites.c.digest == digest)).mappings().first()
+        row = self.row(connection, suites, digest)
         if row is None:
             raise DatabaseError(f"suite {digest[:15]}… is missing from {self.name}; add its references again")
-        self._check(suites, row)
 
         return storage.from_bytes(ProbeSuite, row["data"], f"suite {digest[:15]}… in {self.name}")
 
@@ -282,7 +276,8 @@ class ReferenceDB:
                 "then remove what is damaged and add it again"
             )
 
-    def _unknown(self, connection: Connection, name: str) -> DatabaseError:
+    def unknown(self, connection: Connection, name: str) -> DatabaseError:
+        """What to say of a name that is not there."""
         names = sorted(connection.execute(select(bodies.c.name)).scalars())
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         if near:

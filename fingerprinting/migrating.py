@@ -30,4 +30,3 @@ def _log(connection: Connection) -> None:
 
 
 STEPS: Final[dict[int, Callable[[Connection], None]]] = {1: _log}
-

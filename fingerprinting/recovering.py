@@ -5,12 +5,13 @@ The log of changes is followed to its first broken entry. Whatever it says was t
 there, whole, and the very row that the log speaks of; the rest is named and left behind.
 """
 
+import contextlib
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import select
 
-from . import changes, schema
+from . import changes, quarantine, schema
 from .chat import shelf
 from .database import ReferenceDB, open_db
 from .errors import DatabaseError, ProbeMatchError
@@ -73,18 +74,17 @@ def _there(db: ReferenceDB) -> set[str]:
     """Names of all references that can be read, whoever put them there."""
     found: set[str] = set()
     for table in (bodies, chat_bodies):
-        try:
-            with db.store.transaction() as connection:
-                found |= {str(name) for name in connection.execute(select(table.c.name)).scalars()}
-        except DatabaseError:
-            continue
+        with contextlib.suppress(DatabaseError), db.store.transaction() as connection:
+            found |= {str(name) for name in connection.execute(select(table.c.name)).scalars()}
 
     return found
 
 
 def _copy(db: ReferenceDB, new: ReferenceDB, table: str, key: str, seal: str) -> None:
     with db.store.transaction() as connection:
-        row = _sound_row(connection, schema.tables.tables[table], key, seal)
+        row = db.row(connection, schema.tables.tables[table], key)
+        if row is None or row["sha256"] != seal:
+            raise DatabaseError("it is gone" if row is None else "it is not the one the log speaks of")
         if table == public_suites.name:
             suite = db.read_suite(connection, str(row["suite"]))
     if table == public_suites.name:
@@ -94,15 +94,4 @@ def _copy(db: ReferenceDB, new: ReferenceDB, table: str, key: str, seal: str) ->
     elif table == chat_bodies.name:
         shelf.add(new, [shelf.get(db, key)])
     else:
-        new.set_apart(key, row["data"].decode())
-
-
-def _sound_row(connection: Connection, table: Table, key: str, seal: str) -> dict[str, Any]:
-    (column,) = table.primary_key
-    row = connection.execute(select(table).where(column == key)).mappings().first()
-    if row is None:
-        raise DatabaseError("it is gone")
-    if row["sha256"] != seal or not schema.intact(table, row):
-        raise DatabaseError("it is damaged")
-
-    return {str(name): value for name, value in row.items()}
+        quarantine.set_apart(new, key, row["data"].decode())

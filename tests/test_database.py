@@ -485,7 +485,7 @@ def test_a_server_without_its_driver_is_a_pip_line(monkeypatch: pytest.MonkeyPat
     """A team's database needs a driver that is installed on request."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(MissingPackage, match=r"^this database needs psycopg: pip install 'psycopg'$"):
+    with pytest.raises(MissingPackage, match=r"^this database needs psycopg: pip install 'probe-match\[postgres\]'$"):
         open_db("postgresql+psycopg://me:hunter2@localhost/references")
 
 
