@@ -181,6 +181,26 @@ def release_reference(name: str, db: str) -> None:
     click.echo(f"released {_printable(name)}")
 
 
+@click.command("grant")
+@click.argument("user")
+@click.argument("role", type=click.Choice(["reader", "contributor", "curator"]))
+@db_option
+def grant_role(user: str, role: str, db: str) -> None:
+    """
+    Give a user of a PostgreSQL server a role: reader (asks), contributor (adds too), curator (removes too).
+
+    \b
+    Example:
+      probe-match db grant ada contributor --db postgresql+psycopg://owner@host/references
+    """
+    from probe_match.fingerprinting import roles
+    from probe_match.fingerprinting.database import open_db
+
+    with open_db(db) as references:
+        roles.grant(references.store, user, role)  # type: ignore[arg-type]  # one of the choices
+    click.echo(f"{_printable(user)} is a {role} of {references.name}")
+
+
 def recover_into(db: str, target: str) -> None:
     """Save what is sound of a database into a new file, and say what was lost."""
     from probe_match.fingerprinting.database import open_db
@@ -219,5 +239,5 @@ def _printable(value: object) -> str:
 
 
 COMMANDS = (
-    export_references, diff_references, show_history, quarantine_references, release_reference,
+    export_references, diff_references, show_history, quarantine_references, release_reference, grant_role,
 )  # fmt: skip
