@@ -13,7 +13,7 @@ import numpy as np
 from .collect import Asked, Client, ask
 from .disguises import LEAST_NOISE, noisy
 from .errors import BadData, SuiteMismatch
-from .panels import together
+from .joining import together
 from .plans import Inputs
 from .records import InputSpec, Pool, ProbeSuite
 

@@ -19,11 +19,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, RowMapping, Table, delete, insert, select
 
-from . import changes, schema, storage
+from . import changes, prepared, schema, storage, storing
 from .connecting import Store, connect
 from .errors import DatabaseError, ProbeMatchError
 from .records import InputSpec, ProbeSuite, Reference
 from .schema import Body, bodies, headers, public_suites, quarantined, sealed, suites
+from .searching import Packed
 
 
 def open_db(url: str | Path, create: bool = False, read_only: bool = False) -> "ReferenceDB":
@@ -90,7 +91,7 @@ class ReferenceDB:
                     raise self.unknown(connection, name)
         found: dict[InputSpec, list[str]] = {}
         apart = self.quarantined()
-        for entry in self.headers():
+        for entry in prepared.inputs(self):
             if entry["name"] in apart:
                 continue
             kind, size, features = (entry["input"][key] for key in ("kind", "shape", "features"))
@@ -123,24 +124,7 @@ class ReferenceDB:
         rows = [schema.body_row(reference), *schema.derived_rows(reference)]
         data = storage.to_bytes(reference.suite)
         with self.store.transaction(write=True) as connection:
-            self.add_rows(connection, rows, reference.suite.digest, data, replace=replace)
-
-    def add_rows(
-        self, connection: Connection, rows: Sequence[schema.Row], suite: str, data: bytes, *, replace: bool = False
-    ) -> None:
-        """Store a reference's rows, its body first, and its suite's digest and bytes, within a transaction."""
-        body = rows[0][1]
-        known = connection.execute(select(bodies.c.suite).where(bodies.c.name == body["name"])).scalar()
-        if known is not None and not replace:
-            raise DatabaseError(f"{self.name} already has a reference '{body['name']}'; remove it or pass --replace")
-        if known is not None:
-            self._forget(connection, body["name"])
-        _add_suite(connection, suite, data)
-        for table, row in rows:
-            connection.execute(insert(table).values(row))
-        changes.append(connection, changes.ADD, bodies.name, body["name"], body["sha256"])
-        if known is not None:
-            _drop_unused(connection, known)
+            storing.add_rows(self.name, connection, rows, reference.suite.digest, data, replace=replace)
 
     def remove(self, name: str) -> None:
         """Forget a reference, and its suite unless it is public or another reference was asked it."""
@@ -148,8 +132,8 @@ class ReferenceDB:
             suite = connection.execute(select(bodies.c.suite).where(bodies.c.name == name)).scalar()
             if suite is None:
                 raise self.unknown(connection, name)
-            self._forget(connection, name)
-            _drop_unused(connection, suite)
+            storing.forget(connection, name)
+            storing.drop_unused(connection, suite)
             changes.append(connection, changes.REMOVE, bodies.name, name)
             if connection.execute(delete(quarantined).where(quarantined.c.name == name)).rowcount:
                 changes.append(connection, changes.REMOVE, quarantined.name, name)
@@ -170,9 +154,9 @@ class ReferenceDB:
             connection.execute(delete(table).where(same_input))
             connection.execute(insert(table).values(row))
             changes.append(connection, changes.ADD, table.name, row["input"], row["sha256"])
-            _add_suite(connection, suite.digest, data)
+            storing.add_suite(connection, suite.digest, data)
             if former is not None:
-                _drop_unused(connection, former)
+                storing.drop_unused(connection, former)
 
     def public_labels(self, spec: InputSpec) -> tuple[list[str], np.ndarray]:
         """
@@ -188,6 +172,21 @@ class ReferenceDB:
 
         packed = np.frombuffer(b"".join(row["data"] for row in rows), "<i2").reshape(len(rows), -1)
         return [row["name"] for row in rows], packed.astype(np.int16)
+
+    def public_packed(self, spec: InputSpec) -> tuple[list[str], Packed] | None:
+        """As `public_labels`, packed for search; of a large file mapped into memory. None where there is nothing."""
+        suite = self.public_suite(spec)
+        if suite is None:
+            return None
+        names, found = prepared.packed(self, suite.digest, lambda: self.public_labels(spec))
+        return (names, found) if names else None
+
+    def own_probes(self, names: Sequence[str]) -> list[int]:
+        """How many probes of its own each of these references has that was enrolled with peers."""
+        wanted = set(names)
+        return [
+            entry["probes"] for entry in self.headers() if entry["name"] in wanted and entry["peers"] + entry["shadows"]
+        ]
 
     def public_scores(self, spec: InputSpec) -> dict[str, np.ndarray]:
         """
@@ -265,10 +264,6 @@ class ReferenceDB:
 
         return None
 
-    def _forget(self, connection: Connection, name: str) -> None:
-        for table in (headers, bodies, schema.labels, schema.scores):
-            connection.execute(delete(table).where(table.c.name == name))
-
     def _check(self, table: Table, row: RowMapping) -> None:
         if not schema.intact(table, row):
             raise DatabaseError(
@@ -286,15 +281,3 @@ class ReferenceDB:
             advice = f"known are {', '.join(names[:8])}" if names else "it is empty; add a model with enroll"
 
         return DatabaseError(f"no reference '{name}' in {self.name}; {advice}")
-
-
-def _add_suite(connection: Connection, digest: str, data: bytes) -> None:
-    if connection.execute(select(suites.c.digest).where(suites.c.digest == digest)).first() is None:
-        table, row = sealed(suites, digest=digest, data=data)
-        connection.execute(insert(table).values(row))
-
-
-def _drop_unused(connection: Connection, digest: str) -> None:
-    asked = select(bodies.c.name).where(bodies.c.suite == digest).exists()
-    public = select(public_suites.c.input).where(public_suites.c.suite == digest).exists()
-    connection.execute(delete(suites).where(suites.c.digest == digest, ~asked, ~public))

@@ -15,6 +15,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from . import learners, regressors
 from .collect import Asked, Client, Progress, ask
+from .joining import together
 from .plans import USES, Inputs, Material, Plan
 from .probing import numbers
 from .records import Panel, Pool
@@ -192,10 +193,3 @@ def _stolen(answers: Asked, plan: Plan) -> np.ndarray:
 
 def _rows(inputs: Inputs, rows: np.ndarray) -> Inputs:
     return inputs[rows] if isinstance(inputs, np.ndarray) else tuple(inputs[i] for i in rows)
-
-
-def together(parts: list[Inputs]) -> Inputs:
-    """Several lots of inputs of one kind as one."""
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate([np.asarray(part) for part in parts])
-    return tuple(text for part in parts for text in part)

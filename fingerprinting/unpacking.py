@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from . import packs, schema, storage
+from . import packs, schema, storage, storing
 from .chat import keeping, shelf
 from .chat.records import Bank, ChatReference
 from .database import ReferenceDB
@@ -176,7 +176,8 @@ def add(db: ReferenceDB, pack: Pack, conflict: Conflict = "refuse") -> list[str]
                 chat.append(reference)
                 continue
             rows = [schema.body_row(reference), *schema.derived_rows(reference)]
-            db.add_rows(
+            storing.add_rows(
+                db.name,
                 connection,
                 rows,
                 reference.suite.digest,
