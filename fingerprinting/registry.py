@@ -17,7 +17,7 @@ KINDS: Final = {"probes": "generator", "clients": "client", "fingerprinting.meth
 # What to install when a plug-in's own import fails: package -> extra.
 EXTRAS: Final = {
     "torch": "torch", "onnxruntime": "onnx", "skops": "sklearn", "matplotlib": "plots", "botocore": "aws",
-    "cryptography": "evidence", "psycopg": "postgres", "distributed": "dask",
+    "cryptography": "evidence", "psycopg": "postgres", "distributed": "dask", "ray": "ray",
 }  # fmt: skip
 
 

@@ -80,7 +80,7 @@ def test_evidence_is_as_for_few() -> None:
 
     assert (few[0].reference, many[0].reference, len(many)) == ("r17", "r17", searching.LEADERS)
     assert many[0].llr == pytest.approx(few[0].llr, abs=1e-9)
-    assert many[0].score == pytest.approx(few[0].score, rel=0.15)
+    assert 0.7 < many[0].score / few[0].score < 1.05  # peers like the leaders make it smaller
     assert many[0].beats_all
     assert not any(one.beats_all and one.llr > 0 for one in searching.compare(stranger, searching.pack(known), names))
     with pytest.raises(NoAnswers):
