@@ -1,7 +1,7 @@
 """
 What large and shared databases cost, measured part by part; a part that is in the output already is not run again.
 
-    python benchmarks/scale.py [--output benchmarks/scale.json] [--parts search match writers corruption backends]
+    python benchmarks/scale.py [--output benchmarks/scale.json] [--parts search match writers corruption clusters]
 
 Times are the least of several runs, wall clock and processor seconds; on a busy machine the latter say more.
 """
@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from probe_match.fingerprinting import changes, cohort, schema, searching, storage, storing
+from joblib import delayed
+from probe_match.fingerprinting import backends, changes, cohort, schema, searching, storage, storing
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.records import About, InputSpec, ProbeSuite, Reference, Responses
 
@@ -98,17 +99,20 @@ def searched(m: int, path: Path) -> dict[str, Any]:
 
 
 MEASURE = """
-import resource, sys
+import sys
+from pathlib import Path
 import numpy as np
 from probe_match.fingerprinting import searching
 rows = np.load(sys.argv[1], mmap_mode="r")
 suspect = np.arange(rows.shape[0]) % 10
 small = searching.pack(np.zeros((10, rows.shape[0]), int))
 searching.nearest(small, np.zeros(rows.shape[0], int), 5)
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+def most():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+before = most()
 packed = searching.Packed(rows, np.ones((rows.shape[0], 10), np.int64) * rows.shape[1] // 10)
 searching.nearest(packed, suspect, 100)
-print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / rows.nbytes)
+print((most() - before) / rows.nbytes)
 """
 
 
@@ -259,8 +263,50 @@ def corruption(times: int = 500) -> dict[str, Any]:
     return {"injected": times, "found": times - len(missed), "missed": missed}
 
 
+def panel(seconds: float) -> list[tuple[float, int]]:
+    """Sixty pieces of work of some seconds of processor time each, on whatever backend is in use."""
+    return list(backends.run([delayed(busy)(seconds, seed) for seed in range(60)], 1))
+
+
+def busy(seconds: float, seed: int) -> tuple[float, int]:
+    """Arithmetic for so long, by the processor's clock, and the process that did it."""
+    rng, until, total = np.random.default_rng(seed), time.process_time() + seconds, 0.0
+    while time.process_time() < until:
+        total += float(np.linalg.norm(rng.random((60, 60))))
+    return total, os.getpid()
+
+
+def clusters(seconds: float = 0.2) -> dict[str, Any]:
+    """
+    Sixty pieces of processor-bound work on local Dask clusters, against the same pieces one after the other.
+
+    overhead: wall-clock seconds times the cores there are for it, over the work, less one. Cores are the limit here.
+    """
+    import distributed
+
+    found: dict[str, Any] = {"pieces": 60, "seconds_each": seconds, "processors": os.cpu_count()}
+    started = time.perf_counter()
+    panel(seconds)
+    found["one_process_s"] = round(time.perf_counter() - started, 2)
+    for workers in (1, 3):
+        with (
+            distributed.LocalCluster(
+                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
+            ) as cluster,
+            backends.using(f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"),
+        ):
+            panel(0.001)  # imports on the workers
+            started = time.perf_counter()
+            processes = {pid for _, pid in panel(seconds)}
+            found[f"dask_{workers}_workers_s"] = round(time.perf_counter() - started, 2)
+            found[f"dask_{workers}_workers_used"] = len(processes)
+    found["overhead_of_one_worker"] = round(found["dask_1_workers_s"] / found["one_process_s"] - 1, 3)
+    found["speed_of_three_over_one"] = round(found["dask_1_workers_s"] / found["dask_3_workers_s"], 2)
+    return found
+
+
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "search": search, "match": match, "writers": writers, "corruption": corruption,
+    "search": search, "match": match, "writers": writers, "corruption": corruption, "clusters": clusters,
 }  # fmt: skip
 
 
