@@ -121,7 +121,7 @@ def show_history(newest: int, db: str) -> None:
     \b
     Examples:
       probe-match db history
-      probe-match db verify --head sha256:9f2c…
+      probe-match db history --last 5
     """
     from probe_match.fingerprinting import changes, schema
     from probe_match.fingerprinting.database import open_db
