@@ -9,7 +9,6 @@ pay for having searched all k! permutations, so that an unusual model is not ben
 from typing import Final
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 from scipy.special import gammaln
 
 from .records import UNANSWERED
@@ -42,6 +41,8 @@ def find(labels: np.ndarray, likelihood: np.ndarray) -> np.ndarray | None:
     k = likelihood.shape[1]
     log = np.log(likelihood)
     gain = np.stack([log[labels == label].sum(0) for label in range(k)])
+    from scipy.optimize import linear_sum_assignment  # takes a quarter of a second to load, and is seldom needed
+
     rows, meaning = linear_sum_assignment(gain, maximize=True)
     better = gain[rows, meaning].sum() - np.trace(gain)
 

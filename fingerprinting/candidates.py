@@ -14,7 +14,7 @@ from .answers import side_by_side
 from .collect import Asked, Client, ask
 from .disguises import LEAST_NOISE, noisy
 from .errors import BadData, SuiteMismatch
-from .panels import together
+from .joining import together
 from .plans import Inputs
 from .records import InputSpec, Pool, ProbeSuite
 

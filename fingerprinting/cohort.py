@@ -113,7 +113,7 @@ def ratio(suspects: np.ndarray, sources: np.ndarray, rarity: np.ndarray) -> np.n
 
     suspects: int (s, n), sources: int (m, n), rarity: float (n, k), how often each label is given.
     """
-    parts = [_agreement(suspects, sources, rarity, retention) for retention in RETENTION]
+    parts = [ratio_at(suspects, sources, rarity, retention) for retention in RETENTION]
     return np.asarray(logsumexp(np.stack(parts), axis=0) - np.log(len(RETENTION)))
 
 
@@ -122,10 +122,11 @@ def agreement(suspects: np.ndarray, sources: np.ndarray, rarity: np.ndarray) -> 
     The ratio at one typical retention: a plain sum over probes, so nearly normal among honest suspects, as the ratio
     itself is not. Shapes as for `ratio`.
     """
-    return _agreement(suspects, sources, rarity, TYPICAL)
+    return ratio_at(suspects, sources, rarity, TYPICAL)
 
 
-def _agreement(suspects: np.ndarray, sources: np.ndarray, rarity: np.ndarray, retention: float) -> np.ndarray:
+def ratio_at(suspects: np.ndarray, sources: np.ndarray, rarity: np.ndarray, retention: float) -> np.ndarray:
+    """The ratio at one retention. Shapes as for `ratio`."""
     n = rarity.shape[0]
     p0 = rarity[np.arange(n), np.maximum(sources, 0)]  # (m, n)
     same, other = np.log((retention + (1 - retention) * p0) / p0), np.log(1 - retention)

@@ -16,11 +16,15 @@ from sqlalchemy import Connection, Engine, QueuePool, Table, create_engine, inse
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, SQLAlchemyError
 
-from . import schema
+from . import migrating, schema
 from .errors import DatabaseError, MissingPackage
 from .schema import meta
 
 BUSY_SECONDS: Final = 30  # a writer waits this long for the others
+WRITERS: Final = 0x70726F6265  # the number of the lock that writers of a PostgreSQL database take in turn
+
+
+SCHEMA_OF_IT: Final = select(meta.c.value).where(meta.c.key == "schema")
 
 
 class Store:
@@ -49,6 +53,9 @@ class Store:
                 if self.sqlite:
                     # At once, not at the first write: a reader that turns writer fails without waiting for its turn.
                     connection.exec_driver_sql("BEGIN IMMEDIATE" if write else "BEGIN")
+                elif write and self.engine.dialect.name == "postgresql":
+                    # One after the other, as on SQLite: the log of changes is a chain.
+                    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({WRITERS})")
                 yield connection
         except IntegrityError as error:
             raise DatabaseError(
@@ -67,8 +74,7 @@ class Store:
             self._create()
         elif not ours:
             raise DatabaseError(f"{self.name} is not a reference database; pass another --db")
-        with self.transaction() as connection:
-            found = str(connection.execute(select(meta.c.value).where(meta.c.key == "schema")).scalar())
+        found = self._version()
         if not found.isdecimal():
             raise DatabaseError(f"{self.name} is not a reference database; pass another --db")
         if int(found) > schema.SCHEMA:
@@ -76,6 +82,14 @@ class Store:
                 f"{self.name} was made by a newer probe-match (schema {found}, this one reads {schema.SCHEMA}); "
                 "upgrade probe-match"
             )
+        if int(found) < schema.SCHEMA and not self.read_only:
+            with self.transaction(write=True) as connection:
+                now = int(str(connection.execute(SCHEMA_OF_IT).scalar()))  # another process may have been first
+                migrating.migrate(connection, now)
+
+    def _version(self) -> str:
+        with self.transaction() as connection:
+            return str(connection.execute(SCHEMA_OF_IT).scalar())
 
     def has(self, table: Table) -> bool:
         """Whether the file has a table that was not there from the first."""
@@ -111,7 +125,7 @@ class Store:
                 connection.exec_driver_sql("PRAGMA journal_mode=WAL")
         with self.transaction(write=True) as connection:
             schema.tables.create_all(connection)  # leaves out what another process has just made
-            if connection.execute(select(meta.c.value).where(meta.c.key == "schema")).first() is None:
+            if connection.execute(SCHEMA_OF_IT).first() is None:
                 connection.execute(insert(meta).values(key="schema", value=str(schema.SCHEMA)))
 
 
@@ -130,7 +144,8 @@ def connect(url: str, *, create: bool, read_only: bool) -> Store:
             "expected FILE, sqlite:///FILE or postgresql+psycopg://HOST/NAME as the database, got another URL"
         ) from error
     except ModuleNotFoundError as error:
-        raise MissingPackage(f"this database needs {error.name}: pip install '{error.name}'") from error
+        extra = "'probe-match[postgres]'" if error.name == "psycopg" else f"'{error.name}'"
+        raise MissingPackage(f"this database needs {error.name}: pip install {extra}") from error
     where = url if parsed is None else parsed.database
     if not where or where == ":memory:":
         raise DatabaseError("expected the path of a database file, got none; pass --db FILE")

@@ -17,13 +17,14 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, RowMapping, Table, and_, delete, insert, select
+from sqlalchemy import Connection, RowMapping, Table, delete, insert, select
 
-from . import schema, storage
+from . import changes, prepared, schema, storage, storing
 from .connecting import Store, connect
 from .errors import DatabaseError, ProbeMatchError
 from .records import InputSpec, ProbeSuite, Reference
-from .schema import Body, bodies, headers, public_suites, sealed, suites
+from .schema import Body, bodies, headers, public_suites, quarantined, sealed, suites
+from .searching import Packed
 
 
 def open_db(url: str | Path, create: bool = False, read_only: bool = False) -> "ReferenceDB":
@@ -87,9 +88,12 @@ class ReferenceDB:
         with self.store.transaction() as connection:
             for name in only:
                 if connection.execute(select(bodies.c.name).where(bodies.c.name == name)).first() is None:
-                    raise self._unknown(connection, name)
+                    raise self.unknown(connection, name)
         found: dict[InputSpec, list[str]] = {}
-        for entry in self.headers():
+        apart = self.quarantined()
+        for entry in prepared.inputs(self):
+            if entry["name"] in apart:
+                continue
             kind, size, features = (entry["input"][key] for key in ("kind", "shape", "features"))
             if (shape is None or size == list(shape)) and (not only or entry["name"] in only):
                 output = entry["input"].get("output", "classes")
@@ -98,43 +102,47 @@ class ReferenceDB:
 
         return list(found.items())
 
+    def quarantined(self) -> dict[str, str]:
+        """References that no verdict names, with the reason; see `quarantine`."""
+        if not self.store.has(quarantined):
+            return {}
+        with self.store.transaction() as connection:
+            rows = connection.execute(select(quarantined).order_by(quarantined.c.name)).mappings().all()
+        for row in rows:
+            self._check(quarantined, row)
+
+        return {row["name"]: row["data"].decode() for row in rows}
+
     def get(self, name: str) -> Reference:
         """One whole reference."""
         with self.store.transaction() as connection:
-            return self._get(connection, name)
+            return self.read(connection, name)
 
     def add(self, reference: Reference, *, replace: bool = False) -> None:
         """Store a reference, all of it or nothing. replace: forget the one of the same name."""
-        suite, name = reference.suite, reference.name
+        self.store.require_free(reference.name, schema.chat_headers)
         rows = [schema.body_row(reference), *schema.derived_rows(reference)]
-        data = storage.to_bytes(suite)
-        self.store.require_free(name, schema.chat_headers)
+        data = storage.to_bytes(reference.suite)
         with self.store.transaction(write=True) as connection:
-            known = connection.execute(select(bodies.c.suite).where(bodies.c.name == name)).scalar()
-            if known is not None and not replace:
-                raise DatabaseError(f"{self.name} already has a reference '{name}'; remove it or pass --replace")
-            if known is not None:
-                self._forget(connection, name)
-            _add_suite(connection, suite.digest, data)
-            for table, row in rows:
-                connection.execute(insert(table).values(row))
-            if known is not None:
-                _drop_unused(connection, known)
+            storing.add_rows(self.name, connection, rows, reference.suite.digest, data, replace=replace)
 
     def remove(self, name: str) -> None:
         """Forget a reference, and its suite unless it is public or another reference was asked it."""
         with self.store.transaction(write=True) as connection:
             suite = connection.execute(select(bodies.c.suite).where(bodies.c.name == name)).scalar()
             if suite is None:
-                raise self._unknown(connection, name)
-            self._forget(connection, name)
-            _drop_unused(connection, suite)
+                raise self.unknown(connection, name)
+            storing.forget(connection, name)
+            storing.drop_unused(connection, suite)
+            changes.append(connection, changes.REMOVE, bodies.name, name)
+            if connection.execute(delete(quarantined).where(quarantined.c.name == name)).rowcount:
+                changes.append(connection, changes.REMOVE, quarantined.name, name)
 
     def public_suite(self, spec: InputSpec) -> ProbeSuite | None:
         """The suite that references of this input share, or None before there is one."""
         with self.store.transaction() as connection:
             digest = self._public_digest(connection, spec)
-            return None if digest is None else self._suite(connection, digest)
+            return None if digest is None else self.read_suite(connection, digest)
 
     def set_public_suite(self, suite: ProbeSuite) -> None:
         """Make a suite the public one of its input. References that never answered it drop out of `public_labels`."""
@@ -145,9 +153,10 @@ class ReferenceDB:
             former = connection.execute(select(public_suites.c.suite).where(same_input)).scalar()
             connection.execute(delete(table).where(same_input))
             connection.execute(insert(table).values(row))
-            _add_suite(connection, suite.digest, data)
+            changes.append(connection, changes.ADD, table.name, row["input"], row["sha256"])
+            storing.add_suite(connection, suite.digest, data)
             if former is not None:
-                _drop_unused(connection, former)
+                storing.drop_unused(connection, former)
 
     def public_labels(self, spec: InputSpec) -> tuple[list[str], np.ndarray]:
         """
@@ -164,6 +173,21 @@ class ReferenceDB:
         packed = np.frombuffer(b"".join(row["data"] for row in rows), "<i2").reshape(len(rows), -1)
         return [row["name"] for row in rows], packed.astype(np.int16)
 
+    def public_packed(self, spec: InputSpec) -> tuple[list[str], Packed] | None:
+        """As `public_labels`, packed for search; of a large file mapped into memory. None where there is nothing."""
+        suite = self.public_suite(spec)
+        if suite is None:
+            return None
+        names, found = prepared.packed(self, suite.digest, lambda: self.public_labels(spec))
+        return (names, found) if names else None
+
+    def own_probes(self, names: Sequence[str]) -> list[int]:
+        """How many probes of its own each of these references has that was enrolled with peers."""
+        wanted = set(names)
+        return [
+            entry["probes"] for entry in self.headers() if entry["name"] in wanted and entry["peers"] + entry["shadows"]
+        ]
+
     def public_scores(self, spec: InputSpec) -> dict[str, np.ndarray]:
         """
         Mean scores by reference to the public suite, float16 (n, k), or a regressor's numbers, float32 (n, 1); NaN
@@ -175,67 +199,42 @@ class ReferenceDB:
             for row in self._public(schema.scores, spec)
         }
 
-    def verify(self) -> list[str]:
-        """Everything that is wrong, one line each; [] if every row is whole and agrees with the others."""
-        tables = [table for table in schema.SEALED if table not in schema.CHAT or self.store.has(table)]
-        damage = [line for table in tables for line in self._damage(table)]
+    def verify(self, head: str | None = None) -> list[str]:
+        """
+        Everything that is wrong, one line each; [] if every row is whole, agrees with the others and with the log.
 
-        return damage or [*self._disagreements(), *self.store.file_problems()]
+        head: of the log, as somebody noted it down; it must still be among the entries.
+        """
+        from .checking import problems
 
-    def _damage(self, table: Table) -> list[str]:
-        try:
-            with self.store.transaction() as connection:
-                rows = connection.execute(select(table).execution_options(yield_per=64)).mappings()
-                return [f"{schema.label(table, row)} is damaged" for row in rows if not schema.intact(table, row)]
-        except DatabaseError as error:
-            return [f"table {table.name}: {error}"]
+        return problems(self, head)
 
-    def _disagreements(self) -> list[str]:
-        """Rows that are whole but do not fit together: missing, left over, or of another reference."""
-        problems = []
-        with self.store.transaction() as connection:
-            names = connection.execute(select(bodies.c.name).order_by(bodies.c.name)).scalars().all()
-            for name in names:
-                problems += self._misfits(connection, name)
-            for table in (headers, schema.labels, schema.scores):
-                strays = set(connection.execute(select(table.c.name)).scalars()) - set(names)
-                problems += [f"table {table.name} has rows of '{name}', which is no reference" for name in strays]
-            shared = set(connection.execute(select(public_suites.c.suite)).scalars())
-            missing = shared - set(connection.execute(select(suites.c.digest)).scalars())
-            problems += [f"public suite {digest[:15]}… is missing; add it again" for digest in missing]
+    def row(self, connection: Connection, table: Table, key: str) -> RowMapping | None:
+        """The row of that key in a table with a single key, its seal checked; None where there is none."""
+        (column,) = table.primary_key
+        row = connection.execute(select(table).where(column == key)).mappings().first()
+        if row is not None:
+            self._check(table, row)
 
-        return problems
+        return row
 
-    def _misfits(self, connection: Connection, name: str) -> list[str]:
-        try:
-            rows = schema.derived_rows(self._get(connection, name))
-        except ProbeMatchError as error:
-            return [str(error)]
-        problems = []
-        for table, row in rows:
-            same_key = and_(*(column == row[column.name] for column in table.primary_key))
-            if connection.execute(select(table.c.sha256).where(same_key)).scalar() != row["sha256"]:
-                problems.append(f"{schema.label(table, row)} is missing or of another reference")
-
-        return problems
-
-    def _get(self, connection: Connection, name: str) -> Reference:
-        row = connection.execute(select(bodies).where(bodies.c.name == name)).mappings().first()
+    def read(self, connection: Connection, name: str) -> Reference:
+        """One whole reference, within a transaction."""
+        row = self.row(connection, bodies, name)
         if row is None:
-            raise self._unknown(connection, name)
-        self._check(bodies, row)
-        suite = self._suite(connection, row["suite"])
+            raise self.unknown(connection, name)
+        suite = self.read_suite(connection, row["suite"])
         body = storage.from_bytes(Body, row["data"], f"reference '{name}' in {self.name}")
 
         return Reference(
             body.name, body.about, suite, body.answers, body.panel, body.public, body.public_panel, body.fragile
         )
 
-    def _suite(self, connection: Connection, digest: str) -> ProbeSuite:
-        row = connection.execute(select(suites).where(suites.c.digest == digest)).mappings().first()
+    def read_suite(self, connection: Connection, digest: str) -> ProbeSuite:
+        """One suite, within a transaction."""
+        row = self.row(connection, suites, digest)
         if row is None:
             raise DatabaseError(f"suite {digest[:15]}… is missing from {self.name}; add its references again")
-        self._check(suites, row)
 
         return storage.from_bytes(ProbeSuite, row["data"], f"suite {digest[:15]}… in {self.name}")
 
@@ -247,8 +246,9 @@ class ReferenceDB:
             rows = connection.execute(select(table).where(table.c.suite == digest)).mappings().all()
         for row in rows:
             self._check(table, row)
+        apart = self.quarantined()
 
-        return sorted(rows, key=lambda row: str(row["name"]))
+        return sorted((row for row in rows if row["name"] not in apart), key=lambda row: str(row["name"]))
 
     def _public_digest(self, connection: Connection, spec: InputSpec) -> str | None:
         """Of the suite for exactly this input, or for one that differs only in not naming its features."""
@@ -266,10 +266,6 @@ class ReferenceDB:
 
         return None
 
-    def _forget(self, connection: Connection, name: str) -> None:
-        for table in (headers, bodies, schema.labels, schema.scores):
-            connection.execute(delete(table).where(table.c.name == name))
-
     def _check(self, table: Table, row: RowMapping) -> None:
         if not schema.intact(table, row):
             raise DatabaseError(
@@ -277,7 +273,8 @@ class ReferenceDB:
                 "then remove what is damaged and add it again"
             )
 
-    def _unknown(self, connection: Connection, name: str) -> DatabaseError:
+    def unknown(self, connection: Connection, name: str) -> DatabaseError:
+        """What to say of a name that is not there."""
         names = sorted(connection.execute(select(bodies.c.name)).scalars())
         near = get_close_matches(name, names, n=3, cutoff=0.5)
         if near:
@@ -286,15 +283,3 @@ class ReferenceDB:
             advice = f"known are {', '.join(names[:8])}" if names else "it is empty; add a model with enroll"
 
         return DatabaseError(f"no reference '{name}' in {self.name}; {advice}")
-
-
-def _add_suite(connection: Connection, digest: str, data: bytes) -> None:
-    if connection.execute(select(suites.c.digest).where(suites.c.digest == digest)).first() is None:
-        table, row = sealed(suites, digest=digest, data=data)
-        connection.execute(insert(table).values(row))
-
-
-def _drop_unused(connection: Connection, digest: str) -> None:
-    asked = select(bodies.c.name).where(bodies.c.suite == digest).exists()
-    public = select(public_suites.c.input).where(public_suites.c.suite == digest).exists()
-    connection.execute(delete(suites).where(suites.c.digest == digest, ~asked, ~public))

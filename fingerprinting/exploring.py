@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import changes, derivatives, fragile, learners, residuals
+from . import changed_copies, derivatives, fragile, learners, residuals
 from .candidates import ENOUGH_STEADY, FOLLOW_GRADIENT, PUBLIC, Candidates, Generate, gather, steady, with_suite
 from .collect import Client, Progress, ask, require_fit
 from .disguises import disturbed_source
@@ -191,7 +191,7 @@ def explore(
     if cohort:
         panel = join([panel, ask_cohort(cohort, found.inputs, pool)])
 
-    ask_altered = partial(changes.altered, source, train, seed=seed)
+    ask_altered = partial(changed_copies.altered, source, train, seed=seed)
 
     return Explored(pool.spec, pool.classes, found, panel, k, eligible, seed, edges, ask_altered)
 

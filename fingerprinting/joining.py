@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from .panels import together
 from .records import Panel, ProbeSuite, Reference, Responses
 
 
@@ -75,3 +74,10 @@ def _side_by_side(first: Panel, second: Panel) -> Panel:
 
 def _key(probe: np.ndarray | str) -> bytes:
     return probe.encode() if isinstance(probe, str) else probe.tobytes()
+
+
+def together(parts: list[np.ndarray | tuple[str, ...]]) -> np.ndarray | tuple[str, ...]:
+    """Several lots of inputs of one kind as one."""
+    if all(isinstance(part, np.ndarray) for part in parts):
+        return np.concatenate([np.asarray(part) for part in parts])
+    return tuple(text for part in parts for text in part)

@@ -157,8 +157,7 @@ def _askable(references: References, groups: Sequence[tuple[InputSpec, list[str]
     public = sum(len(suite) for suite in suites if suite is not None)
     if budget <= public:
         return public
-    known = [references.get(name) for _, names in groups for name in names]
-    own = sorted((len(reference.suite) for reference in known if reference.panel is not None), reverse=True)
+    own = sorted(references.own_probes([name for _, names in groups for name in names]), reverse=True)
 
     return public + sum(own[:CONFIRMED])
 
@@ -201,7 +200,7 @@ def _verdict(
     else:
         leader = next(ranking for ranking in rankings if best.reference in ranking.names)
         digest, suite = leader.responses.suite, leader.suite
-        shown, its = leader.responses, leader.labels[leader.names.index(best.reference)]
+        shown, its = leader.responses, leader.answers_of(best.reference)
         number = leader.suite.spec.output == "number"
         given, source = (shown.score, _codes(np.zeros(len(its), int), its[:, None])) if number else (None, its)
     put = ~np.isnan(shown.latency)

@@ -13,8 +13,9 @@ from dataclasses import replace
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
-from . import learners, regressors
+from . import backends, learners, regressors
 from .collect import Asked, Client, Progress, ask
+from .joining import together
 from .plans import USES, Inputs, Material, Plan
 from .probing import numbers
 from .records import Panel, Pool
@@ -34,7 +35,8 @@ def train_panel(
     """
     Train every planned model and keep its answers to the candidates.
 
-    jobs: processes, through joblib. Torch networks are trained in threads of this process, one a core.
+    jobs: processes, through joblib, unless a cluster is in use (`backends`). Torch networks are trained in threads of
+    this process, one a core.
     """
     torch = np.array(
         [material.train.spec.output == "classes" and learners.needs_torch(plan.learner, material.own) for plan in plans]
@@ -44,13 +46,14 @@ def train_panel(
     wording = _wording(material, candidates)
     answers: list[tuple[np.ndarray, np.ndarray]] = [(np.zeros(0), np.zeros(0))] * len(plans)
     threads = min(cpu_count(), THREADS)
-    for rows, given, run in (
-        (np.flatnonzero(~torch), flat, Parallel(jobs, return_as="generator")),
-        (np.flatnonzero(torch), material, Parallel(threads, backend="threading", return_as="generator")),
-    ):
+    for threaded, given in ((False, flat), (True, material)):
+        rows = np.flatnonzero(torch == threaded)
         work = [delayed(_answer)(plans[row], given, candidates, wording) for row in rows]
         with _deaf_to_interrupts():  # Ctrl-C ends this process, which ends its workers; each would add a traceback
-            running = run(work)
+            if threaded:
+                running = Parallel(threads, backend="threading", return_as="generator")(work)
+            else:
+                running = backends.run(work, jobs, shared=[candidates])
         for row, answer in zip(rows, running, strict=True):
             answers[row] = answer
             if progress is not None:
@@ -192,10 +195,3 @@ def _stolen(answers: Asked, plan: Plan) -> np.ndarray:
 
 def _rows(inputs: Inputs, rows: np.ndarray) -> Inputs:
     return inputs[rows] if isinstance(inputs, np.ndarray) else tuple(inputs[i] for i in rows)
-
-
-def together(parts: list[Inputs]) -> Inputs:
-    """Several lots of inputs of one kind as one."""
-    if all(isinstance(part, np.ndarray) for part in parts):
-        return np.concatenate([np.asarray(part) for part in parts])
-    return tuple(text for part in parts for text in part)

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from . import cohort
+from . import cohort, searching
 from .collect import Client, Progress, collect, merge
 from .errors import DatabaseError
 from .records import Access, InputSpec, ProbeSuite, Reference, Responses
@@ -25,12 +25,20 @@ class References(Protocol):
         """One whole reference."""
         ...
 
+    def own_probes(self, names: Sequence[str]) -> list[int]:
+        """How many probes of its own each of these references has that was enrolled with peers."""
+        ...
+
     def public_suite(self, spec: InputSpec) -> ProbeSuite | None:
         """The suite that references of this input share."""
         ...
 
     def public_labels(self, spec: InputSpec) -> tuple[list[str], np.ndarray]:
         """Names, and labels int16 (references, n) to the public suite."""
+        ...
+
+    def public_packed(self, spec: InputSpec) -> tuple[list[str], searching.Packed] | None:
+        """The same packed for search, or None where there are no such answers."""
         ...
 
     def public_scores(self, spec: InputSpec) -> dict[str, np.ndarray]:
@@ -42,7 +50,8 @@ class Ranking(NamedTuple):
     """
     The references of one input, ranked by a suspect's answers to the suite they share, best first.
 
-    labels: int (references, n), or float, the numbers of regressors.
+    labels: int (references, n), or float, the numbers of regressors. packed: the same of very many references, whose
+    labels may then be missing; evidence is of the likeliest ones.
     """
 
     suite: ProbeSuite
@@ -50,6 +59,12 @@ class Ranking(NamedTuple):
     labels: np.ndarray
     responses: Responses
     evidence: list[Evidence]
+    packed: searching.Packed | None = None
+
+    def answers_of(self, name: str) -> np.ndarray:
+        """What one reference answers, (n,)."""
+        at = self.names.index(name)
+        return self.labels[at] if self.packed is None else self.packed.labels(np.array([at]))[0]
 
     def further(
         self,
@@ -74,6 +89,8 @@ class Ranking(NamedTuple):
             score = self.responses.score
             given = np.full(len(self.suite), np.nan) if score is None else score[:, 0].astype(np.float64)
             return self._replace(evidence=cohort.compare_numbers(given, self.labels, self.names))
+        if self.packed is not None:
+            return self._replace(evidence=searching.compare(self.responses.label, self.packed, self.names))
         return self._replace(evidence=cohort.compare(self.responses.label, self.labels, self.names))
 
 
@@ -89,18 +106,27 @@ def rank(
 ) -> Ranking:
     """Ask the first probes of an input's public suite and rank the named references by the answers."""
     suite = references.public_suite(spec)
+    packed = None
     if suite is not None and suite.spec.output == "number":
         numbers = references.public_scores(spec)
         known, labels = list(numbers), np.array([values[:, 0] for values in numbers.values()], np.float64)
+    elif len(names) > searching.LARGE and (found := references.public_packed(spec)) is not None:
+        (known, packed), labels = found, np.zeros((0, 0), np.int64)
     else:
         known, labels = references.public_labels(spec)
         labels = labels.astype(np.int64)
-    if suite is None or not set(names) <= set(known):
-        missing = ", ".join(sorted(set(names) - set(known))[:3])
+    wanted = set(names)
+    if suite is None or not wanted <= set(known):
+        missing = ", ".join(sorted(wanted - set(known))[:3])
         raise DatabaseError(f"{missing or 'references'} never answered the public suite; enroll again with --replace")
-    chosen = [i for i, name in enumerate(known) if name in set(names)]
+    chosen = [i for i, name in enumerate(known) if name in wanted]
     rows = np.arange(min(len(suite), questions))
     responses = collect(client, suite, rows=rows, access=access, rng=rng, progress=progress)
-    ranking = Ranking(suite, [known[i] for i in chosen], labels[chosen], responses, [])
+    if packed is not None and len(chosen) < len(known):
+        packed = searching.Packed(
+            packed.rows[:, chosen], searching.count(packed.rows[:, chosen], packed.counts.shape[1])
+        )
+    kept = labels if packed is not None else labels[chosen]
+    ranking = Ranking(suite, [known[i] for i in chosen], kept, responses, [], packed)
 
     return ranking.compared()

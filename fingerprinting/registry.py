@@ -18,6 +18,7 @@ KINDS: Final = {"probes": "generator", "clients": "client", "fingerprinting.meth
 EXTRAS: Final = {
     "torch": "torch", "onnxruntime": "onnx", "skops": "sklearn", "matplotlib": "plots", "botocore": "aws",
     "cryptography": "evidence", "rfc3161_client": "evidence", "safetensors": "evidence",
+    "psycopg": "postgres", "distributed": "dask", "ray": "ray",
 }  # fmt: skip
 
 

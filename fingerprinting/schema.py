@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table
 
 from . import storage
 from .errors import BadData
 from .records import About, Fragile, InputSpec, Panel, Reference, Responses
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2  # see `migrating`
 MAX_LABEL: Final = np.iinfo(np.int16).max
 
 tables = MetaData()
@@ -58,7 +58,17 @@ chat_bodies = _sealed(
 )
 chat_banks = _sealed("chat_banks", Column("digest", String, primary_key=True))
 CHAT: Final = (chat_headers, chat_bodies, chat_banks)
-SEALED: Final = (suites, public_suites, headers, bodies, labels, scores, *CHAT)
+# References that no verdict names, with the reason as data; since schema 2.
+quarantined = _sealed("quarantined", Column("name", String, primary_key=True))
+SEALED: Final = (suites, public_suites, headers, bodies, labels, scores, *CHAT, quarantined)
+# Who changed what, one row a change, never altered; since schema 2. See `changes`.
+changes = Table(
+    "changes",
+    tables,
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    *(Column(name, String, nullable=False) for name in ("at", "who", "action", "place", "key", "seal", "chain")),
+)
+LATER: Final = (*CHAT, quarantined)  # sealed tables that older files lack
 
 Row = tuple[Table, dict[str, Any]]
 

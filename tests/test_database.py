@@ -355,7 +355,10 @@ def test_a_body_of_another_reference_is_found(db: ReferenceDB, path: Path) -> No
     db.add(make_reference("s2", 2, license="MIT"), replace=True)
     execute(path, "INSERT OR REPLACE INTO bodies (name, suite, data, sha256) VALUES (?, ?, ?, ?)", *old)
 
-    assert db.verify() == ["row 's2' of table headers is missing or of another reference"]
+    assert db.verify() == [
+        "row 's2' of table headers is missing or of another reference",
+        "row 's2' of table bodies is not the one the log speaks of",
+    ]
 
 
 def test_a_failing_add_leaves_nothing(db: ReferenceDB, path: Path) -> None:
@@ -445,7 +448,7 @@ def test_a_newer_database_asks_for_an_upgrade(closed: Path) -> None:
     execute(closed, "UPDATE meta SET value = '7'")
 
     with pytest.raises(
-        DatabaseError, match=r"made by a newer probe-match \(schema 7, this one reads 1\); upgrade probe-match"
+        DatabaseError, match=r"made by a newer probe-match \(schema 7, this one reads 2\); upgrade probe-match"
     ):
         open_db(closed)
     execute(closed, "UPDATE meta SET value = 'seven'")
@@ -482,7 +485,7 @@ def test_a_server_without_its_driver_is_a_pip_line(monkeypatch: pytest.MonkeyPat
     """A team's database needs a driver that is installed on request."""
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    with pytest.raises(MissingPackage, match=r"^this database needs psycopg: pip install 'psycopg'$"):
+    with pytest.raises(MissingPackage, match=r"^this database needs psycopg: pip install 'probe-match\[postgres\]'$"):
         open_db("postgresql+psycopg://me:hunter2@localhost/references")
 
 

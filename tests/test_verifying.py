@@ -12,7 +12,7 @@ import pytest
 import worlds
 from click.testing import CliRunner
 from probe_match.clients import function, sklearn
-from probe_match.fingerprinting import changes, recordings, registry, rescaled, storage, verifying
+from probe_match.fingerprinting import changed_copies, recordings, registry, rescaled, storage, verifying
 from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.budget import read_limits
 from probe_match.fingerprinting.cli import cli
@@ -105,7 +105,7 @@ def test_the_same_model_in_single_precision_is_unchanged(access: Any) -> None:
 def test_every_copy_that_was_changed_is_found_by_labels_alone(kind: str) -> None:
     """Ten labels find each copy that is fine-tuned, pruned or rounded, down to 8 bits."""
     for reference, estimator in ((mine(), model()), (forest(), worlds.source())):
-        made = [made for made in changes._copies(sklearn.wrap(estimator), worlds.pool(), 7) if made[0] == kind]
+        made = [made for made in changed_copies._copies(sklearn.wrap(estimator), worlds.pool(), 7) if made[0] == kind]
         verdicts = [asked(client, reference, access="label", budget=13) for _, _, client in made]
 
         assert len(made) >= 3
@@ -121,7 +121,7 @@ def test_a_change_of_one_weight_is_seen() -> None:
 def test_the_kind_of_change_comes_with_odds_that_sum_to_one() -> None:
     """A heavily pruned copy is called modified, and the probabilities of all kinds are given."""
     twin = copy.deepcopy(model())
-    changes._prune(changes._parts(twin), 0.5, np.random.default_rng(0))
+    changed_copies._prune(changed_copies._parts(twin), 0.5, np.random.default_rng(0))
     verdict = asked(sklearn.wrap(twin), mine())
 
     assert (verdict.relation, verdict.change.kind) == ("modified", "pruned")

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from probe_match.fingerprinting import schema, storage
+from probe_match.fingerprinting import changes, schema, storage
 from probe_match.fingerprinting.database import ReferenceDB
 from probe_match.fingerprinting.errors import BadData, DatabaseError
 from probe_match.fingerprinting.schema import chat_banks, chat_bodies, chat_headers, sealed
@@ -42,6 +42,7 @@ def add(db: ReferenceDB, references: Sequence[ChatReference], *, replace: bool =
             digest = reference.bank.digest
             for table, row in _rows(reference, digest):
                 connection.execute(insert(table).values(row))
+            changes.append(connection, changes.ADD, table.name, reference.name, row["sha256"])  # the body, the last
             if digest not in banks:
                 table, row = sealed(chat_banks, digest=digest, data=keeping.to_bytes(reference.bank))
                 connection.execute(insert(table).values(row))
@@ -153,6 +154,7 @@ def remove(db: ReferenceDB, name: str) -> None:
     with db.store.transaction(write=True) as connection:
         for table in (chat_headers, chat_bodies):
             connection.execute(delete(table).where(table.c.name == name))
+        changes.append(connection, changes.REMOVE, chat_bodies.name, name)
         _drop_unused(connection)
 
 

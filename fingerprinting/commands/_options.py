@@ -32,6 +32,26 @@ def db_option(command: Command) -> Command:
     )(command)
 
 
+def backend_option(command: Command) -> Command:
+    """`--backend`: where peers and shadows are trained, for everything the command does."""
+
+    def hold(context: click.Context, _: click.Parameter, value: str) -> None:
+        if value != "processes":
+            from probe_match.fingerprinting import backends
+
+            context.with_resource(backends.using(value))
+
+    return click.option(
+        "--backend",
+        default="processes",
+        show_default=True,
+        expose_value=False,
+        callback=hold,
+        metavar="WHERE",
+        help="Where training is done: processes, dask://HOST:PORT or ray://HOST:PORT, a cluster of your own.",
+    )(command)
+
+
 def network_options(command: Command) -> Command:
     """`--proxy` and `--allow-private`: how hosts are reached, for everything that the command opens."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ._options import target_options
+from ._options import backend_option, target_options
 
 
 def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
@@ -65,6 +65,7 @@ def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[int,
 @click.option("--markdown", metavar="FILE", help="Write the tables as Markdown, rather than to the screen.")
 @click.option("--plots", metavar="FOLDER", help="Write plots as SVG files.")
 @target_options
+@backend_option
 @click.option("-q", "--quiet", is_flag=True, help="No text and no progress.")
 def bench(
     zoo: Path,

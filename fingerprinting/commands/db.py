@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from . import _db_sharing as sharing
 from ._options import db_option
 
 if TYPE_CHECKING:
@@ -152,24 +153,29 @@ def remove_reference(name: str, db: str) -> None:
 
 
 @db.command("verify")
+@click.option("--head", metavar="SHA256", help="Of the log, as db log showed it once: sees a cut or an old copy.")
+@click.option("--recover", metavar="FILE", help="Save what is sound into a new file, up to the first broken entry.")
 @db_option
 @click.pass_context
-def verify_references(ctx: click.Context, db: str) -> None:
+def verify_references(ctx: click.Context, head: str | None, recover: str | None, db: str) -> None:
     """
-    Check every row against the digest it was stored with. Exit code 2 if any is damaged.
+    Check every row against its digest and against the log of changes. Exit code 2 if anything is wrong.
 
     \b
-    Example:
+    Examples:
       probe-match db verify
+      probe-match db verify --recover saved.db
     """
     from probe_match.fingerprinting.chat import shelf
     from probe_match.fingerprinting.database import open_db
 
     with open_db(db, read_only=True) as references:
-        problems = references.verify()
+        problems = references.verify(head)
         count = len(references.names()) + len(shelf.names(references)) if not problems else 0
     for problem in problems:
         click.echo(printable(problem))
+    if recover is not None:
+        sharing.recover_into(db, recover)
     if problems:
         ctx.exit(2)
     click.echo(f"all well: {count} reference{'s' * (count != 1)} in {references.name}")
@@ -235,15 +241,30 @@ def _short(digest: str) -> str:
 @click.option("--prompts", metavar="FILE", help="The questions and settings, where they are not beside or in FILE.")
 @click.option("--license", metavar="SPDX", default="", help="Licence, where the file does not say.")
 @click.option("--replace", is_flag=True, help="Forget references of the same names.")
+@click.option("--keep", is_flag=True, help="Of a pack: leave references of the same names as they are.")
+@sharing.trust_options
 @db_option
-def import_references(file: str, prompts: str | None, license: str, replace: bool, db: str) -> None:  # noqa: A002
+def import_references(
+    file: str,
+    prompts: str | None,
+    license: str,  # noqa: A002
+    replace: bool,
+    keep: bool,
+    trusted: str,
+    unsigned: bool,
+    db: str,
+) -> None:
     """
-    Add published answers of language models: counts, distributions or one line an answer, zipped or not.
+    Add the references of a pack, or published answers of language models: counts, distributions or one line an answer.
 
     \b
-    Example:
+    Examples:
+      probe-match db import theirs.pmpack --trusted keys.txt
       probe-match db import single-token-2026.counts.json.gz --prompts single-token-2026.prompts.json
     """
+    if file.endswith(sharing.PACK):
+        sharing.import_pack(file, trusted, unsigned, "replace" if replace else "keep" if keep else "refuse", db)
+        return
     _import(file, prompts, license, replace, db)
 
 
@@ -297,3 +318,7 @@ def _import(file: str, prompts: str | None, license: str, replace: bool, db: str
         f"added {len(found)} language models with {answers} answers to {len(found[0].bank.questions)} questions; "
         f"licence {printable(about.license or 'not stated')}; source: {printable(about.source or 'not stated')}"
     )
+
+
+for _command in sharing.COMMANDS:
+    db.add_command(_command)

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from ._chat import chat_options
-from ._options import Wishes, audit_options, db_option, enrolment_options, target_options
+from ._options import Wishes, audit_options, backend_option, db_option, enrolment_options, target_options
 
 
 @click.command()
@@ -48,6 +48,7 @@ from ._options import Wishes, audit_options, db_option, enrolment_options, targe
 @chat_options
 @audit_options
 @target_options
+@backend_option
 @click.option("-q", "--quiet", is_flag=True, help="No text and no progress.")
 def enroll(
     target: str,

@@ -192,7 +192,7 @@ class Asking:
         return self._put([self.features.place(rows, moved)])
 
     def _put(self, parts: list[Inputs]) -> np.ndarray:
-        from probe_match.fingerprinting.panels import together
+        from probe_match.fingerprinting.joining import together
 
         inputs = together(parts)
         assert len(inputs) <= self.left, "the plan kept to the budget"

@@ -1,0 +1,96 @@
+"""
+Where work that runs in parallel is done: in processes of this machine, or on a Dask or Ray cluster, through joblib.
+
+    with using("dask://scheduler:8786"):
+        enroll(...)
+
+A cluster runs what it is sent, as pickles: name only one of your own, whose workers have the same probe-match. Work
+whose worker dies is done again by the cluster; results do not depend on where they were made.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, Final
+
+from .errors import MissingPackage, TargetError, UsageError
+
+PROCESSES: Final = "processes"
+SECONDS: Final = 20  # to reach a cluster
+
+
+@contextmanager
+def using(where: str | None) -> Iterator[None]:
+    """
+    Do the parallel work of the block there: `processes` (or None), `dask://HOST:PORT` or `ray://HOST:PORT`.
+
+    Raises UsageError for another, MissingPackage without the cluster's package, TargetError where nobody answers.
+    """
+    kind, _, address = (where or PROCESSES).partition("://")
+    if kind == PROCESSES and not address:
+        yield
+    elif kind == "dask" and address:
+        with _dask(address):
+            yield
+    elif kind == "ray" and address:
+        with _ray(address):
+            yield
+    else:
+        raise UsageError(f"expected processes, dask://HOST:PORT or ray://HOST:PORT as the backend, got '{where}'")
+
+
+def run(work: Sequence[Any], jobs: int, shared: Sequence[Any] = ()) -> Iterator[Any]:
+    """
+    Results of joblib's delayed calls, in their order, as they come where the backend can; elsewhere when all are there.
+
+    jobs: processes, of this machine. shared: large arguments of every call, sent once to each worker of a cluster.
+    """
+    from joblib import Parallel, parallel_config
+    from joblib.parallel import get_active_backend
+
+    backend = type(get_active_backend()[0]).__name__
+    if backend == "DaskDistributedBackend":
+        with parallel_config(backend="dask", scatter=list(shared)):  # to all: what one worker holds would die with it
+            return iter(Parallel(n_jobs=-1)(work))
+    if backend == "RayBackend":
+        return iter(Parallel(n_jobs=-1)(work))
+
+    return iter(Parallel(jobs, return_as="generator")(work))
+
+
+@contextmanager
+def _dask(address: str) -> Iterator[None]:
+    from joblib import parallel_config
+
+    try:
+        from distributed import Client
+    except ModuleNotFoundError as error:
+        raise MissingPackage("a Dask cluster needs distributed: pip install 'probe-match[dask]'") from error
+    try:
+        client = Client(f"tcp://{address}", timeout=SECONDS, set_as_default=True)
+    except (OSError, ValueError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise TargetError(f"no Dask scheduler answers at {address} ({why}); start one with: dask scheduler") from error
+    with client, parallel_config(backend="dask"):
+        yield
+
+
+@contextmanager
+def _ray(address: str) -> Iterator[None]:
+    from joblib import parallel_config
+
+    try:
+        import ray
+        from ray.util.joblib import register_ray
+    except ModuleNotFoundError as error:
+        raise MissingPackage("a Ray cluster needs ray: pip install 'probe-match[ray]'") from error
+    try:
+        ray.init(address=address if address == "auto" else f"ray://{address}", log_to_driver=False)
+    except (OSError, ValueError, RuntimeError) as error:
+        why = " ".join(str(error).split())[:120]
+        raise TargetError(f"no Ray cluster answers at {address} ({why}); start one with: ray start --head") from error
+    register_ray()
+    try:
+        with parallel_config(backend="ray"):
+            yield
+    finally:
+        ray.shutdown()
