@@ -15,7 +15,10 @@ from .errors import MissingPackage, UsageError
 
 KINDS: Final = {"probes": "generator", "clients": "client", "fingerprinting.methods": "method"}
 # What to install when a plug-in's own import fails: package -> extra.
-EXTRAS: Final = {"torch": "torch", "onnxruntime": "onnx", "skops": "sklearn", "matplotlib": "plots", "botocore": "aws"}
+EXTRAS: Final = {
+    "torch": "torch", "onnxruntime": "onnx", "skops": "sklearn", "matplotlib": "plots", "botocore": "aws",
+    "license_expression": "licence", "cyclonedx": "licence", "tomli": "licence",
+}  # fmt: skip
 
 
 def available(folder: str) -> list[str]:

@@ -25,7 +25,7 @@ from ._options import Wishes, audit_options, db_option, enrolment_options, targe
     help="Honest model at hand, to join the peers; repeat.",
 )
 @click.option("--no-train", is_flag=True, help="Train nothing; the database's references of this input are the cohort.")
-@click.option("--license", "license_", metavar="SPDX", help="Licence of the model, an SPDX expression.")
+@click.option("--license", "license_", metavar="SPDX", help="Licence of the model: an SPDX expression, or a name such as llama-3.1.")
 @click.option("--parent", metavar="NAME", help="Reference this model was made from.")
 @click.option("--about", metavar="TEXT", help="Where the model comes from.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of everything drawn.")
@@ -100,13 +100,15 @@ def enroll(
       probe-match enroll openai:https://host/v1#model --name model-2026 --family chat-words --dry-run
     """
     from probe_match.fingerprinting import enrolment
+    from probe_match.fingerprinting.compliance import licences
     from probe_match.fingerprinting.database import open_db
     from probe_match.fingerprinting.errors import DatabaseError
     from probe_match.fingerprinting.records import About
 
     from . import _chat, _session
 
-    origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
+    terms = None if license_ is None else licences.normal(license_)
+    origin = About(license=terms, parent=parent, source=about, date=date.today().isoformat())
     if pool is None:
         _chat.enroll(
             target,

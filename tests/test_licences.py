@@ -1,0 +1,58 @@
+"""Licence expressions, the names people write for them, and what the catalogue says."""
+
+import datetime as dt
+
+import pytest
+from probe_match.fingerprinting.compliance import expressions, licences
+from probe_match.fingerprinting.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("written", "meant"),
+    [
+        ("apache 2.0", "Apache-2.0"),
+        ("Llama-3.1", "LicenseRef-scancode-llama-3.1-license-2024"),
+        ("llama3", "LicenseRef-probe-match-llama-3"),
+        ("mit OR (apache AND gemma)", "MIT OR (Apache-2.0 AND LicenseRef-scancode-gemma-tou-2024-04-01)"),
+        ("GPL-2.0+ WITH Classpath-exception-2.0", "GPL-2.0-or-later WITH Classpath-exception-2.0"),
+        ("LicenseRef-acme-internal", "LicenseRef-acme-internal"),
+    ],
+)
+def test_names_that_people_write_become_identifiers(written: str, meant: str) -> None:
+    """An alias, an old identifier or a company's own reference is read as the SPDX expression it means."""
+    assert licences.normal(written) == meant
+    assert licences.normal(meant) == meant
+
+
+@pytest.mark.parametrize("text", ["", "foo", "MIT OR", "<script>", "MIT\x1b[2J", "(" * 99 + "MIT", "a" * 2000])
+def test_what_is_no_licence_is_refused_in_one_line(text: str) -> None:
+    """Nonsense and hostile text never become a licence, and the complaint shows none of it live."""
+    with pytest.raises(UsageError) as refused:
+        expressions.parse(text)
+
+    assert str(refused.value).isprintable()
+
+
+def test_every_licence_of_the_catalogue_is_an_expression_with_a_source_and_a_day() -> None:
+    """Each entry parses as SPDX, says where its content is from and when it was written down, and has its own names."""
+    known = licences.catalogue()
+    names = [name.casefold() for licence in known.values() for name in {licence.id, *licence.aliases}]
+
+    assert {"Apache-2.0", "MIT", "CC-BY-NC-4.0", "AGPL-3.0-only", "LicenseRef-probe-match-llama-3"} <= set(known)
+    assert len(names) == len(set(names))
+    for id_, licence in known.items():
+        assert expressions.identifiers(id_) == [id_]
+        assert licence.category in licences.CATEGORIES
+        assert licence.source
+        assert licence.basis
+        assert dt.date.fromisoformat(licence.as_of)
+        assert {one.when for one in licence.obligations} <= {"served", "derived", "distributed"}
+
+
+def test_one_of_several_licences_may_be_chosen_and_all_of_several_bind() -> None:
+    """OR offers a choice and AND does not, also when a declaration is compared with a conclusion."""
+    assert expressions.covers("MIT", "MIT OR Apache-2.0")
+    assert not expressions.covers("MIT", "MIT AND Apache-2.0")
+    assert expressions.covers("MIT AND Apache-2.0", "MIT")
+    assert expressions.joined(["MIT", "Apache-2.0 OR MIT", "MIT"]) == "MIT AND (Apache-2.0 OR MIT)"
+    assert expressions.identifiers("MIT AND (MIT OR Apache-2.0)") == ["MIT", "Apache-2.0"]
