@@ -114,7 +114,10 @@ def require(endpoints: Sequence[Endpoint], authority: Authority | None, where: P
     strange = sorted({str(host) for _, host in outside if not authority.covers(str(host))})
     if strange:
         raise UsageError(f"{plain(where)} does not name {plain(strange[0])[:80]}; nothing was asked")
-    asked = sum(endpoint.budget for endpoint, _ in outside)
+    for endpoint, _ in outside:
+        if endpoint.budget is None:
+            raise UsageError(f"'{endpoint.name}' is not on this machine; give it a budget, in questions")
+    asked = sum(endpoint.budget or 0 for endpoint, _ in outside)
     if asked > authority.budget:
         raise UsageError(
             f"the endpoints may be asked {asked} questions in all and {plain(where)} allows {authority.budget}; lower "

@@ -97,6 +97,11 @@ def covers(declared: str, concluded: str) -> bool:
     return any(offered >= needed for offered in _choices(declared) for needed in wanted)
 
 
+def binding(text: str) -> frozenset[str]:
+    """The licences of an expression that bind whatever is chosen."""
+    return frozenset.intersection(*_choices(text))
+
+
 def _choices(text: str) -> list[frozenset[str]]:
     def product(parts: list[list[frozenset[str]]]) -> list[frozenset[str]]:
         found = [frozenset[str]()]

@@ -61,7 +61,7 @@ class Policy:
 class Endpoint:
     """
     One endpoint. declared: the licence its operator names, as written. model: the model its operator names; "" for
-    none. facts: what the auditor saw: commercial, monthly_users, territory, texts. seen: obligations, by id, that a
+    none. budget: most questions, None for as many as `match` asks. facts: what the auditor saw: commercial, monthly_users, territory, texts. seen: obligations, by id, that a
     person found kept or broken.
     """
 
@@ -69,7 +69,7 @@ class Endpoint:
     target: str
     declared: str = ""
     model: str = ""
-    budget: int = 50
+    budget: int | None = None
     rate: str = ""
     timeout: float = 30.0
     max_seconds: float = 600.0
@@ -196,7 +196,7 @@ def _endpoint(told: Any, number: int) -> Endpoint:
         target=target,
         declared=_text(told, "declared", where),
         model=_text(told, "model", where),
-        budget=int(_number(told, "budget", Endpoint.budget, where, whole=True, least=1, most=1_000_000)),
+        budget=int(_number(told, "budget", 0, where, whole=True, least=1)) if "budget" in told else None,
         rate=rate,
         timeout=_number(told, "timeout", Endpoint.timeout, where, least=0.1, most=3600),
         max_seconds=_number(told, "max_seconds", Endpoint.max_seconds, where, least=1, most=86_400),
