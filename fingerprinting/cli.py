@@ -23,11 +23,13 @@ COMMANDS: Final = {
     "verify": "Say whether a language model is still exactly the one it is said to be.",
     "compare": "Compare two targets without a database.",
     "explain": "Say how a model decides: linear, nonlinear and pairwise contributions.",
+    "audit": "Say which endpoints serve models whose licences a policy forbids.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
     "watch": "Say whether a language model is still what it was, look after look.",
     "bench": "Measure error rates on models whose descent is known.",
     "db": "List, show, remove and check references.",
+    "forget": "Erase recorded answers from ledgers and histories, and leave word of it.",
 }
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 

@@ -25,7 +25,12 @@ from ._options import Wishes, audit_options, db_option, enrolment_options, targe
     help="Honest model at hand, to join the peers; repeat.",
 )
 @click.option("--no-train", is_flag=True, help="Train nothing; the database's references of this input are the cohort.")
-@click.option("--license", "license_", metavar="SPDX", help="Licence of the model: an SPDX expression, or a name such as llama-3.1.")
+@click.option(
+    "--license",
+    "license_",
+    metavar="SPDX",
+    help="Licence of the model: an SPDX expression, or a name such as llama-3.1.",
+)
 @click.option("--parent", metavar="NAME", help="Reference this model was made from.")
 @click.option("--about", metavar="TEXT", help="Where the model comes from.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of everything drawn.")

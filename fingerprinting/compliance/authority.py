@@ -106,8 +106,8 @@ def require(endpoints: Sequence[Endpoint], authority: Authority | None, where: P
     hosts = ", ".join(sorted({plain(host)[:80] for _, host in outside})[:5])
     if authority is None:
         raise UsageError(
-            f"{hosts} is not this machine, and there is no {plain(where)}; say there who asks, on what basis, hosts, rate, "
-            "budget and expires"
+            f"{hosts} is not this machine, and there is no {plain(where)}; say there who asks, on what basis, hosts, "
+            "rate, budget and expires"
         )
     if today > authority.expires:
         raise UsageError(f"{plain(where)} expired on {authority.expires}; ask for leave again before asking {hosts}")

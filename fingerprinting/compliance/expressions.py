@@ -45,8 +45,8 @@ def parse(text: str) -> Any:
         unknown = [str(key) for key in licensing().unknown_license_keys(found) if not OWN.fullmatch(str(key))]
     except (ExpressionError, ValueError) as error:
         raise UsageError(
-            f"expected an SPDX licence expression such as Apache-2.0 OR MIT, got '{shown}'; use a LicenseRef- for terms "
-            "of your own"
+            f"expected an SPDX licence expression such as Apache-2.0 OR MIT, got '{shown}'; use a LicenseRef- for "
+            "terms of your own"
         ) from error
     if unknown:
         near = difflib.get_close_matches(unknown[0], [*licensing().known_symbols, *named], n=2, cutoff=0.6)

@@ -61,8 +61,8 @@ class Policy:
 class Endpoint:
     """
     One endpoint. declared: the licence its operator names, as written. model: the model its operator names; "" for
-    none. budget: most questions, None for as many as `match` asks. facts: what the auditor saw: commercial, monthly_users, territory, texts. seen: obligations, by id, that a
-    person found kept or broken.
+    none. budget: most questions, None for as many as `match` asks. facts: what the auditor saw: commercial,
+    monthly_users, territory, texts. seen: obligations, by id, that a person found kept or broken.
     """
 
     name: str
@@ -139,7 +139,7 @@ def _policy(told: dict[str, Any]) -> Policy:
     where = "[policy]"
     _only(told, where, (*Policy.__dataclass_fields__, "exception"))
     alpha = _number(told, "alpha", 0.01, where, least=1e-6, most=0.5)
-    grades = {}
+    grades: dict[str, Any] = {}
     for name in ("unlisted", "unknown", "misdeclared", "unseen"):
         grades[name] = told.get(name, getattr(Policy, name))
         if grades[name] not in GRADES:
@@ -149,7 +149,9 @@ def _policy(told: dict[str, Any]) -> Policy:
         raise UsageError("expected [[policy.exception]] tables")
 
     return Policy(
-        **{name: _licences(told, name) for name in ("allow", "deny", "review")},
+        allow=_licences(told, "allow"),
+        deny=_licences(told, "deny"),
+        review=_licences(told, "review"),
         **grades,
         alpha=alpha,
         threshold=_number(told, "threshold", alpha, where, least=0.0, most=alpha),
@@ -175,9 +177,7 @@ def _endpoint(told: Any, number: int) -> Endpoint:
     _only(told, where, tuple(Endpoint.__dataclass_fields__))
     name, target, rate = (_text(told, key, where) for key in ("name", "target", "rate"))
     if not NAME.fullmatch(name):
-        raise UsageError(
-            f"expected {where} to have a name of at most 80 letters, digits and ._+/-, got {quoted(name)}"
-        )
+        raise UsageError(f"expected {where} to have a name of at most 80 letters, digits and ._+/-, got {quoted(name)}")
     if not target.strip() or not target.isprintable() or "\\" in target:  # a backslash makes a host ambiguous
         raise UsageError(f"expected {where} ('{name}') to have a target such as openai:https://host/v1#model")
     if rate:

@@ -1,5 +1,5 @@
 """
-Text from outside, made harmless before it is shown: an endpoint's words are quoted, short, on one line, and nothing else.
+Text from outside, made harmless before it is shown: an endpoint's words are quoted, short, and on one line.
 
 Whoever reads a report, a person or a program, must be able to tell the report's own words from an endpoint's.
 """
