@@ -1,8 +1,8 @@
 """
 An audit of a seeded fleet of loopback endpoints, and whether it says of each what is true.
 
-Two models are owned, one under a licence that the policy denies, one with an ancestor under such a licence, and one
-under a permissive licence. Endpoints serve them honestly, serve copies of them, fine-tuned ones, models of nobody's, lie
+Four models are owned: two under licences that the policy denies, one with an ancestor under such a licence, one under a
+permissive licence. Endpoints serve them honestly, serve copies, serve fine-tuned ones, serve models of nobody's, lie
 about the name, answer too slowly, or are dead. Then the audit is killed and resumed: no server may be asked anything
 that an audit which is left alone does not ask.
 
@@ -38,7 +38,7 @@ from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 FEATURES: Final = 16
 CLASSES: Final = 6
 KINDS: Final = ("honest", "copied", "fine-tuned", "unknown", "dead", "slow", "lying")
-# What an endpoint of a kind may come out as. "violation" must be found or left to a person; all else must not be one.
+# These must be found or left to a person; no other may come out as a violation.
 TRUE: Final = {"copied", "fine-tuned", "lying"}
 OWNED: Final = {
     "open": ("Apache-2.0", None),
@@ -57,7 +57,7 @@ deny = ["category:non-commercial", "LicenseRef-owner-proprietary"]
 
 @dataclass(frozen=True)
 class Fleet:
-    """kinds: by endpoint. settings, db: files. asked: by endpoint, how often each input came, counted by the servers."""
+    """kinds: by endpoint. settings, db: files. asked: by endpoint, how often each input came to its server."""
 
     kinds: dict[str, str]
     settings: Path
@@ -117,7 +117,7 @@ def enrol(db: Path, models: Mapping[str, Any], seed: int, *, peers: int, shadows
 
 
 def suspect(kind: str, number: int, models: Mapping[str, Any], seed: int) -> tuple[Any, str, str]:
-    """The model behind an endpoint of a kind, the licence its operator declares, and the model he says it is."""
+    """The model behind an endpoint, the licence its operator declares, and the model he says it is."""
     x, y = world(seed)
     rng = np.random.default_rng([seed, 7, number])
     owned = [name for name in models if name != "open"]
@@ -186,7 +186,8 @@ def run(fleet_: Fleet, ledgers: Path, out: Path, *, jobs: int = 4, kill_after: i
     after which it is killed.
     """
     command = [
-        sys.executable, "-m", "probe_match.fingerprinting", "audit", str(fleet_.settings), "--db", str(fleet_.db),
+        sys.executable, "-c", "from probe_match.fingerprinting.cli import main; main()", "audit",
+        str(fleet_.settings), "--db", str(fleet_.db),
         "--ledger", str(ledgers), "--json", str(out), "--jobs", str(jobs), "-q",
     ]  # fmt: skip
     process = subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": "1"})

@@ -1,9 +1,9 @@
 """
 Forgetting what endpoints answered: answers may hold personal data, and are kept no longer than somebody says.
 
-A ledger loses its answers and keeps what was asked, when and at what cost, with word of what was erased and why, so that
-its chain stays checkable. A history of watches has no chain; a watch goes whole. Digests of erased answers stay: whoever
-can guess an answer exactly can confirm it.
+A ledger loses its answers and keeps what was asked, when and at what cost, with word of what was erased and why, so
+that its chain stays checkable. A history of watches has no chain; a watch goes whole. Digests of erased answers stay:
+whoever can guess an answer exactly can confirm it.
 """
 
 import datetime as dt

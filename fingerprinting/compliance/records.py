@@ -23,11 +23,11 @@ EXIT: Final = {"compliant": 0, "violation": 1, "review": 3}
 
 # Every rule: what it is about, and what to do where it is broken.
 RULES: Final = {
-    "licence-denied": ("The licence is one that the policy denies", "stop using the model, or have an exception made"),
+    "licence-denied": ("The licence is one that the policy denies", "stop, or have an exception made"),
     "licence-review": ("The licence needs a person's look", "have it cleared, then list it in allow or deny"),
     "licence-unknown": ("The licence of a known model is not recorded", "enroll the model again with --license"),
     "licence-allowed": ("The licence is one that the policy allows", ""),
-    "declared-denied": ("The operator's licence is one that the policy denies", "stop using it, or have an exception made"),
+    "declared-denied": ("The operator's licence is one that the policy denies", "stop, or have an exception made"),
     "declared-review": ("The operator's licence needs a person's look", "ask for an SPDX expression, and clear it"),
     "misdeclared": ("The operator names another licence than the model has", "ask for the model's own licence"),
     "misnamed": ("The operator names another model than the one that answers", "ask the operator which model it is"),
@@ -78,8 +78,8 @@ class Examined:
 @dataclass(frozen=True)
 class Judged:
     """
-    An endpoint with its findings. concluded: the licence that binds the model which answers, or "". line: that model and
-    its ancestors.
+    An endpoint with its findings. concluded: the licence that binds the model which answers, or "". line: that model
+    and its ancestors.
     """
 
     examined: Examined

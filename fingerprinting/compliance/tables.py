@@ -11,7 +11,6 @@ from typing import Any, Final
 from xml.etree import ElementTree as ET
 
 from .records import RULES, Report
-from .told import clean
 from .words import cell, plain
 
 COLUMNS: Final = (
@@ -30,7 +29,8 @@ def to_csv(report: Report) -> str:
             row: list[Any] = [
                 endpoint.name, endpoint.examined.endpoint.target, endpoint.outcome, finding.kind, finding.rule,
                 finding.says, finding.reference, finding.licence,
-                endpoint.declared or endpoint.examined.endpoint.declared, endpoint.concluded, "" if finding.p_value is None else f"{finding.p_value:.3g}", finding.reason,
+                endpoint.declared or endpoint.examined.endpoint.declared, endpoint.concluded,
+                "" if finding.p_value is None else f"{finding.p_value:.3g}", finding.reason,
                 "" if finding.new is None else str(finding.new).lower(), finding.fingerprint(endpoint.name),
             ]  # fmt: skip
             writer.writerow([cell(value) for value in row])
@@ -64,7 +64,9 @@ def to_junit(report: Report) -> str:
             if one.kind not in ("fail", "review")
         ]
         if rest:
-            ET.SubElement(case, "system-out").text = "\n".join(clean(rest))
+            ET.SubElement(case, "system-out").text = "\n".join(
+                f"{one.kind} ({one.rule}): {plain(one.says)}" for one in rest
+            )
     ET.indent(suites, " ")
 
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode")
