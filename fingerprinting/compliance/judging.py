@@ -144,7 +144,7 @@ def _concluded(line: Sequence[str], known: Mapping[str, Known], policy: Policy) 
         binding.append(licence)
         grade = standing(licence, policy)
         rule = {"fail": "licence-denied", "review": "licence-review", "pass": "licence-allowed"}[grade]
-        says = f"the answers came from {plain(name)}" if not through else f"the model descends from {plain(name)}"
+        says = f"the model descends from {plain(name)}" if through else f"the answers came from {plain(name)} or a copy"
         findings.append(Finding(rule, grade, f"{says}, which is under {licence}", name, licence))
 
     return (expressions.joined(binding) if binding else ""), findings
@@ -194,7 +194,8 @@ def _as_sure(finding: Finding, p_value: float, sure: bool) -> Finding:
 
 def _excused(finding: Finding, endpoint: str, policy: Policy, today: dt.date) -> Iterator[Finding]:
     """The finding, as exceptions leave it, and a finding for one that has expired."""
-    for waiver in policy.exceptions if finding.kind in ("fail", "review") and finding.licence else ():
+    excusable = finding.kind in ("fail", "review") and finding.licence and finding.rule != "misdeclared"
+    for waiver in policy.exceptions if excusable else ():
         if not _is_for(waiver, finding, endpoint):
             continue
         if today <= waiver.expires:

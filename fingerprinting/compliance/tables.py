@@ -58,15 +58,10 @@ def to_junit(report: Report) -> str:
             decisive = [finding for finding in endpoint.findings if finding.kind == kind]
             told = ET.SubElement(case, tag, {"type": decisive[0].rule, "message": plain(decisive[0].says)})
             told.text = "\n".join(f"{RULES[one.rule][0]}: {plain(one.says)}" for one in decisive)
-        rest = [
-            f"{one.kind} ({one.rule}): {plain(one.says)}"
-            for one in endpoint.findings
-            if one.kind not in ("fail", "review")
-        ]
+        rest = [one for one in endpoint.findings if one.kind not in ("fail", "review")]
         if rest:
-            ET.SubElement(case, "system-out").text = "\n".join(
-                f"{one.kind} ({one.rule}): {plain(one.says)}" for one in rest
-            )
+            told = ET.SubElement(case, "system-out")
+            told.text = "\n".join(f"{one.kind} ({one.rule}): {plain(one.says)}" for one in rest)
     ET.indent(suites, " ")
 
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(suites, encoding="unicode")
