@@ -177,6 +177,8 @@ def fleet(
             )
         settings = folder / "audit.toml"
         settings.write_text("\n".join(told), encoding="utf-8")
+        for counts in asked.values():
+            counts.clear()  # the server's own look at what a model gives
         yield Fleet(named, settings, db, asked)
 
 

@@ -162,8 +162,9 @@ def test_the_worst_finding_is_the_exit_code(kinds: list[Any], code: int) -> None
     ("target", "host"),
     [
         ("openai:https://API.example.com/v1#m", "api.example.com"), ("oip:http://127.0.0.1:8/v2/models/m", "127.0.0.1"),
-        ("http://[::1]:8/v1", "::1"), ("model.onnx", None), ("onnx:a/b.onnx", None), ("anthropic:claude", "api.anthropic.com"),
-        ("ollama:llama3", "127.0.0.1"), ("oip:https://user:pw@evil.example/v2", "evil.example"), ("sagemaker:eu/x", "sagemaker"),
+        ("http://[::1]:8/v1", "::1"), ("model.onnx", None), ("onnx:a/b.onnx", None), ("sagemaker:eu/x", "sagemaker"),
+        ("anthropic:claude", "api.anthropic.com"), ("ollama:llama3", "127.0.0.1"),
+        ("oip:https://user:pw@evil.example/v2", "evil.example"),
         ("oip:http://127.0.0.1@evil.example/", "evil.example"),
     ],
 )  # fmt: skip
@@ -197,7 +198,7 @@ expires = 2026-12-31
 def test_other_peoples_hosts_need_leave(
     tmp_path: Path, change: tuple[str, str], budget: int | None, message: str | None
 ) -> None:
-    """Who, why, which hosts, how much and until when: where one is missing or over, one clear line and nothing asked."""
+    """Who, why, which hosts, how much, until when: where one is missing or over, one clear line and nothing asked."""
     file = tmp_path / "authorization.toml"
     file.write_text(LEAVE.replace(*change) if change[0] else LEAVE)
     endpoint = Endpoint("far", "openai:https://api.acme.example/v1#m", budget=budget)
