@@ -174,6 +174,7 @@ def enroll(
                     jobs=jobs,
                     progress=count,
                 )
+        _warn_of_personal_data([enrolled.public.inputs, enrolled.reference.suite.inputs], quiet=quiet)
         if public is None:
             references.set_public_suite(enrolled.public)
         references.add(enrolled.reference, replace=replace)
@@ -185,3 +186,13 @@ def enroll(
         click.echo(
             f"enrolled '{name}' in {references.name}: {len(suite)} probes, {trained}, suite {suite.digest[:19]}…"
         )
+
+
+def _warn_of_personal_data(inputs: list[Any], *, quiet: bool) -> None:
+    """Say it where probes, which will go to other people's servers, seem to hold any."""
+    from probe_match.fingerprinting.compliance import personal
+
+    found = [one for some in inputs if isinstance(some, tuple) for one in personal.find(some)]
+    if found and not quiet:
+        kinds = ", ".join(sorted({one.kind for one in found}))
+        click.echo(f"note: {len(found)} probes seem to hold personal data ({kinds}); see suite lint", err=True)
