@@ -237,7 +237,7 @@ def measured(folder: Path, endpoints: int, seed: int, kill_after: int) -> dict[s
     outcomes = [[one["outcome"] for one in report["endpoints"]] for report in (whole, cut)]
 
     return {
-        "endpoints": endpoints, "seed": seed, "enrolment_seconds": round(enrolled, 1),
+        "endpoints": endpoints, "seed": seed, "setup_seconds": round(enrolled, 1),
         "audit_seconds": round(seconds, 1), "questions": sum(map(Counter.total, alone.values())), "exit": code,
         **judged(whole, made.kinds),
         "killed": {
