@@ -3,8 +3,8 @@ An audit of a seeded fleet of loopback endpoints, and whether it says of each wh
 
 Four models are owned: two under licences that the policy denies, one with an ancestor under such a licence, one under a
 permissive licence. Endpoints serve them honestly, serve copies, serve fine-tuned ones, serve models of nobody's, lie
-about the name, answer too slowly, or are dead. Then the audit is killed and resumed: no server may be asked anything
-that an audit which is left alone does not ask.
+about the name, answer too slowly, or are dead. Then the audit is killed and resumed: no server may be sent a query
+twice.
 
     python benchmarks/audit_fleet.py --endpoints 40 --seeds 1,2,3 --output benchmarks/audit.json
 """
@@ -29,6 +29,8 @@ import numpy as np
 from probe_match.clients import sklearn
 from probe_match.fingerprinting import enrolment, registry
 from probe_match.fingerprinting.database import open_db
+from probe_match.fingerprinting.keying import input_keys
+from probe_match.fingerprinting.ledger import read_ledger
 from probe_match.fingerprinting.oip_server import serve
 from probe_match.fingerprinting.pools import make_pool
 from probe_match.fingerprinting.records import About
@@ -201,6 +203,31 @@ def run(fleet_: Fleet, ledgers: Path, out: Path, *, jobs: int = 4, kill_after: i
     return process.wait(timeout=590)
 
 
+def repeated(made: Fleet, ledgers: Path) -> int:
+    """
+    Rows that servers were sent again: of each input, as often as it came beyond how often the audit meant to ask it.
+
+    An input may be meant twice: to see whether one model answers, some are asked anew.
+    """
+    again = 0
+    for name, counts in made.asked.items():
+        path = ledgers / f"{name}.ledger"
+        if not counts or not path.exists():
+            continue
+        meant: dict[str, set[int]] = {}
+        with read_ledger(path) as ledger:
+            for entry in ledger.entries():
+                if entry.kind == "sent":
+                    about = json.loads(entry.about)
+                    for key, nth in zip(about["keys"], about["nth"], strict=True):
+                        meant.setdefault(key, set()).add(nth)
+        rows = np.stack([np.frombuffer(row, np.float32) for row in counts])
+        for key, times in zip(input_keys(rows), counts.values(), strict=True):
+            again += max(0, times - len(meant.get(key, ())))
+
+    return again
+
+
 def judged(report: Mapping[str, Any], kinds: Mapping[str, str]) -> dict[str, Any]:
     """False violations, true ones found, left to a person and missed, with the outcomes by kind."""
     outcome = {one["name"]: one["outcome"] for one in report["endpoints"]}
@@ -234,6 +261,7 @@ def measured(folder: Path, endpoints: int, seed: int, kill_after: int) -> dict[s
         before = sum(map(Counter.total, made.asked.values()))
         resumed = run(made, work / "cut", work / "cut.json")
         cut = json.loads((work / "cut.json").read_text())
+        again = repeated(made, work / "cut")
     outcomes = [[one["outcome"] for one in report["endpoints"]] for report in (whole, cut)]
 
     return {
@@ -243,7 +271,7 @@ def measured(folder: Path, endpoints: int, seed: int, kill_after: int) -> dict[s
         "killed": {
             "exit": killed, "questions_before": before, "resumed_exit": resumed,
             "questions_in_all": sum(map(Counter.total, made.asked.values())),
-            "repeated": sum(sum((made.asked[name] - alone[name]).values()) for name in alone),
+            "repeated": again,
             "same_outcomes": outcomes[0] == outcomes[1],
             **{key: value for key, value in judged(cut, made.kinds).items() if key != "by_kind"},
         },

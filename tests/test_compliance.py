@@ -1,6 +1,7 @@
 """What a policy makes of an endpoint's answers: licences, lineage, obligations, exceptions, and leave to ask."""
 
 import datetime as dt
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,21 @@ def test_below_the_threshold_nothing_is_more_than_a_review() -> None:
 
     assert one.outcome == "review"
     assert {finding.p_value for finding in one.findings if finding.licence} == {0.005}
+
+
+def test_what_answers_do_not_tell_from_another_model_is_judged_for_both() -> None:
+    """A denied model and a permitted one that look alike are a review, whichever leads; two denied ones a violation."""
+
+    def beside(first: str, second: str, policy: Policy = POLICY) -> Judged:
+        told = verdict(first, relation=None)
+        return judged(replace(told, matches=(*told.matches, Match(second, 4.0, 8.0, 0.002, 0.002, None))), policy)
+
+    both = Policy(deny=("Apache-2.0", "LicenseRef-scancode-llama-3.1-license-2024"))
+
+    assert beside("llama", "open").outcome == "review"
+    assert beside("open", "llama").outcome == "review"
+    assert rules(beside("llama", "open", both), "fail") == {"licence-denied"}
+    assert beside("open", "bare").outcome == "review"
 
 
 @pytest.mark.parametrize("decision", ["inconclusive", "evasion suspected"])

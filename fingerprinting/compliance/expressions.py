@@ -81,10 +81,10 @@ def fold(text: str, value: Callable[[str], Value], both: Callable[[list[Value]],
 
 
 def joined(texts: list[str]) -> str:
-    """All of these bind at once."""
+    """All of these bind at once; "" where there is none."""
     parsed = list(dict.fromkeys(normal(text) for text in texts))
-    if len(parsed) == 1:
-        return parsed[0]
+    if len(parsed) < 2:
+        return "".join(parsed)
     whole = licensing().AND(*[parse(text) for text in parsed])
 
     return str(whole.flatten().render())

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 from probe_match.fingerprinting.errors import UsageError
+from probe_match.fingerprinting.records import Verdict
 
 from . import expressions
 from .licences import catalogue
@@ -83,11 +84,12 @@ def judge(examined: Examined, known: Mapping[str, Known], policy: Policy, *, tod
         findings.append(Finding("unclear", "review", f"{verdict.decision}: {plain(verdict.why)}"))
     else:
         p_value = next(match.p_value for match in verdict.matches if match.reference == verdict.reference)
-        sure = p_value <= policy.threshold
         concluded, found = _concluded(line, known, policy)
         found += _declared_against(declared, line, known, policy)
         found += owed(endpoint, line, {name: _licence(name, known) for name in line}, verdict.relation, policy)
-        findings += [_as_sure(one, p_value, sure) for one in found]
+        sure, others = p_value <= policy.threshold, _rivals(verdict, line, known)
+        told = [_as_sure(one, p_value, sure and not _doubted(one, others, concluded, policy)) for one in found]
+        findings += [*told, *_beside(others, concluded, policy)]
     findings += _named(examined, line, known, policy)
     findings = [excused for finding in findings for excused in _excused(finding, endpoint.name, policy, today)]
     order = ("fail", "review", "excepted", "note", "pass")
@@ -95,6 +97,42 @@ def judge(examined: Examined, known: Mapping[str, Known], policy: Policy, *, tod
     return Judged(
         examined, tuple(sorted(findings, key=lambda f: order.index(f.kind))), declared, concluded, tuple(line)
     )
+
+
+def _rivals(verdict: Verdict, line: Sequence[str], known: Mapping[str, Known]) -> dict[str, str]:
+    """
+    Other known models that the answers may come from as well, by the same rate of false accusations, with the licences
+    that would bind then, "" where none is known.
+    """
+    likely = [match.reference for match in verdict.matches if match.p_value <= verdict.alpha]
+    return {name: _bound(line_of(name, known), known) for name in likely if name not in line}
+
+
+def _doubted(finding: Finding, rivals: Mapping[str, str], concluded: str, policy: Policy) -> bool:
+    """Whether a finding would not be made if one of the rivals were the model."""
+    if finding.rule == "licence-denied":
+        return any(not licence or standing(licence, policy) != "fail" for licence in rivals.values())
+    return any(licence != concluded for licence in rivals.values())
+
+
+def _beside(rivals: Mapping[str, str], concluded: str, policy: Policy) -> Iterator[Finding]:
+    """A word on every rival; a review where the policy thinks otherwise of it."""
+    for name, licence in rivals.items():
+        same = bool(licence and concluded) and standing(licence, policy) == standing(concluded, policy)
+        says = f"so many answers do not tell it from {plain(name)}, which is under {licence or 'no recorded licence'}"
+        yield Finding("unclear", "note" if same else "review", says, name, licence, about="rival")
+
+
+def _bound(line: Sequence[str], known: Mapping[str, Known]) -> str:
+    """The expression that binds a model by its own licence and those of its ancestors that reach it; "" for none."""
+    return expressions.joined([licence for name in line if (licence := _reaching(name, line, known))])
+
+
+def _reaching(name: str, line: Sequence[str], known: Mapping[str, Known]) -> str | None:
+    licence = _licence(name, known)
+    described = catalogue().get(licence or "")
+
+    return None if name != line[0] and described is not None and described.reaches == "copies" else licence
 
 
 def _licence(name: str, known: Mapping[str, Known]) -> str | None:
@@ -124,7 +162,7 @@ def _declared(text: str, policy: Policy) -> tuple[str, list[Finding]]:
 
 def _concluded(line: Sequence[str], known: Mapping[str, Known], policy: Policy) -> tuple[str, list[Finding]]:
     """The expression that binds the model, and how it stands."""
-    findings, binding = [], []
+    findings = []
     for name in line:
         through = "" if name == line[0] else f", an ancestor of {plain(line[0])}"
         licence = _licence(name, known)
@@ -136,18 +174,20 @@ def _concluded(line: Sequence[str], known: Mapping[str, Known], policy: Policy) 
             says = f"no licence is recorded for {plain(name)}{through}"
             findings.append(Finding("licence-unknown", "review", says, name))
             continue
-        described = catalogue().get(licence)
-        if through and described is not None and described.reaches == "copies":
+        if _reaching(name, line, known) is None:
             says = f"{plain(name)}{through}, is under {licence}, which does not reach its offspring"
             findings.append(Finding("licence-allowed", "note", says, name, licence))
             continue
-        binding.append(licence)
         grade = standing(licence, policy)
         rule = {"fail": "licence-denied", "review": "licence-review", "pass": "licence-allowed"}[grade]
-        says = f"the model descends from {plain(name)}" if through else f"the answers came from {plain(name)} or a copy"
+        says = (
+            f"the model descends from {plain(name)}"
+            if through
+            else f"the answers came from {plain(name)} or a copy of it"
+        )
         findings.append(Finding(rule, grade, f"{says}, which is under {licence}", name, licence))
 
-    return (expressions.joined(binding) if binding else ""), findings
+    return _bound(line, known), findings
 
 
 def _declared_against(
@@ -176,7 +216,7 @@ def _named(examined: Examined, line: Sequence[str], known: Mapping[str, Known], 
     if not line:
         says = f"the operator says that it is {plain(meant)}, and its answers are not known to come from that"
         return [Finding("misnamed", "review", says, meant)]
-    if meant == line[0]:
+    if meant == line[0] or meant in _rivals(verdict, line, known):
         return []
     p_value = next(match.p_value for match in verdict.matches if match.reference == verdict.reference)
     related = meant in line or line[0] in line_of(meant, known)
