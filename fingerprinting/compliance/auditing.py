@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.audits import read_rate
-from probe_match.fingerprinting.chat import shelf
+from probe_match.fingerprinting.chat import asking, shelf
 from probe_match.fingerprinting.database import ReferenceDB
 
 from . import authority as authorities
@@ -27,6 +27,7 @@ from .records import Examined, Judged, Report
 from .settings import Endpoint, Settings
 from .words import plain
 
+CHAT: Final = ("openai", "anthropic", "ollama", "tgi")  # clients of language models
 LIMITS: Final = (
     "A match says that answers came from a known model or one derived from it, not who holds which weights; a relay of "
     "all questions to the genuine service looks the same.",
@@ -124,12 +125,20 @@ def against(report: Report, old: Mapping[str, Any]) -> Report:
 
 def cost(settings: Settings, references: ReferenceDB) -> list[tuple[str, str]]:
     """What an audit may ask at most, by endpoint, in words; nothing is asked for that."""
-    rows = []
+    rows, total = [], 0
     for endpoint in settings.endpoints:
         host = authorities.host_of(endpoint.target)
         place = "this machine" if authorities.is_loopback(host) else plain(host)
-        rows.append((endpoint.name, f"at most {endpoint.budget or MOST} questions to {place}"))
-    total = sum(endpoint.budget or MOST for endpoint in settings.endpoints)
+        questions, tokens = endpoint.budget or MOST, ""
+        if endpoint.target.partition(":")[0] in CHAT and shelf.banks(references):
+            planned = asking.plan_identification(
+                references, only=endpoint.references, budget=endpoint.budget, seed=settings.seed
+            )
+            told = planned.cost()
+            questions = told.questions
+            tokens = f", about {told.prompt_tokens} tokens of prompts and {told.answer_tokens} of answers,"
+        rows.append((endpoint.name, f"at most {questions} questions{tokens} to {place}"))
+        total += questions
 
     return [*rows, ("all", f"at most {total} questions, against {len(known_names(references))} known models")]
 
