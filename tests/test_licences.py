@@ -1,10 +1,17 @@
 """Licence expressions, the names people write for them, and what the catalogue says."""
 
 import datetime as dt
+import sys
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from probe_match.fingerprinting import storage
+from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.compliance import expressions, licences
-from probe_match.fingerprinting.errors import UsageError
+from probe_match.fingerprinting.errors import MissingPackage, UsageError
+from probe_match.fingerprinting.records import InputSpec
+from samples import make_suite
 
 
 @pytest.mark.parametrize(
@@ -56,3 +63,35 @@ def test_one_of_several_licences_may_be_chosen_and_all_of_several_bind() -> None
     assert expressions.covers("MIT AND Apache-2.0", "MIT")
     assert expressions.joined(["MIT", "Apache-2.0 OR MIT", "MIT"]) == "MIT AND (Apache-2.0 OR MIT)"
     assert expressions.identifiers("MIT AND (MIT OR Apache-2.0)") == ["MIT", "Apache-2.0"]
+
+
+def test_a_reference_is_not_enrolled_under_a_licence_that_is_none(tmp_path: Path) -> None:
+    """The licence is checked before a model is opened or asked."""
+    words = ["enroll", str(tmp_path / "none.onnx"), "--name", "m", "--license", "licence to kill"]
+    result = CliRunner().invoke(cli, words)
+
+    assert isinstance(result.exception, UsageError)
+    assert "'licence to kill'" in str(result.exception) or "'licence'" in str(result.exception)
+
+
+def test_a_known_licence_needs_no_package(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Identifiers and names of the catalogue are read without the extra; anything else says what to install."""
+    monkeypatch.setitem(sys.modules, "probe_match.fingerprinting.compliance.expressions", None)
+
+    assert licences.normal("apache") == "Apache-2.0"
+    with pytest.raises(MissingPackage, match=r"pip install 'probe-match\[licence\]'"):
+        licences.normal("MIT OR Apache-2.0")
+
+
+def test_suites_are_looked_at_for_personal_data(tmp_path: Path) -> None:
+    """A text with an address in it is named, without it, and the exit code says that a person must look."""
+    spec = InputSpec("text", ())
+    inputs = ("fine weather", "write to erika.mustermann@web.de")
+    for name, texts, code in (("bad", inputs, 3), ("good", inputs[:1], 0)):
+        file = tmp_path / f"{name}.npz"
+        file.write_bytes(storage.to_bytes(make_suite(spec=spec, inputs=texts, n=len(texts))))
+        result = CliRunner().invoke(cli, ["suite", "lint", str(file)])
+
+        assert result.exit_code == code, result.output
+        assert ("e-mail address" in result.output) == (code == 3)
+        assert "mustermann" not in result.output
