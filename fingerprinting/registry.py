@@ -19,6 +19,7 @@ EXTRAS: Final = {
     "torch": "torch", "onnxruntime": "onnx", "skops": "sklearn", "matplotlib": "plots", "botocore": "aws",
     "cryptography": "evidence", "rfc3161_client": "evidence", "safetensors": "evidence",
     "psycopg": "postgres", "distributed": "dask", "ray": "ray",
+    "license_expression": "licence", "cyclonedx": "licence", "tomli": "licence",
 }  # fmt: skip
 
 

@@ -307,8 +307,10 @@ def _import(file: str, prompts: str | None, license: str, replace: bool, db: str
     from pathlib import Path
 
     from probe_match.fingerprinting.chat import importing, shelf
+    from probe_match.fingerprinting.compliance import licences
     from probe_match.fingerprinting.database import open_db
 
+    license = licences.normal(license) if license else ""  # noqa: A001
     found = importing.read_references(Path(file), Path(prompts) if prompts else None, license=license)
     with open_db(db, create=True) as references:
         shelf.add(references, found, replace=replace)

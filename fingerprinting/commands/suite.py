@@ -179,3 +179,29 @@ def export(output: str, shape: str | None, db: str) -> None:
     made = _identity.suite(None, db, wanted)
     storage.write_file(Path(output), storage.to_bytes(made))
     click.echo(f"{len(made)} probes in {output}, suite {made.digest}")
+
+
+@suite.command("lint")
+@click.argument("file")
+@click.pass_context
+def lint(ctx: click.Context, file: str) -> None:
+    """
+    Look for personal data in a suite of texts, before it goes to other people's servers. Exit code 3 if any is found.
+
+    \b
+    Example:
+      probe-match suite lint spliced.npz
+    """
+    from probe_match.fingerprinting.compliance import personal
+
+    from . import _session
+
+    loaded = _session.read_suite(file)
+    if not isinstance(loaded.inputs, tuple):
+        click.echo(f"{file} holds {loaded.spec.kind} inputs, no texts; nothing was looked at")
+        return
+    found = list(personal.find(loaded.inputs))
+    for one in found:
+        click.echo(f"probe {one.number}: what looks like a {one.kind}, {one.shown}")
+    click.echo(f"{len(loaded)} texts, {len(found)} places with what looks like personal data")
+    ctx.exit(3 if found else 0)

@@ -13,8 +13,9 @@ import numpy as np
 from probe_match.fingerprinting import exploring, learners, residuals
 from probe_match.fingerprinting.collect import Asked, Client, Progress, ask, collect, require_fit
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.joining import together
 from probe_match.fingerprinting.kin import find_kin
-from probe_match.fingerprinting.panels import join, together, train_panel
+from probe_match.fingerprinting.panels import join, train_panel
 from probe_match.fingerprinting.plans import Inputs, plan_peers
 from probe_match.fingerprinting.probing import expected_of
 from probe_match.fingerprinting.records import Access, Panel, Pool, ProbeSuite, Responses
