@@ -4,20 +4,26 @@ from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
+from language_measures import share
+from language_tokens import only
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import scoring, tallies
 from probe_match.fingerprinting.chat.asking import looks_at
 from probe_match.fingerprinting.chat.known import Honest, Known
 from probe_match.fingerprinting.chat.records import Counts
-from probe_match.fingerprinting.verdicts import deciding_p
+from probe_match.fingerprinting.verdicts import is_match
 from twins import twins
 
+ALPHA: Final = 0.01
 CELLS: Final = 16
 ROUNDS: Final = 15
 
 
-def measure(counts: Mapping[str, Counts], draws: int) -> list[list[str]]:
-    """Rows of a table: suspects in the database and every fifth left out of it, with looks and without."""
+def measure(counts: Mapping[str, Counts], draws: int, known_draws: int = 3) -> list[list[str]]:
+    """
+    Rows of a table: every fifth model left out of the database, in turn, with looks and without, in so many draws; and
+    all of them in the database, in the first known_draws.
+    """
     names, same = list(counts), twins(counts, list(counts))
     cells = sorted({cell for given in counts.values() for cell in given})
     found: dict[tuple[str, str], list[tuple[str, int]]] = {}
@@ -25,26 +31,37 @@ def measure(counts: Mapping[str, Counts], draws: int) -> list[list[str]]:
         rng = np.random.default_rng(2000 + seed)
         used = sorted(rng.choice(cells, CELLS, replace=False))
         drawn = {name: _in_order(counts[name], used, rng) for name in names}
-        rests = {
-            name: tallies.without({c: counts[name][c] for c in used if c in counts[name]}, _first(drawn[name], ROUNDS))
-            for name in names
-        }
-        left_out = names[seed % 5 :: 5]
-        for where, some in (("in the database", names), ("left out", left_out)):
-            everybody = knowing.know(rests, used) if where == "in the database" else None
-            remembered = _remembering({})
-            for name in some:
-                known = everybody or knowing.know({n: c for n, c in rests.items() if n != name}, used)
-                ready = _remembering({}) if everybody is None else remembered
-                for how, looks in (("looks", looks_at(CELLS * ROUNDS, CELLS)), ("at the end", ())):
-                    said, asked = _asked(drawn[name], known, ready, [n // CELLS for n in looks])
-                    kind = "none" if said is None else "it" if same[names.index(name), names.index(said)] else "another"
-                    found.setdefault((where, how), []).append((kind, asked))
+        rests = {name: tallies.without(counts[name], _first(drawn[name], ROUNDS)) for name in names}
+        everybody, all_made = knowing.know(rests), dict[bytes, Honest]()
+        tried: list[tuple[str, str, Known, dict[bytes, Honest]]] = []
+        if seed < known_draws:
+            tried += [("in the database", name, everybody, all_made) for name in names]
+        for name in names[seed % 5 :: 5]:
+            tried.append(("left out", name, only(everybody, rests, lambda other, name=name: other != name), {}))
+        for where, name, known, made in tried:
+            for how, looks in (("looks", looks_at(CELLS * ROUNDS, CELLS)), ("at the end", ())):
+                said, itself, asked = _asked(drawn[name], known, _remembering(made), [n // CELLS for n in looks])
+                kind = "none"
+                if said is not None:
+                    right = same[names.index(name), names.index(said)]
+                    whom = "right" if right else "sibling" if said.split("/")[0] == name.split("/")[0] else "stranger"
+                    kind = f"{whom}, as {'itself' if itself else 'family'}"
+                found.setdefault((where, how), []).append((kind, asked))
+
+    return [_row(where, how, told) for (where, how), told in found.items()]
+
+
+def _row(where: str, how: str, told: list[tuple[str, int]]) -> list[str]:
+    kinds = [kind for kind, _ in told]
+    itself = sum(kind in ("sibling, as itself", "stranger, as itself") for kind in kinds)
+    stranger = sum(kind.startswith("stranger") for kind in kinds)
+    asked = [asked for _, asked in told]
+    named = [sum(kind.startswith(whom) for kind in kinds) / len(told) for whom in ("right", "sibling")]
 
     return [
-        [where, how, str(len(told)), *(f"{np.mean([kind == k for kind, _ in told]):.3f}" for k in ("it", "another")),
-         f"{np.mean([asked for _, asked in told]):.0f}", f"{np.median([asked for _, asked in told]):.0f}"]
-        for (where, how), told in found.items()
+        where, how, str(len(told)), f"{named[0]:.3f}", f"{kinds.count('right, as itself') / len(told):.3f}",
+        f"{named[1]:.3f}", share(itself, len(told)), share(stranger, len(told)), f"{np.mean(asked):.0f}",
+        f"{np.median(asked):.0f}",
     ]  # fmt: skip
 
 
@@ -79,15 +96,15 @@ def _remembering(made: dict[bytes, Honest]) -> scoring.Prepare:
 
 def _asked(
     answers: Mapping[str, list[str]], known: Known, ready: scoring.Prepare, looks: list[int]
-) -> tuple[str | None, int]:
-    """Who is named, if anybody, and after how many questions."""
+) -> tuple[str | None, bool, int]:
+    """Who is named, if anybody, whether as the model itself, and after how many questions."""
     ends = [*looks, ROUNDS]
     for i, rounds in enumerate(ends):
         earlier = [_first(answers, before) for before in ends[:i]]
         later = [dict.fromkeys(answers, after) for after in ends[i + 1 :]]
         other = scoring.Looks(earlier, later)
-        scores = scoring.score(_first(answers, rounds), known, alpha=0.01, prepare=ready, looks=other)
+        scores = scoring.score(_first(answers, rounds), known, alpha=ALPHA, prepare=ready, looks=other)
         best = scores.evidence[0]
-        if deciding_p(best, scores.searched, 0.01)[0] <= 0.01 and best.llr > 0:
-            return best.reference, rounds * CELLS
-    return None, ROUNDS * CELLS
+        if is_match(best, scores.searched, ALPHA):
+            return best.reference, scores.relative <= ALPHA, rounds * CELLS
+    return None, False, ROUNDS * CELLS

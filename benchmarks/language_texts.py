@@ -21,12 +21,23 @@ def texts(folder: Path, draws: int, say: Callable[[str], None]) -> tuple[Rows, R
     rng = np.random.default_rng(0)
     order = rng.permutation(400)
     known = np.sort(rng.permutation(len(names))[:100])
-    return _style(told, names, order[:200], order[200:], known, draws, say), _lineage(told, names, draws, say)
+    style = _style(told, names, order[:200], order[200:], known, draws, say)
+    style += _style(told, names, order[:320], order[320:], known, draws, say, alone="ours, by 320 answers")
+
+    return sorted(style, key=lambda row: int(row[0])), _lineage(told, names, draws, say)
 
 
 def _style(
-    told: Any, names: list[str], learn: np.ndarray, test: np.ndarray, known: np.ndarray, draws: int, say: Any
+    told: Any,
+    names: list[str],
+    learn: np.ndarray,
+    test: np.ndarray,
+    known: np.ndarray,
+    draws: int,
+    say: Any,
+    alone: str = "",
 ) -> Rows:
+    """alone: what our method is called where nothing else is measured."""
     space = style_space.fit({names[i]: [told[names[i]][p] or "" for p in learn] for i in known})
     writers = [style_space.enroll([told[n][p] or "" for p in learn], space) for n in names]
     placed = [style_space.place([told[n][p] or "" for p in test], space) for n in names]
@@ -47,13 +58,14 @@ def _style(
             mean = np.array([suspect.mean for suspect in suspects])
             spread = np.linalg.norm(mean[:, None] - np.array([w.mean for w in writers]), axis=2)
             text = np.vstack([np.asarray(words[i][picked[i]].mean(0)) for i in everyone])
+            ratios = np.array([style_space.log_ratio(suspect, writers, space) for suspect in suspects])
+            nearest = text @ centres.T / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-9)
             methods = {
-                "TF-IDF nearest neighbour": text
-                @ centres.T
-                / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-9),
+                "TF-IDF nearest neighbour": nearest,
                 "nearest centroid, as LLMmap decides (our features)": -spread,
-                "ours": np.array([style_space.log_ratio(suspect, writers, space) for suspect in suspects]),
+                "ours": ratios,
             }
+            methods = {alone: ratios} if alone else methods
             for name, scores in methods.items():
                 eer, tpr, _ = equal_error(scores, everyone)
                 among = scores[:, known]

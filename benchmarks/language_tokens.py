@@ -1,6 +1,6 @@
 """Figures of one-word answers: telling models apart by split halves of their counts, and what is said of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,12 @@ from probe_match.fingerprinting.chat.single_token import Suspect
 from probe_match.fingerprinting.chat.standing import stand_out
 
 SIZES = ((16, 3), (40, 1), (16, 6), (16, 15))  # the first is asked by default
-KINDS = ("itself", "twin", "another, as modified", "same vendor", "other vendor", "no match", "inconclusive")
+ALPHA = 0.01
+KINDS = (
+    *(f"{whom}, as {how}" for whom in ("right", "same vendor", "other vendor") for how in ("itself", "family")),
+    "no match",
+    "inconclusive",
+)
 
 
 def single_tokens(
@@ -26,7 +31,7 @@ def single_tokens(
     """Split halves of the counts, the suspect's true model in no cohort; and which models are twins."""
     counts = often_asked(folder)
     cells, names = sorted({cell for given in counts.values() for cell in given}), list(counts)
-    vendor = np.array([name.split("/")[0] for name in names])
+    makers = np.array([vendor(name) for name in names])
     who = np.arange(len(names))
     same = twins.twins(counts, names)
     rows = []
@@ -61,7 +66,7 @@ def single_tokens(
                 "likelihood (closed-set rule)": closed,
                 "ours": ours,
             }
-            off, strangers = ~np.eye(len(names), dtype=bool), vendor[:, None] != vendor
+            off, strangers = ~np.eye(len(names), dtype=bool), makers[:, None] != makers
             for name, scores in methods.items():
                 out = np.where(off, scores, -np.inf).max(1)
                 far = np.where(strangers, scores, -np.inf).max(1)
@@ -82,33 +87,57 @@ def single_tokens(
 
 
 def verdicts(folder: Path, draws: int, say: Callable[[str], None], sizes: tuple[tuple[int, int], ...] = SIZES) -> Rows:
-    """What is said of suspects in the database, and of every fifth model left out of it, at alpha 1 %, some draws."""
+    """
+    What is said at alpha 1 % of suspects in the database, of every fifth model left out of it, in turn, and of every
+    fifth left out with all models of its vendor; some draws of cells and answers. References hold all other answers.
+    """
     counts = often_asked(folder)
     cells, names = sorted({cell for given in counts.values() for cell in given}), list(counts)
     same = twins.twins(counts, names)
     rows = []
     for many, times in sizes:
-        inside: list[str] = []
-        outside: list[str] = []
+        told: dict[str, list[str]] = {"in the database": [], "left out": [], "vendor left out": []}
         for seed in range(draws):
             rng = np.random.default_rng(1000 + seed)
             used = sorted(rng.choice(cells, many, replace=False))
-            asked = dict.fromkeys(used, times)
-            suspects = {n: tallies.thin(counts[n], asked, rng) for n in names}
-            known = {n: tallies.without({c: counts[n][c] for c in used if c in counts[n]}, suspects[n]) for n in names}
+            suspects = {n: tallies.thin(counts[n], dict.fromkeys(used, times), rng) for n in names}
+            known = {n: tallies.without(counts[n], suspects[n]) for n in names}
             everybody = knowing.know(known)
-            honest = knowing.honest(everybody, np.full(many, times))
-            inside += [said(suspects[n], known, everybody, honest, n, names, same) for n in names]
+            asked = np.array([times if cell in used else 0 for cell in everybody.table.cells])
+            trials = [("in the database", names, everybody)]
             for n in names[seed % 5 :: 5]:
-                rest = knowing.know({other: c for other, c in known.items() if other != n})
-                honest = knowing.honest(rest, np.full(many, times))
-                outside.append(said(suspects[n], known, rest, honest, n, names, same))
-        for where, told in (("in the database", inside), ("left out", outside)):
+                trials.append(("left out", [n], only(everybody, known, lambda other, n=n: other != n)))
+                trials.append(
+                    ("vendor left out", [n], only(everybody, known, lambda other, n=n: vendor(other) != vendor(n)))
+                )
+            for where, some, ready in trials:
+                honest = knowing.honest(ready, asked)
+                told[where] += [said(suspects[n], known, ready, honest, n, names, same) for n in some]
+        for where, found in told.items():
+            plain = sum(kind.endswith("itself") for kind in found if kind.startswith(("same", "other")))
+            family = sum(kind.startswith("other") for kind in found)
             rows.append(
-                [f"{many} x {times}", where, str(len(told)), *(share(told.count(kind), len(told)) for kind in KINDS)]
-            )
+                [f"{many} x {times}", where, str(len(found)), *(share(found.count(kind), len(found)) for kind in KINDS),
+                 share(plain, len(found)), share(family, len(found))]
+            )  # fmt: skip
         say(f"verdicts at {many} x {times}")
     return rows
+
+
+def only(everybody: knowing.Known, known: Mapping[str, Any], kept: Callable[[str], bool]) -> knowing.Known:
+    """What is known of some models alone, but for who is whose relative, which is told once a draw."""
+    rows = np.array([i for i, name in enumerate(everybody.table.names) if kept(name)])
+    table = tallies.tabulate({everybody.table.names[i]: known[everybody.table.names[i]] for i in rows})
+    kin, same = (pairs[np.ix_(rows, rows)] for pairs in (everybody.kin, everybody.same))
+
+    return knowing.Known(
+        table, single_token.all_own_evidence(table), single_token.all_repeats(table), np.arange(len(rows)), kin, same
+    )
+
+
+def vendor(name: str) -> str:
+    """Who a model's name says it is from."""
+    return name.split("/")[0]
 
 
 def often_asked(folder: Path) -> dict[str, Any]:
@@ -120,17 +149,18 @@ def often_asked(folder: Path) -> dict[str, Any]:
 def said(
     suspect: Any, known: Any, ready: knowing.Known, honest: knowing.Honest, truth: str, names: list[str], same: Any
 ) -> str:
-    """The verdict in one word, a match by whom it names and whether it says that the answers are not quite theirs."""
-    scores = scoring.score(suspect, ready, alpha=0.01, prepare=lambda _, __: honest)
-    decision, _ = _identified(scores, 1000, 0.01)
+    """The verdict in a few words: whom a match names, and whether as the model itself or as a near relative of it."""
+    scores = scoring.score(suspect, ready, alpha=ALPHA, prepare=lambda _, __: honest)
+    decision, _ = _identified(scores, 1000, ALPHA)
     named = scores.evidence[0].reference
     if decision != "match":
         return decision
+    how = "family"
+    if change_p(suspect, known[named], np.random.default_rng(0), QUICK) > UNEQUAL and scores.relative <= ALPHA:
+        how = "itself"
     if same[names.index(truth), names.index(named)]:
-        return "itself" if named == truth else "twin"
-    if change_p(suspect, known[named], np.random.default_rng(0), QUICK) <= UNEQUAL:
-        return "another, as modified"
-    return "same vendor" if named.split("/")[0] == truth.split("/")[0] else "other vendor"
+        return f"right, as {how}"
+    return f"{'same' if vendor(named) == vendor(truth) else 'other'} vendor, as {how}"
 
 
 def meet(counts: Any, table: Any) -> single_token.Meeting:

@@ -10,6 +10,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
+from .answers import side_by_side
 from .collect import Asked, Client, ask
 from .disguises import LEAST_NOISE, noisy
 from .errors import BadData, SuiteMismatch
@@ -83,6 +84,19 @@ def gather(
     inputs = together(parts)
 
     return Candidates(inputs, np.array(kinds), ask(source, inputs, held.spec, classes=held.classes))
+
+
+def with_suite(found: Candidates, suite: ProbeSuite, kind: str, source: Client) -> Candidates:
+    """The candidates and, after them, a suite's probes as candidates of that kind."""
+    asked = ask(source, suite.inputs, suite.spec, classes=suite.classes)
+    scores = None
+    if found.answers.scores is not None and asked.scores is not None:
+        scores = np.concatenate(side_by_side([found.answers.scores, asked.scores]))
+    answers = Asked(np.concatenate([found.answers.labels, asked.labels]), scores)
+
+    return Candidates(
+        together([found.inputs, suite.inputs]), np.concatenate([found.kinds, np.full(len(suite), kind)]), answers
+    )
 
 
 def _affordable_points(source: Client, held: Pool) -> int:

@@ -2,7 +2,7 @@
 Who changed what in a reference database: a log that is only ever added to, each entry chained to the one before.
 
 What the log says is there must be there, with the seal it says, and nothing else. Whoever knows the head of the log, as
-`db history` shows it, sees a cut or an old copy too: its chain is no longer among the entries.
+`db log` shows it, sees a cut or an old copy too: its chain is no longer among the entries.
 """
 
 import os
@@ -129,7 +129,7 @@ def problems(connection: Connection, head: str | None = None) -> list[str]:
 def require_head(head: str | None) -> None:
     """Raise DatabaseError for what is no head."""
     if head is not None and not (head.startswith("sha256:") and len(head) == len(START)):
-        raise DatabaseError(f"expected a head as db history shows it, sha256:…, got '{head[:80]}'")
+        raise DatabaseError(f"expected a head as db log shows it, sha256:…, got '{head[:80]}'")
 
 
 def _chained(before: str, entry: tuple[object, ...]) -> str:

@@ -20,14 +20,19 @@ COMMANDS: Final = {
     "match": "Say which known model stands behind a target.",
     "record": "Ask a target now, decide later with match --from.",
     "inspect": "Say what a target speaks, takes and shows, with three questions at most.",
-    "verify": "Say whether a language model is still exactly the one it is said to be.",
+    "verify": "Say whether a model is still exactly the one it is said to be.",
     "compare": "Compare two targets without a database.",
     "explain": "Say how a model decides: linear, nonlinear and pairwise contributions.",
+    "fingerprint": "Print a short id of what a model does, for papers and model cards.",
+    "lineage": "Draw the family tree of references and suspects.",
+    "audit": "Say which endpoints serve models whose licences a policy forbids.",
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
+    "weights": "Digest, sign, verify and mark a model's weights.",
     "watch": "Say whether a language model is still what it was, look after look.",
     "bench": "Measure error rates on models whose descent is known.",
     "db": "List, show, remove and check references.",
+    "forget": "Erase recorded answers from ledgers and histories, and leave word of it.",
 }
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
 

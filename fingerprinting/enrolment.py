@@ -2,17 +2,19 @@
 Adding a known model: explore it, keep the probes that tell copies from peers, and store it as one reference.
 """
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
 
+from . import fragile
 from .candidates import Generate
 from .collect import Client, Progress, ask, collect, require_fit
-from .errors import BadData
+from .errors import BadData, UsageError
 from .exploring import MAX_CANDIDATES, explore, panel_size, suite_from
 from .plans import Inputs
-from .records import About, Pool, ProbeSuite, Reference
+from .records import About, Fragile, Pool, ProbeSuite, Reference
 
 __all__ = ["GENERATORS", "Enrolled", "enroll", "enroll_answers", "panel_size"]
 
@@ -50,6 +52,7 @@ def enroll(
     seed: int = 0,
     jobs: int = 1,
     without: Sequence[str] = (),
+    sensitive: Generate | None = None,
     progress: Progress | None = None,
 ) -> Enrolled:
     """
@@ -60,6 +63,7 @@ def enroll(
     public: the suite that references of this input share, if there is one yet.
     peers, shadows: models to train, as `panel_size` has it unless told; a model at hand adds shadows of its own.
     without: kinds of shadows not to make, of `plans.SHADOW_KINDS`; for measuring what unforeseen thieves cost.
+    sensitive: makes the fragile probes that `verify` will ask; None for a reference that cannot be verified.
     Raises BadData for a pool that cannot teach a peer, TargetError where the source does not answer.
     """
     explored = explore(
@@ -75,6 +79,7 @@ def enroll(
         seed=seed,
         jobs=jobs,
         without=without,
+        sensitive=sensitive,
         progress=progress,
     )
     if public is None:
@@ -93,6 +98,7 @@ def enroll_answers(
     public: ProbeSuite | None,
     probes: int = PROBES,
     seed: int = 0,
+    sensitive: Generate | None = None,
 ) -> Enrolled:
     """
     Enrol a source by its answers to the public suite alone; other references of the input will be its cohort.
@@ -117,4 +123,10 @@ def enroll_answers(
         )
     asked = collect(source, public)
 
-    return Enrolled(Reference(name, about, public, asked, None, asked), public)
+    edges = None
+    if sensitive is not None:
+        with contextlib.suppress(BadData, UsageError):  # a source may have no boundary among these rows
+            suite = sensitive(source, pool, n=fragile.EDGES, seed=seed)
+            edges = Fragile(suite, collect(source, suite))
+
+    return Enrolled(Reference(name, about, public, asked, None, asked, None, edges), public)

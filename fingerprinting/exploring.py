@@ -8,14 +8,15 @@ Rows that shadows were trained on are never candidates, so that a shadow's agree
 be. Inputs from the owner's own log are the exception on purpose: a thief's questions are in that log.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
-from . import derivatives, learners, residuals
-from .candidates import ENOUGH_STEADY, FOLLOW_GRADIENT, PUBLIC, Candidates, Generate, gather, steady
+from . import changed_copies, derivatives, fragile, learners, residuals
+from .candidates import ENOUGH_STEADY, FOLLOW_GRADIENT, PUBLIC, Candidates, Generate, gather, steady, with_suite
 from .collect import Client, Progress, ask, require_fit
 from .disguises import disturbed_source
 from .errors import BadData, UsageError
@@ -23,7 +24,7 @@ from .kin import find_kin
 from .panels import ask_cohort, join, train_panel, vote
 from .plans import Inputs, Material, plan_peers, plan_shadows
 from .probing import expected_of, numbers
-from .records import About, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
+from .records import About, Fragile, InputSpec, Panel, Pool, ProbeSuite, Reference, Responses
 from .selection import choose, spread
 
 PEERS: Final = 260
@@ -34,6 +35,7 @@ ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 NUMBER_PEERS: Final = 290  # of regressors, which train fast; some may turn out to be the source itself
 NUMBER_SHADOWS: Final = 40
+Altered = Callable[[Inputs], Panel]
 NATURAL: Final = ("uniform", "log")  # kinds of candidates on which regressors' own deviations show best
 
 
@@ -42,7 +44,8 @@ class Explored:
     """
     A source, its peers and its shadows on every candidate, from which probes are chosen.
 
-    panel: answers of peers and shadows, (models, c). k: classes. eligible: bool (c,), what may be chosen.
+    panel: answers of peers and shadows, (models, c). k: classes. eligible: bool (c,), what may be chosen. edges:
+    fragile probes among the candidates, which are never chosen. altered: asks copies of the source, changed on purpose.
     """
 
     spec: InputSpec
@@ -52,6 +55,8 @@ class Explored:
     k: int
     eligible: np.ndarray
     seed: int
+    edges: ProbeSuite | None = None
+    altered: Altered | None = None
 
     def chosen(self, probes: int) -> np.ndarray:
         """Indices of the candidates that best tell copies from peers, most telling first; int (probes,)."""
@@ -75,7 +80,29 @@ class Explored:
         return Reference(
             name, about, suite, self._answers(chosen, suite, target), self.panel.columns(chosen),
             self._answers(shared, public, target), self.panel.columns(shared),
+            self._fragile(chosen, shared, name, target),
         )  # fmt: skip
+
+    def _fragile(self, chosen: np.ndarray, shared: np.ndarray, name: str, target: str) -> Fragile | None:
+        """What `verify` will ask: the edges, and plain inputs that are no probes."""
+        if self.edges is None:
+            return None
+        rows = np.flatnonzero(self.found.kinds == fragile.SENSITIVE)
+        free = self.eligible.copy()
+        free[chosen] = free[shared] = False
+        if not free.any():
+            return None
+        rest = replace(self, eligible=free).chosen(fragile.PLAIN)
+        both = np.concatenate([rows, rest])
+        plain = self._suite(name, rest, expected_of(self.found.answers, self.spec))
+        altered = None if self.altered is None else self.altered(self._inputs(both))
+        answers = self._answers(both, self.edges, target)
+
+        return fragile.assemble(self.edges, plain, answers, self.panel.columns(both), altered, name)
+
+    def _inputs(self, rows: np.ndarray) -> Inputs:
+        inputs = self.found.inputs
+        return inputs[rows] if isinstance(inputs, np.ndarray) else tuple(inputs[i] for i in rows)
 
     def public_suite(self, probes: int) -> ProbeSuite:
         """A suite that references of this input can share: pool rows on which all the models differ most."""
@@ -121,6 +148,7 @@ def explore(
     seed: int = 0,
     jobs: int = 1,
     without: Sequence[str] = (),
+    sensitive: Generate | None = None,
     progress: Progress | None = None,
 ) -> Explored:
     """Make the candidates, train peers and shadows, and have all of them and the source answer; as for `enroll`."""
@@ -136,8 +164,11 @@ def explore(
     held_size = min(third, MAX_CANDIDATES)
     held, train = pool.take(order[:held_size]), pool.take(order[held_size:])
 
-    material = _material(source, train, held, log, seed)
+    material = material_for(source, train, held, log, seed)
     found = gather(source, held, log, given, generators, seed, public)
+    edges = None if sensitive is None else _edges(source, held, sensitive, seed)
+    if edges is not None:
+        found = with_suite(found, edges, fragile.SENSITIVE, source)
     k = max(material.k, int(found.answers.labels.max()) + 1)
     eligible = np.arange(len(found.kinds)) >= (len(held) if given is not None else 0)
     shadow_plans = plan_shadows(material, shadows, seed, without)
@@ -150,7 +181,7 @@ def explore(
     if given is None and not number:
         sound = steady(source, pool.spec, pool.classes, found, seed) | np.isin(found.kinds, FOLLOW_GRADIENT)
         eligible = sound if sound.sum() >= ENOUGH_STEADY else eligible
-    eligible &= found.kinds != PUBLIC
+    eligible &= (found.kinds != PUBLIC) & (found.kinds != fragile.SENSITIVE)
     late = train_panel(material, rest(kin), found.inputs, jobs=jobs, progress=progress)
     panels = [] if "disturbed" in without else [disturbed_source(source, material, found.inputs, found.answers, seed)]
     changed = None if "changed" in without else derivatives.derive(source, train, found.inputs, seed)
@@ -160,7 +191,17 @@ def explore(
     if cohort:
         panel = join([panel, ask_cohort(cohort, found.inputs, pool)])
 
-    return Explored(pool.spec, pool.classes, found, panel, k, eligible, seed)
+    ask_altered = partial(changed_copies.altered, source, train, seed=seed)
+
+    return Explored(pool.spec, pool.classes, found, panel, k, eligible, seed, edges, ask_altered)
+
+
+def _edges(source: Client, held: Pool, sensitive: Generate, seed: int) -> ProbeSuite | None:
+    """Fragile probes, or None where there are none to be found."""
+    try:
+        return sensitive(source, held, n=fragile.CANDIDATES, seed=seed, spread=fragile.SPREAD)
+    except (BadData, UsageError):  # a source without a boundary among these rows, or inputs that cannot be moved
+        return None
 
 
 def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = None) -> tuple[int, int]:
@@ -172,7 +213,8 @@ def panel_size(spec: InputSpec, peers: int | None = None, shadows: int | None = 
     return usual[0] if peers is None else peers, usual[1] if shadows is None else shadows
 
 
-def _material(source: Client, train: Pool, held: Pool, log: Inputs | None, seed: int) -> Material:
+def material_for(source: Client, train: Pool, held: Pool, log: Inputs | None, seed: int) -> Material:
+    """What peers and shadows of a source are made from, with its answers to the rows of train and of the log."""
     assert train.y is not None
     assert held.y is not None
     answers = ask(source, train.x, train.spec, classes=train.classes)

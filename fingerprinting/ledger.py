@@ -21,10 +21,8 @@ from urllib.parse import quote
 
 from .departures import Departures
 from .errors import DatabaseError, UsageError
-from .ledger_chain import START, Entry, Head, chained, is_sound
+from .ledger_chain import APPLICATION, START, VERSION, Entry, Head, chained, checked, without_answer
 
-APPLICATION: Final = 0x504D4C47  # "PMLG" in the file's header
-VERSION: Final = 1
 SCHEMA: Final = "probe-match/ledger/1"
 BUSY_SECONDS: Final = 0.5
 TABLE: Final = (
@@ -34,11 +32,17 @@ TABLE: Final = (
 
 
 class Ledger:
-    """An open ledger, held by one process. about: what its first entry says of the target."""
+    """
+    An open ledger, held by one process. about: what its first entry says of the target. forgotten: why its answers were
+    erased, "" where they were not.
+    """
 
-    def __init__(self, path: Path, connection: sqlite3.Connection, head: Head, about: Mapping[str, Any]) -> None:
+    def __init__(
+        self, path: Path, connection: sqlite3.Connection, head: Head, about: Mapping[str, Any], forgotten: str = ""
+    ) -> None:
         self.path = path
         self.about = about
+        self.forgotten = forgotten
         self.departures = Departures(path)
         self._connection = connection
         self._head = head
@@ -115,6 +119,40 @@ class Ledger:
             row = self._connection.execute("SELECT answer FROM entries WHERE seq = ?", (seq,)).fetchone()
         return bytes(row[0])
 
+    def forget(self, why: str) -> int:
+        """
+        Erase every answer, for good, and say so in a last entry that keeps the chain checkable. Returns how many.
+
+        What was asked, when, and what it cost stays.
+        """
+        self.sync()
+        gaps, before, rows = [], START, []
+        for entry, digest in self._rows():
+            left = without_answer(entry)
+            if left != entry:
+                gaps.append([entry.seq, digest.hex(), chained(before, left).hex()])
+                rows.append((left.about, left.answer, left.raw, left.seq))
+            before = digest
+        try:
+            self._connection.execute("PRAGMA secure_delete=ON")  # what is erased is overwritten
+            self._connection.execute("BEGIN IMMEDIATE")
+            self._connection.executemany("UPDATE entries SET about = ?, answer = ?, raw = ? WHERE seq = ?", rows)
+            told = json.dumps({"why": why[:500], "gaps": gaps}, sort_keys=True, separators=(",", ":"))
+            last = Entry(self._head.seq + 1, time.time(), "forgotten", 0, told, b"", b"")
+            digest = chained(self._head.digest, last)
+            self._connection.execute("INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?)", (*last, digest))
+            self._connection.execute("COMMIT")
+            self._connection.execute("VACUUM")
+        except sqlite3.Error as error:
+            raise DatabaseError(
+                f"cannot erase answers in ledger {self.path} ({error}); mend the disk and try again"
+            ) from error
+        self._head, self._last, self.forgotten = Head(last.seq, digest), last.seq, why
+        self._open.clear()
+        self.departures.came = []
+
+        return len(rows)
+
     def close(self) -> None:
         """Write what waits and leave one file, without a log beside it."""
         try:
@@ -125,6 +163,10 @@ class Ledger:
                 self._connection.execute("PRAGMA journal_mode=DELETE")
             self._connection.close()
             self.departures.end(keep=bool(self._broken or self._open))
+
+    def _rows(self) -> list[tuple[Entry, bytes]]:
+        query = "SELECT seq, at, kind, of, about, answer, raw, digest FROM entries ORDER BY seq"
+        return [(Entry(*fields), bytes(digest)) for *fields, digest in self._connection.execute(query)]
 
     def _unanswered(self) -> set[int]:
         """Sent entries of which nothing is said."""
@@ -143,12 +185,12 @@ class Ledger:
         self.departures.kept([entry.of for entry in entries if entry.of])
 
 
-def open_ledger(path: Path, *, target: str, about: Mapping[str, Any] | None = None) -> Ledger:
+def open_ledger(path: Path, *, target: str, about: Mapping[str, Any] | None = None, erased: bool = False) -> Ledger:
     """
     The ledger of an audit, made where there is none, else gone on with after its chain was checked.
 
-    about: what is to be said of the target in a new one. Raises UsageError for a ledger of another target,
-    DatabaseError for a file that is none, was changed, or is in use.
+    about: what is to be said of the target in a new one. erased: open one whose answers were erased, too. Raises
+    UsageError for a ledger of another target, DatabaseError for a file that is none, was changed, or is in use.
     """
     new = not path.exists()
     connection = _connect(path, "rwc")
@@ -160,12 +202,14 @@ def open_ledger(path: Path, *, target: str, about: Mapping[str, Any] | None = No
             connection.execute(f"PRAGMA application_id={APPLICATION}")
             connection.execute(f"PRAGMA user_version={VERSION}")
             connection.execute("COMMIT")
-        head, first = _checked(connection, path)
+        head, first, forgotten = checked(connection, path)
+        if forgotten and not erased:
+            raise UsageError(f"the answers in ledger {path} were erased ({forgotten}); give another --ledger")
         connection.execute("PRAGMA journal_mode=WAL")
         known = str(first.get("target", target))
         if known != target:
             raise UsageError(f"ledger {path} is about {known}, not {target}; give another --ledger")
-        ledger = Ledger(path, connection, head, first)
+        ledger = Ledger(path, connection, head, first, forgotten)
         if head.seq == 0:
             ledger.about = {**(about or {}), "schema": SCHEMA, "target": target, "id": uuid.uuid4().hex}
             ledger.add("opened", ledger.about)
@@ -187,7 +231,7 @@ def read_ledger(path: Path) -> Ledger:
     writable = os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
     connection = _connect(path, "rw" if writable else "ro&immutable=1")
     try:
-        head, first = _checked(connection, path)
+        head, first, forgotten = checked(connection, path)
     except sqlite3.Error as error:
         connection.close()
         raise _unusable(path, error) from error
@@ -195,7 +239,7 @@ def read_ledger(path: Path) -> Ledger:
         connection.close()
         raise
 
-    return Ledger(path, connection, head, first)
+    return Ledger(path, connection, head, first, forgotten)
 
 
 def is_ledger(path: Path) -> bool:
@@ -206,29 +250,6 @@ def is_ledger(path: Path) -> bool:
     except OSError:
         return False
     return header.startswith(b"SQLite format 3\0") and header[68:72] == APPLICATION.to_bytes(4, "big")
-
-
-def _checked(connection: sqlite3.Connection, path: Path) -> tuple[Head, dict[str, Any]]:
-    """The head of a chain in which every entry follows from those before it, and what the first entry says."""
-    found = connection.execute("PRAGMA application_id").fetchone()[0]
-    version = connection.execute("PRAGMA user_version").fetchone()[0]
-    if found != APPLICATION or version > VERSION:
-        what = f"a ledger of a newer probe-match ({version})" if found == APPLICATION else "another kind of file"
-        raise DatabaseError(f"expected a ledger at {path}, got {what}; check the path")
-    head, first = Head(0, START), {}
-    query = "SELECT seq, at, kind, of, about, answer, raw, digest FROM entries ORDER BY seq"
-    for *fields, digest in connection.execute(query):
-        entry = Entry(*fields)
-        if entry.seq != head.seq + 1 or not is_sound(entry) or chained(head.digest, entry) != digest:
-            raise DatabaseError(
-                f"ledger {path} was changed after it was written: entry {head.seq + 1} does not follow from those "
-                "before it; restore a copy"
-            )
-        head = Head(entry.seq, digest)
-        if entry.seq == 1:
-            first = json.loads(entry.about)
-
-    return head, first
 
 
 def _is_blank(connection: sqlite3.Connection) -> bool:

@@ -1,9 +1,20 @@
-"""Entries of a ledger, and the chain that none of them can be changed in unseen: each digest covers the one before."""
+"""
+Entries of a ledger, and the chain that none of them can be changed in unseen: each digest covers the one before.
+
+Answers may be erased later, for privacy. Then a last entry names what was erased with the digests of before, so that
+the chain still holds, and with digests of what is left, so that this cannot be changed either.
+"""
 
 import hashlib
 import json
-from typing import Final, NamedTuple
+import sqlite3
+from pathlib import Path
+from typing import Any, Final, NamedTuple
 
+from .errors import DatabaseError
+
+APPLICATION: Final = 0x504D4C47  # "PMLG" in the file's header
+VERSION: Final = 1
 START: Final = hashlib.sha256(b"probe-match/ledger/1").digest()
 
 
@@ -44,3 +55,69 @@ def is_sound(entry: Entry) -> bool:
     """Whether the fields are of the kinds they should be; SQLite holds anything in any column."""
     kinds = (int, float, str, int, str, bytes, bytes)
     return all(isinstance(value, kind) for value, kind in zip(entry, kinds, strict=True))
+
+
+def without_answer(entry: Entry) -> Entry:
+    """The entry without anything that a target said."""
+    if entry.kind in ("opened", "planned", "sent", "forgotten"):
+        return entry
+    about = json.loads(entry.about)
+    left = {key: value for key, value in about.items() if key != "why"}
+    told = entry.about if left == about else json.dumps(left, sort_keys=True, separators=(",", ":"))
+
+    return entry._replace(about=told, answer=b"", raw=b"")
+
+
+class Gaps:
+    """While a chain is read: entries that do not hash as they were written, which only those erased by name may."""
+
+    def __init__(self) -> None:
+        self.open: dict[int, tuple[str, str]] = {}  # by number: the digest it was written with, that of what is left
+        self.why = ""
+
+    def follows(self, before: bytes, entry: Entry, digest: bytes) -> bool:
+        """Whether an entry may follow from those before it, as far as can be said before the last is read."""
+        found = chained(before, entry)
+        if found != digest:
+            self.open[entry.seq] = digest.hex(), found.hex()
+            return True
+        if entry.kind == "forgotten":
+            told = json.loads(entry.about)
+            self.why = str(told["why"]) or "no reason given"
+            for seq, written, left in told["gaps"]:
+                # An entry may lose its answer once and no more: both digests are those that were noted.
+                if self.open.get(seq) == (written, left):
+                    del self.open[seq]
+        return True
+
+
+def checked(connection: sqlite3.Connection, path: Path) -> tuple[Head, dict[str, Any], str]:
+    """
+    The head of a chain in which every entry follows from those before it, what the first entry says, and why answers
+    were erased.
+    """
+    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if found != APPLICATION or version > VERSION:
+        what = f"a ledger of a newer probe-match ({version})" if found == APPLICATION else "another kind of file"
+        raise DatabaseError(f"expected a ledger at {path}, got {what}; check the path")
+    head, first, gaps = Head(0, START), {}, Gaps()
+    query = "SELECT seq, at, kind, of, about, answer, raw, digest FROM entries ORDER BY seq"
+    for *fields, digest in connection.execute(query):
+        entry = Entry(*fields)
+        if entry.seq != head.seq + 1 or not is_sound(entry) or not gaps.follows(head.digest, entry, digest):
+            raise _changed(path, head.seq + 1)
+        head = Head(entry.seq, digest)
+        if entry.seq == 1:
+            first = json.loads(entry.about)
+    if gaps.open:
+        raise _changed(path, min(gaps.open))
+
+    return head, first, gaps.why
+
+
+def _changed(path: Path, seq: int) -> DatabaseError:
+    return DatabaseError(
+        f"ledger {path} was changed after it was written: entry {seq} does not follow from those before it; restore a "
+        "copy"
+    )

@@ -11,7 +11,7 @@ from typing import Any, Literal, cast
 from .answers import Answers, Client
 from .audits import Audit
 from .chat.records import Answer, ChatClient, Price
-from .errors import TargetError
+from .errors import DatabaseError, TargetError
 from .guards import GuardedChat, GuardedClient
 from .ledger import Ledger, open_ledger, read_ledger
 from .records import Access
@@ -80,6 +80,10 @@ def recorded(path: Path) -> "RecordedClient | RecordedChat":
     """The model that a ledger is about, as far as the ledger goes. Raises DatabaseError for one that was changed."""
     ledger = read_ledger(path)
     try:
+        if ledger.forgotten:
+            raise DatabaseError(
+                f"the answers in ledger {path} were erased ({ledger.forgotten[:200]}); nothing can be decided"
+            )
         audit = Audit(ledger, offline=True)
         if ledger.about.get("kind") == "chat":
             return RecordedChat(AbsentChat(path), audit)

@@ -331,6 +331,21 @@ class Panel:
 
 
 @dataclass(frozen=True, eq=False)
+class Fragile:
+    """
+    Probes that any change of a known model moves, and what it answered to them; never among those for ownership.
+
+    suite: first the edges, as many as `params["edges"]` says, then plain inputs that tell kinds of change apart; params
+    also hold `noise`, the most that rounding moves a score, and `checks`, roundings that moved no answer. panel: what
+    changed copies, other copies and honest models answered, by kind of change as `families`; None where none were made.
+    """
+
+    suite: ProbeSuite
+    answers: Responses
+    panel: Panel | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Reference:
     """
     A known model: what it answered, and what its peers and shadows answered.
@@ -338,6 +353,7 @@ class Reference:
     suite: the reference's own probes, most informative first. answers: the model's responses to them. panel: None for
     a reference that only answered a public suite; then the database's other references are its cohort.
     public: responses to the public suite of the same input, or None. public_panel: those of the panel's models.
+    fragile: what `verify` asks, or None.
     """
 
     name: str
@@ -347,6 +363,7 @@ class Reference:
     panel: Panel | None = None
     public: Responses | None = None
     public_panel: Panel | None = field(default=None, metadata=storage.LATER)
+    fragile: Fragile | None = field(default=None, metadata=storage.LATER)
 
     def __post_init__(self) -> None:
         if not self.name or not self.name.isprintable() or len(self.name) > 200:
@@ -366,6 +383,15 @@ class Reference:
                 raise BadData(
                     f"reference '{self.name}' holds public answers of other models or probes; enroll it again"
                 )
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a model was changed: the likeliest kind, its probability, and that of each kind, which sum to 1."""
+
+    kind: str
+    confidence: float
+    odds: Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -390,7 +416,8 @@ class Verdict:
     """
     The answer. matches: every comparable reference, best first. coverage: share of the probes sent that were answered.
     nearest_peer: name and score of the honest model closest to the best reference. honest, derived: scores of the peers
-    and of the copies made on purpose, on the same probes, for plots. information: how much the answers showed.
+    and of the copies made on purpose, on the same probes, for plots. information: how much the answers showed. change:
+    of a claimed model, where one was found and its kind can be told.
     """
 
     target: str
@@ -412,3 +439,4 @@ class Verdict:
     honest: tuple[float, ...] = ()
     derived: tuple[float, ...] = ()
     information: str = ""
+    change: Change | None = None

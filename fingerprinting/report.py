@@ -5,6 +5,7 @@ The JSON is the stable schema `probe-match/verdict/1`. The page is one file: no 
 """
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any, Final
 
 import jinja2
@@ -49,15 +50,31 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
         "cohort": verdict.cohort,
         "nearest_peer": None if nearest is None else {"reference": nearest[0], "score": nearest[1]},
         "why": verdict.why,
-    }
+    } | _change(verdict)
+
+
+def _change(verdict: Verdict) -> dict[str, Any]:
+    """What only the verification of a classifier or regressor has: the kind of change, None where there is none."""
+    if verdict.method != "sensitive":
+        return {}
+    return {"change": None if verdict.change is None else asdict(verdict.change)}
+
+
+def word(verdict: Verdict) -> str:
+    """The decision in a word or two."""
+    if verdict.method != "sensitive":
+        return WORDS[verdict.decision]
+    if verdict.decision == "no match":
+        return "MODIFIED" if verdict.relation == "modified" else "ANOTHER MODEL"
+    return "UNCHANGED" if verdict.decision == "match" else WORDS[verdict.decision]
 
 
 def to_text(verdict: Verdict) -> str:
     """A verdict in a few lines."""
     named = f"  {printable(verdict.reference)}" if verdict.reference else ""
-    named += f" ({verdict.relation})" if verdict.relation else ""
+    named += f" ({verdict.relation})" if verdict.relation and verdict.method != "sensitive" else ""
     lines = [
-        f"{WORDS[verdict.decision]}{named}",
+        f"{word(verdict)}{named}",
         f"  {printable(verdict.why)}",
         f"  target    {printable(verdict.target)}",
         f"  questions {verdict.sent} sent, {verdict.answered} answered, {verdict.saved} saved by stopping early",
@@ -67,7 +84,10 @@ def to_text(verdict: Verdict) -> str:
     if verdict.nearest_peer is not None:
         name, score = verdict.nearest_peer
         lines.append(f"  cohort    {verdict.cohort} honest models; the nearest, {printable(name)}, scores {score:.1f}")
-    if verdict.matches:
+    if verdict.change is not None:
+        likely = sorted(verdict.change.odds.items(), key=lambda item: -item[1])[:SHOWN]
+        lines.append("  change    " + ", ".join(f"{kind} {odds:.2f}" for kind, odds in likely))
+    if verdict.matches and verdict.method != "sensitive":
         width = max(len(printable(match.reference)) for match in verdict.matches[:SHOWN])
         lines.append(f"  {'reference':<{max(width, 9)}}  {'score':>6}  {'p-value':>8}  {'conformal':>9}")
         lines += [
@@ -93,8 +113,9 @@ def to_html(verdicts: Sequence[tuple[str, Verdict]], *, title: str, intro: str) 
         {
             "name": name,
             "verdict": verdict,
-            "word": WORDS[verdict.decision],
-            "tone": verdict.decision.replace(" ", "-"),
+            "word": word(verdict),
+            "tone": _tone(verdict),
+            "odds": [] if verdict.change is None else sorted(verdict.change.odds.items(), key=lambda item: -item[1]),
             "best": verdict.matches[0] if verdict.matches else None,
             "strip": score_strip(
                 verdict.honest, verdict.derived, verdict.matches[0].score if verdict.matches else 0.0, verdict.decision
@@ -103,6 +124,13 @@ def to_html(verdicts: Sequence[tuple[str, Verdict]], *, title: str, intro: str) 
         for name, verdict in verdicts
     ]
     return environment.get_template("report.html.j2").render(title=title, intro=intro, rows=rows)
+
+
+def _tone(verdict: Verdict) -> str:
+    """The colour of a verdict: red where a person is accused of something, by a match or by a change."""
+    if verdict.method == "sensitive":
+        return {"match": "no-match", "no match": "match"}.get(verdict.decision, "inconclusive")
+    return verdict.decision.replace(" ", "-")
 
 
 def printable(text: str | None) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Strin
 
 from . import storage
 from .errors import BadData
-from .records import About, InputSpec, Panel, Reference, Responses
+from .records import About, Fragile, InputSpec, Panel, Reference, Responses
 
 SCHEMA: Final = 2  # see `migrating`
 MAX_LABEL: Final = np.iinfo(np.int16).max
@@ -83,6 +83,7 @@ class Body:
     panel: Panel | None
     public: Responses | None
     public_panel: Panel | None = field(default=None, metadata=storage.LATER)
+    fragile: Fragile | None = field(default=None, metadata=storage.LATER)
 
 
 def sealed(table: Table, **row: Any) -> Row:
@@ -107,8 +108,9 @@ def label(table: Table, row: Mapping[Any, Any]) -> str:
 def body_row(reference: Reference) -> Row:
     """The row that holds a reference's arrays."""
     body = Body(
-        reference.name, reference.about, reference.answers, reference.panel, reference.public, reference.public_panel
-    )
+        reference.name, reference.about, reference.answers, reference.panel, reference.public, reference.public_panel,
+        reference.fragile,
+    )  # fmt: skip
     return sealed(bodies, name=reference.name, suite=reference.suite.digest, data=storage.to_bytes(body))
 
 

@@ -20,6 +20,7 @@ EPOCHS: Final = 3
 FLOPS: Final = 5e11  # most that one copy may cost: some 10 s on two cores
 LEAST_STEPS: Final = 8  # fewer would change nothing, so that copies of larger modules are not fine-tuned
 RATE: Final = 1e-3
+BITS: Final = (7, 6, 5, 4)  # of cheap copies
 SHARES: Final = (0.3, 0.6, 0.8)  # of the weights that pruning takes away
 
 
@@ -98,11 +99,24 @@ def _prune(module: nn.Module, share: float) -> Callable[[], None]:
     return keep
 
 
-def _rounded(twin: Any) -> Any:
-    """Weights in 255 even steps per tensor."""
+def cheap_copies(client: Any) -> list[tuple[str, Any]]:
+    """Changed copies that nothing is trained for; empty as for `copies`."""
+    if twin_of(client) is None:
+        return []
+    made = [(f"rounded to {bits} bits", _rounded(twin_of(client), 2 ** (bits - 1) - 1)) for bits in BITS]
+    for share in SHARES:
+        twin = twin_of(client)
+        _prune(twin.module, share / 2)
+        made.append((f"{share / 2:.0%} pruned, not tuned", twin))
+
+    return made
+
+
+def _rounded(twin: Any, steps: int = 127) -> Any:
+    """Weights in so many even steps either side of 0, per tensor."""
     with torch.no_grad():
         for weight in twin.module.parameters():
             if weight.ndim > 1:
-                step = (weight.abs().max() / 127).clamp_min(1e-12)
+                step = (weight.abs().max() / steps).clamp_min(1e-12)
                 weight.copy_((weight / step).round() * step)
     return twin

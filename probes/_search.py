@@ -56,18 +56,27 @@ def bisect(
     *shape) twice: points still labelled as a, and points that are not. Asks m * steps questions in `steps`
     rounds. A regressor, whose labels are not looked at, is followed to the half in which it changes most.
     """
+    low, high = crossings(source, pool, a, b, labels, steps)
+
+    return interpolate(pool.spec, a, b, low), interpolate(pool.spec, a, b, high)
+
+
+def crossings(
+    source: Client, pool: Pool, a: np.ndarray, b: np.ndarray, labels: np.ndarray, steps: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The fractions of the way, float64 (m,) twice, between which the label changes; arguments as for `bisect`."""
     low, high = np.zeros(len(a)), np.ones(len(a))
     if pool.spec.output == "number":
-        return _bisect_change(source, pool, a, b, steps)
+        return _largest_change(source, pool, a, b, steps)
     for _ in range(steps):
         middle = (low + high) / 2
         same = labels_of(source, pool, interpolate(pool.spec, a, b, middle)) == labels
         low, high = np.where(same, middle, low), np.where(same, high, middle)
 
-    return interpolate(pool.spec, a, b, low), interpolate(pool.spec, a, b, high)
+    return low, high
 
 
-def _bisect_change(
+def _largest_change(
     source: Client, pool: Pool, a: np.ndarray, b: np.ndarray, steps: int
 ) -> tuple[np.ndarray, np.ndarray]:
     low, high = np.zeros(len(a)), np.ones(len(a))
@@ -79,4 +88,4 @@ def _bisect_change(
         low, high = np.where(upper, middle, low), np.where(upper, high, middle)
         at_low, at_high = np.where(upper, value, at_low), np.where(upper, at_high, value)
 
-    return interpolate(pool.spec, a, b, low), interpolate(pool.spec, a, b, high)
+    return low, high

@@ -147,6 +147,15 @@ def test_the_report_shows_every_part(ran: Ran) -> None:
     assert summary["cost"]["enrol_seconds"] > 0
 
 
+def test_budgets_that_spare_some_for_screens_are_measured(ran: Ran) -> None:
+    """From 40 questions on `match` puts some probes again, slightly changed, which no recorded answers hold."""
+    result = bench(ran.zoo, "--budgets", "40", "--access", "label", *SMALL, "-q", "--json")
+
+    assert result.exit_code == 0, result.output
+    found = json.loads(result.output)["summary"]["identification"]
+    assert {(row["budget"], row["suspects"]) for row in found if row["attacks"] == "all attacks"} == {(40, 9)}
+
+
 def test_a_second_run_trains_nothing(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     """References and answers are kept beside the zoo; --fresh forgets them."""
     trained: list[int] = []

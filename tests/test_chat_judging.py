@@ -1,11 +1,14 @@
 """Verdicts on language models: right at the stated rate, and none across conditions that differ."""
 
+from collections import Counter
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
 from chat_models import Habits
 from probe_match.fingerprinting.chat import conditions, equality, judging, prepared, scoring
+from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat.records import Answer, Bank, ChatReference, Transcript
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.records import Verdict
@@ -72,7 +75,44 @@ def test_references_that_answer_alike_are_named_together(known: list[ChatReferen
     assert "do not tell it from" in verdict.why
     assert all(f"'{name}'" in verdict.why for name in ("known-3", "another name"))
     assert "do not tell it from" not in alone.why
-    assert alone.relation is None
+    assert alone.relation == "family"
+
+
+def test_a_version_that_is_missing_is_named_as_family_and_not_as_its_sibling() -> None:
+    """Two versions each of sixty models are known, but only the second of ten; lonely models are named themselves."""
+    references = {}
+    for i in range(60):
+        first, second = (Habits(seed).reference(f"m-{i}", BANK, 20) for seed in (0, 3))
+        other = Habits(5).reference(f"other-{i}", BANK, 10)
+        mixed = {c: dict(Counter(some) + Counter(other.counts[c])) for c, some in second.counts.items()}
+        references |= {f"m-{i}": first, f"m-{i}-v2": replace(second, name=f"m-{i}-v2", counts=mixed)}
+    for i in range(10):
+        del references[f"m-{i}"]
+    ready = knowing.know({name: one.counts for name, one in references.items()})
+
+    def named(name: str) -> Verdict:
+        score = partial(scoring.score, known=ready, alpha=0.01)
+        return judging.identify(
+            spoken(name, 12), BANK, references, lambda counts, looks: score(counts, looks=looks), alpha=0.01
+        )
+
+    verdicts = [named(f"m-{i}") for i in range(10)]
+    found = [v for v in verdicts if v.decision == "match"]
+
+    assert len(found) >= 5
+    assert all(v.reference == f"{v.target.removeprefix('function:')}-v2" for v in found)
+    assert sum(v.relation == "itself" for v in found) <= 1  # at 1 % one of ten is bad luck, two are not
+    assert all("or a near relative of it" in v.why for v in found if v.relation == "family")
+
+
+def test_a_model_far_from_all_others_is_named_itself_where_many_are_known() -> None:
+    """From 99 known models on their ranks can say so; fewer leave room for a version of it."""
+    many = {f"k-{i}": Habits().reference(f"k-{i}", BANK, 20).counts for i in range(110)}
+    few = dict(list(many.items())[:40])
+    suspect = Habits(1).reference("k-3", BANK, 12).counts
+
+    assert scoring.score_counts(suspect, many, alpha=0.01).relative <= 0.01
+    assert scoring.score_counts(suspect, few, alpha=0.01).relative == 1.0
 
 
 def test_a_changed_copy_is_found_and_called_modified(known: list[ChatReference]) -> None:

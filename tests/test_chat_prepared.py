@@ -87,3 +87,17 @@ def test_only_the_latest_are_left(file: Path) -> None:
             scored(db, {cell: {"7": 3 + (i if c == 0 else 0)} for c, cell in enumerate(cells)})
 
     assert len(kept(file)) == prepared.LATEST["honest"] + 1
+
+
+def test_an_answer_lost_here_and_there_needs_no_new_preparation() -> None:
+    """Numbers of answers are levelled to quarters of a round; a cell that was asked much less keeps its own number."""
+    whole, lost = np.full(16, 3), np.full(16, 3)
+    lost[5] = 2
+    cut = np.array([2] * 8 + [1] * 8)
+    uneven = np.array([9] * 8 + [1] * 8)
+
+    assert np.array_equal(knowing.levelled(lost), knowing.levelled(whole))
+    assert np.array_equal(knowing.levelled(whole), whole)
+    assert np.array_equal(knowing.levelled(cut[::-1]), cut)
+    assert np.array_equal(knowing.levelled(uneven), uneven)
+    assert not knowing.levelled(np.zeros(4, np.int64)).any()

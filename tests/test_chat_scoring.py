@@ -231,6 +231,34 @@ def test_the_highest_over_all_looks_is_ranked_among_such_highest(known: dict[str
     assert p(first) == pytest.approx(scoring.tail_of_best(at_first, peaks)[0])
 
 
+def test_standing_out_from_versions_is_ranked_over_all_looks_too() -> None:
+    """By hand: the suspect's peak among those of 110 models, versions of themselves included."""
+    rng = np.random.default_rng(4)
+    habits = [rng.dirichlet(np.full(9, 0.4), size=len(CELLS)) for _ in range(110)]
+    many = {f"m{i:03d}": model(rng, habit, 120) for i, habit in enumerate(habits)}
+    many["m000-v2"] = model(rng, 0.85 * habits[0] + 0.15 * habits[1], 120)
+    everybody = knowing.know(many)
+    looked = (3, 6)
+    stranger = model(rng, rng.dirichlet(np.full(9, 0.4), size=len(CELLS)))
+    seen = [tallies.thin(stranger, dict.fromkeys(CELLS, k), rng) for k in looked]
+    honest = [knowing.honest(everybody, np.full(len(CELLS), k)) for k in looked]
+    at = everybody.table.names.index("m000-v2")
+
+    def peak(values: list[np.ndarray]) -> np.ndarray:
+        return np.maximum(*(scoring._unit(one, h) for one, h in zip(values, honest, strict=True)))
+
+    both = scoring.score(seen[1], everybody, alpha=0.01, looks=scoring.Looks(seen[:1]))
+    best = both.evidence[0].reference
+    alone = [scoring.score(some, everybody, alpha=0.01).evidence for some in seen]
+    mine = peak([np.array([next(e.score for e in some if e.reference == best)]) for some in alone])
+    others = peak([one.closest for one in honest])
+
+    assert everybody.kin[0, at]
+    assert not everybody.same[0, at]
+    assert honest[1].closest[0] > honest[1].best[0]
+    assert 0.05 < both.relative == (1 + (others >= mine).sum()) / (len(others) + 1)
+
+
 def remembering() -> scoring.Prepare:
     made: dict[bytes, Honest] = {}
 

@@ -474,3 +474,40 @@ def test_a_noisy_copy_ranks_before_every_unrelated_model(
 
     assert min(distances, key=distances.__getitem__) == "copy", distances
     assert distances.pop("copy") > 0
+
+
+def test_contributions_of_a_straight_line_are_its_slopes() -> None:
+    """A model that is linear in two of three features contributes by slope and spread, nothing by curves or pairs."""
+    from probe_match.fingerprinting.explain.surrogate import estimate
+
+    x = np.random.default_rng(0).normal(size=(4000, 3))
+    y = 2 * x[:, :1] - x[:, 1:2]
+    parts = estimate(x, y)
+
+    usual = np.sqrt(2 / np.pi) / 1.1  # mean of |z|, less what a ridge of a tenth takes
+    assert np.allclose(parts.linear[:, 0], [2 * usual, usual, 0], atol=0.05)
+    assert parts.nonlinear.max() < 0.05
+    assert parts.paired.max() < 0.1
+
+
+def test_contributions_find_products_and_squares() -> None:
+    """A square is nonlinear, a product is a pair, and neither is linear."""
+    from probe_match.fingerprinting.explain.surrogate import estimate
+
+    x = np.random.default_rng(0).normal(size=(4000, 4))
+    parts = estimate(x, np.stack([x[:, 0] ** 2, x[:, 1] * x[:, 2]], 1))
+
+    assert parts.nonlinear[:, 0].argmax() == 0
+    assert set(np.argsort(-parts.paired[:, 1])[:2].tolist()) == {1, 2}
+    assert parts.linear.max() < 0.15
+
+
+def test_contributions_of_labels_and_scores_are_not_compared() -> None:
+    """One model's labels and another's scores have contributions in different units."""
+    from probe_match.fingerprinting.methods import contributions
+
+    suite = suite_of()
+    a, b = (contributions.represent(responses_of(suite, 1, access), suite) for access in ("label", "scores"))
+
+    with pytest.raises(UsageError, match="labels of both"):
+        contributions.distance(a, b)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.collect import Progress, ask, require_fit
-from probe_match.fingerprinting.errors import ProbeMatchError
+from probe_match.fingerprinting.errors import ProbeMatchError, TargetError
 from probe_match.fingerprinting.records import Access, InputSpec, ProbeSuite, Responses
 from probe_match.fingerprinting.storage import canonical_json, from_bytes, read_file, to_bytes, write_file
 
@@ -136,8 +136,11 @@ class Recorded:
         self.index = index
 
     def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:
-        """Answers to inputs that are on the sheet."""
-        rows = [self.index[row_key(row)] for row in inputs]
+        """Answers to inputs that are on the sheet. Raises TargetError for others, such as a screen's nudged probes."""
+        try:
+            rows = [self.index[row_key(row)] for row in inputs]
+        except KeyError:
+            raise TargetError(f"{self.target}: expected an input that was asked before, got another") from None
         labels = self.labels[rows]
         return Answers(
             labels if self.names is None else self.names[labels], None if self.scores is None else self.scores[rows]

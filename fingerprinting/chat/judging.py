@@ -2,7 +2,9 @@
 From a transcript to one of the four verdicts: identification among all references, and verification of one.
 
 Identification is about which known model answers; it must not mind how lightly that was changed, and names nobody where
-the answers are of none. Verification is about one model being served unchanged, and minds everything.
+the answers are of none. What it says has two strengths: that it is this model or a near relative ("family"), wrong for
+models of other families in no more than alpha; and that it is this model and no version of it ("itself"), wrong for all
+others in no more than alpha. Verification is about one model being served unchanged, and minds everything.
 """
 
 from collections.abc import Mapping
@@ -14,7 +16,7 @@ from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.records import Decision, Match, Verdict
 from probe_match.fingerprinting.verdicts import MIN_ANSWERED, MIN_COVERAGE, Evidence, deciding_p, is_match
 
-from . import conditions
+from . import beside, conditions
 from .equality import QUICK, change_p, verification_power
 from .reading import count, statuses
 from .records import Bank, ChatReference, Counts, Transcript
@@ -64,17 +66,21 @@ def identify(
     if differs:
         return _verdict(transcript, bank, ("inconclusive", differs), alpha, answered, saved, scores)
     decision, why = _identified(scores, answered, alpha)
+    more = beside.remarks(transcript, bank, references, [e.reference for e in scores.evidence])
     if decision != "match":
-        return _verdict(transcript, bank, (decision, why), alpha, answered, saved, scores)
+        return _verdict(transcript, bank, (decision, " ".join([why, *more])), alpha, answered, saved, scores)
     p = change_p(counts, nearest.counts, np.random.default_rng(0), QUICK)
     told = [why, *_beside(scores, alpha)]
+    relation = "itself" if scores.relative <= alpha else "family"
     if p <= UNEQUAL:
+        relation = "modified"
         told.append(
             f"They are not spread exactly as its own were (p = {p:.2g}): a modified copy of it, or another version."
         )
     if conditions.other_tokenizer(transcript, nearest):
         told.append("Its server counts tokens otherwise than that of the reference.")
-    relation = "modified" if p <= UNEQUAL else None
+
+    told += more
 
     return _verdict(transcript, bank, (decision, " ".join(told)), alpha, answered, saved, scores, relation=relation)
 
@@ -135,10 +141,17 @@ def _identified(scores: Scores, answered: int, alpha: float) -> tuple[Decision, 
     if best.peers < 2:
         return "inconclusive", "There are not enough known models to compare with; enroll at least three."
     if is_match(best, scores.searched, alpha):
+        spread = f"{answered} answers to {cells} questions are spread as its own"
+        if scores.relative <= alpha:
+            return (
+                "match",
+                f"The responses came from '{best.reference}': {spread}; another model looks this close with "
+                f"probability {p:.2g}{among}, versions of one model among them with {scores.relative:.2g}.",
+            )
         return (
             "match",
-            f"The responses came from '{best.reference}' or a near relative of it: {answered} answers to {cells} "
-            f"questions are spread as its own; another model looks this close with probability {p:.2g}{among}.",
+            f"The responses came from '{best.reference}' or a near relative of it: {spread}; a model of another family "
+            f"looks this close with probability {p:.2g}{among}; another version of it may as well.",
         )
     unlike = _unlike(best.score, scores.genuine)
     if unlike <= UNLIKE:

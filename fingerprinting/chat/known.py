@@ -13,6 +13,7 @@ import numpy as np
 from scipy import sparse
 
 from . import single_token, tallies
+from .equality import change_p
 from .records import Counts
 from .single_token import Meeting, Suspect, meet
 from .standing import Level, levels, peers, stand_out
@@ -22,6 +23,11 @@ COHORT: Final = 256  # known models that stand for honest suspects
 GENUINE: Final = 64  # of them, that are also tried against the rest of their own answers
 RELATED: Final = 0.05  # of known models are no nearer to their own answers than relatives are to each other
 FEW_GENUINE: Final = 8  # below this, nobody is taken for a relative
+UNEQUAL: Final = 0.01  # chance of so large a difference between relatives, below which they are two models
+RELABELINGS: Final = 200  # that tell it
+TELLING: Final = 400  # answers of each, below which relatives are never taken for one model: too few to tell
+TESTED: Final = 1000  # pairs of relatives, the nearest; others are taken for two models, which names fewer suspects
+LOST: Final = 2  # answers of a cell, that may be fewer than another's for both to count as asked alike
 LIKENESS: Final = 5.0  # standard deviations that full likeness adds to standing out
 DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away, where many answers a cell show it well
 
@@ -29,8 +35,9 @@ DISCREPANCY: Final = 20.0  # and that a discrepancy of 1 takes away, where many 
 class Known(NamedTuple):
     """
     own, within: float64 (m, cells), see `single_token.likeness` and `discrepancy`. who: int64 (c,), the references that
-    stand for honest suspects. kin: bool (c, m), pairs that all their answers together do not tell apart: other versions
-    or derivatives of one model, which a verdict names in one breath.
+    stand for honest suspects. kin: bool (c, m), pairs as near to each other as a model is to its own answers, over all
+    cells: versions or derivatives of one model, a family. same: bool (c, m), those of them that all their answers
+    together do not tell apart: one model under two names.
     """
 
     table: Table
@@ -38,20 +45,22 @@ class Known(NamedTuple):
     within: np.ndarray
     who: np.ndarray
     kin: np.ndarray
+    same: np.ndarray
 
 
 class Honest(NamedTuple):
     """
     At so many answers a cell. level: of other models' likeness to each reference. most: float64 (m,), the highest score
     of an honest model for each reference, -inf where there is none, and nearest: int64 (m,), which reference that is.
-    best: float64 (≤ c,), the highest of each honest model. genuine: float64 (≤ GENUINE,), scores of references against
-    the rest of their own answers.
+    best: float64 (≤ c,), the highest of each honest model for another family. closest: float64 (≤ c,), for another
+    model, relatives included. genuine: float64 (≤ GENUINE,), scores of references against the rest of their answers.
     """
 
     level: Level
     most: np.ndarray
     nearest: np.ndarray
     best: np.ndarray
+    closest: np.ndarray
     genuine: np.ndarray
 
 
@@ -61,9 +70,11 @@ def know(references: Mapping[str, Counts], cells: Sequence[str] | None = None, *
     m = len(table.names)
     who = np.unique(np.linspace(0, m - 1, min(m, COHORT)).astype(np.int64))
     nobody = np.zeros((len(who), m), bool)
-    known = Known(table, single_token.all_own_evidence(table), single_token.all_repeats(table), who, nobody)
+    known = Known(table, single_token.all_own_evidence(table), single_token.all_repeats(table), who, nobody, nobody)
+    rng = np.random.default_rng(seed)
+    scores, kin = _kin(known, table.asked.max(0), rng)
 
-    return known._replace(kin=_kin(known, np.random.default_rng(seed)))
+    return known._replace(kin=kin, same=_same(table, who, np.where(kin, scores, -np.inf), rng))
 
 
 def honest(known: Known, asked: np.ndarray, *, seed: int = 0) -> Honest:
@@ -72,26 +83,27 @@ def honest(known: Known, asked: np.ndarray, *, seed: int = 0) -> Honest:
     rng = np.random.default_rng(seed)
     cohort, bonus = _compared(known, asked, rng)
     scores = peers(cohort, known.who) + bonus
-    scores[known.kin] = np.nan
-    lonely = np.isnan(scores).all(1)
-    filled = np.nan_to_num(scores, nan=-np.inf)
-    best = np.nanmax(scores[~lonely], axis=1) if not lonely.all() else np.zeros(0)
+    kin = known.kin | known.same | _relatives(known, asked > 0, seed)  # of two tellings, each by chance misses some
+    filled = np.where(kin, -np.inf, np.nan_to_num(scores, nan=-np.inf))
+    best = _highest(filled)
+    closest = _highest(np.where(known.same, -np.inf, np.nan_to_num(scores, nan=-np.inf)))
+    genuine = _genuine(known, cohort, asked, rng)
 
-    return Honest(
-        levels(cohort, known.who), filled.max(0), known.who[filled.argmax(0)], best, _genuine(known, cohort, asked, rng)
-    )
+    return Honest(levels(cohort, known.who), filled.max(0), known.who[filled.argmax(0)], best, closest, genuine)
 
 
 def levelled(asked: np.ndarray) -> np.ndarray:
     """
-    The same number of answers where it matters little in which cells they came: those of a round cut short come in the
-    first cells. Suspects that were asked alike then share what is known. asked: int (cells,).
+    About the same number of answers where it matters little in which cells they came, as in a round cut short or with
+    an answer lost here and there: the first cells have what is over, a quarter of them at a time. Suspects that were
+    asked alike then share what is known. asked: int (cells,).
     """
     there = asked[asked > 0]
-    if not len(there) or there.max() - there.min() > 1:
+    if not len(there) or there.max() - there.min() > LOST:
         return asked
+    quarters = max(round(4 * float(there.mean())), 4)
     out = np.zeros_like(asked)
-    out[asked > 0] = there.min() + (np.arange(len(there)) < (there > there.min()).sum())
+    out[asked > 0] = quarters // 4 + (np.arange(len(there)) < round(len(there) * (quarters % 4) / 4))
 
     return out
 
@@ -102,7 +114,9 @@ def comparable(known: Known, rows: np.ndarray) -> Known:
     table = tallies.some(known.table, rows)
     who = np.searchsorted(rows, known.who[kept])
 
-    return Known(table, known.own[rows], known.within[rows], who, known.kin[kept][:, rows])
+    kin, same = known.kin[kept][:, rows], known.same[kept][:, rows]
+
+    return Known(table, known.own[rows], known.within[rows], who, kin, same)
 
 
 def near(met: Meeting, own: np.ndarray, known: Known, nats: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -144,15 +158,49 @@ def _drawn(table: Table, model: int, times: np.ndarray) -> tuple[Suspect, np.nda
     return Suspect(columns, times, asked), single_token.repeats(times, cell, asked)
 
 
-def _kin(known: Known, rng: np.random.Generator) -> np.ndarray:
-    """Pairs of a cohort's model and a reference that score as a model does against its own answers; bool (c, m)."""
-    everything = known.table.asked.max(0)
-    likeness, bonus = _compared(known, everything, rng)
-    themselves = _genuine(known, likeness, everything, rng)
-    if len(themselves) < FEW_GENUINE:
-        return np.zeros(likeness.shape, bool)
+def _highest(scores: np.ndarray) -> np.ndarray:
+    """Of each row, where it has any; float64 (≤ c,)."""
+    highest = scores.max(1)
+    return np.asarray(highest[np.isfinite(highest)])
 
-    return np.asarray(peers(likeness, known.who) + bonus >= np.quantile(themselves, RELATED))
+
+def _relatives(known: Known, cells: np.ndarray, seed: int) -> np.ndarray:
+    """Pairs that all answers in some cells do not tell apart: fewer leave more relatives. cells: bool (cells,)."""
+    if cells[known.table.asked.any(0)].all():
+        return known.kin
+    return _kin(known, np.where(cells, known.table.asked.max(0), 0), np.random.default_rng(seed))[1]
+
+
+def _kin(known: Known, asked: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Scores of a cohort's models and the references, and whether a model's against its own answers; (c, m) each."""
+    likeness, bonus = _compared(known, asked, rng)
+    themselves = _genuine(known, likeness, asked, rng)
+    scores = peers(likeness, known.who) + bonus
+    if len(themselves) < FEW_GENUINE:
+        return scores, np.zeros(likeness.shape, bool)
+
+    return scores, np.asarray(scores >= np.quantile(themselves, RELATED))
+
+
+def _same(table: Table, who: np.ndarray, scores: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Which relatives' many answers are spread alike, as far as a test tells; bool (c, m). scores: -inf of others."""
+    same = np.zeros(scores.shape, bool)
+    telling = table.asked.sum(1) >= TELLING
+    scores = np.where(telling[who][:, None] & telling, scores, -np.inf)
+    nearest = np.argsort(-scores, axis=None, kind="stable")[: min(TESTED, int(np.isfinite(scores).sum()))]
+    for i, j in zip(*np.unravel_index(nearest, scores.shape), strict=True):
+        mine, theirs = (_by_cell(table, model) for model in (who[i], j))
+        same[i, j] = mine.keys() & theirs.keys() and change_p(mine, theirs, rng, RELABELINGS) > UNEQUAL
+
+    return same
+
+
+def _by_cell(table: Table, model: int) -> dict[str, dict[str, int]]:
+    """One model's counts, each answer called by its column."""
+    out: dict[str, dict[str, int]] = {}
+    for column, times in zip(*tallies.row(table, model)[:2], strict=True):
+        out.setdefault(table.cells[table.cell[column]], {})[str(column)] = int(times)
+    return out
 
 
 def _genuine(known: Known, cohort: np.ndarray, asked: np.ndarray, rng: np.random.Generator) -> np.ndarray:

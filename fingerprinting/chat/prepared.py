@@ -26,8 +26,9 @@ from .shelf import Shelved
 from .standing import Level
 from .tallies import Table
 
-FORM: Final = 2  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
+FORM: Final = 4  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
 LATEST: Final = {"known": 3, "honest": 24}  # files that are left of each kind
+RELATIVES: Final = ("kin", "same")
 TABLE: Final = ("key", "start", "model", "times", "cell", "asked", "base")
 
 
@@ -59,18 +60,18 @@ def _known(references: Shelved, shelf: _Shelf, seed: int) -> Known:
     path = _path(shelf, "known", b"")
     held = _read(path)
     try:
-        pairs, who = held["kin"], held["who"]
-        kin = np.zeros((len(who), len(references)), bool)
-        kin[pairs[0], pairs[1]] = True
+        who = held["who"]
+        kin, same = (_pairs(held[name], (len(who), len(references))) for name in RELATIVES)
         table = Table(tuple(references), cells, *(held[name] for name in TABLE))
         own, within = held["own"], held["within"]
         if own.shape == within.shape == table.asked.shape == (len(references), len(cells)):
-            return Known(table, own, within, who, kin)
+            return Known(table, own, within, who, kin, same)
     except (KeyError, ValueError, IndexError):  # damaged, or of nobody's making
         pass
     known = knowing.know(references.counts(), cells, seed=seed)
     held = {name: getattr(known.table, name) for name in TABLE}
-    held |= {"own": known.own, "within": known.within, "who": known.who, "kin": np.array(np.nonzero(known.kin))}
+    held |= {"own": known.own, "within": known.within, "who": known.who}
+    held |= {name: np.array(np.nonzero(getattr(known, name))) for name in RELATIVES}
     _write(path, held, "known")
 
     return known
@@ -90,6 +91,12 @@ def _honest(known: Known, asked: np.ndarray, *, shelf: _Shelf, seed: int) -> Hon
     _write(path, {**made.level._asdict(), **{name: getattr(made, name) for name in Honest._fields[1:]}}, "honest")
 
     return made
+
+
+def _pairs(places: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    pairs = np.zeros(shape, bool)
+    pairs[places[0], places[1]] = True
+    return pairs
 
 
 def _path(shelf: _Shelf, kind: str, more: bytes) -> Path | None:

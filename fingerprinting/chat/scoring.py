@@ -43,13 +43,16 @@ class Looks(NamedTuple):
 class Scores(NamedTuple):
     """
     evidence: per reference compared in full, best first. genuine: scores of references against the rest of their own
-    answers, float64 (≤ m,). searched: references that could be compared. cells: of the suspect, that were.
+    answers, float64 (≤ m,). searched: references that could be compared. cells: of the suspect, that were. relative:
+    how often a model that is missing scores as much though its relatives are known, by rank among the known ones; in
+    (0, 1], 1 where these are too few. P-values of the evidence are of models without known relatives.
     """
 
     evidence: list[Evidence]
     genuine: np.ndarray
     searched: int
     cells: int
+    relative: float = 1.0
 
 
 NO_LOOKS: Final = Looks()
@@ -90,18 +93,20 @@ def score(
     honest = ready(known, asked)
     scored = _scored(Suspect(columns, times, asked), suspect, known, honest)
     if not looks.earlier and not looks.later:
-        return _scores(scored, known, honest, honest.best, scored.scores, alpha)
-    peaks, paths = _unit(honest.best, honest), _unit(scored.scores, honest)
+        return _scores(scored, known, honest, (honest.best, honest.closest), scored.scores, alpha)
+    strangers, relatives, paths = (_unit(some, honest) for some in (honest.best, honest.closest, scored.scores))
     for before in looks.earlier:
         given = Suspect(*tallies.rows_of(known.table, before))
         then = ready(known, given.asked)
-        peaks = np.maximum(peaks, _unit(then.best, then))
+        strangers = np.maximum(strangers, _unit(then.best, then))
+        relatives = np.maximum(relatives, _unit(then.closest, then))
         paths = np.maximum(paths, _unit(_scored(given, before, known, then).scores, then))
     for planned in looks.later:
         then = ready(known, np.array([planned.get(cell, 0) for cell in known.table.cells]))
-        peaks = np.maximum(peaks, _unit(then.best, then))
+        strangers = np.maximum(strangers, _unit(then.best, then))
+        relatives = np.maximum(relatives, _unit(then.closest, then))
 
-    return _scores(scored, known, honest, peaks, paths, alpha)
+    return _scores(scored, known, honest, (strangers, relatives), paths, alpha)
 
 
 class _Scored(NamedTuple):
@@ -133,18 +138,25 @@ def _unit(scores: np.ndarray, honest: Honest) -> np.ndarray:
 
 
 def _scores(
-    scored: _Scored, known: Known, honest: Honest, peaks: np.ndarray, paths: np.ndarray, alpha: float
+    scored: _Scored,
+    known: Known,
+    honest: Honest,
+    peaks: tuple[np.ndarray, np.ndarray],
+    paths: np.ndarray,
+    alpha: float,
 ) -> Scores:
     """
-    peaks: float (c,), the highest that each honest model reaches for any reference, at any look. paths: float (m,), the
-    highest of the suspect for each reference so far.
+    peaks: float (≤ c,) twice, the highest that each honest model reaches for any reference at any look, without its
+    relatives and with them. paths: float (m,), the highest of the suspect for each reference so far.
     """
     names, m = known.table.names, len(known.table.names)
     suspect, nats, scores, alike = scored
     order = np.argsort(-scores, kind="stable")[:SHOWN]
     power = float(np.mean(_family_wise(honest.genuine, honest.best) <= alpha)) if len(honest.genuine) else 0.0
     enough = int(suspect.asked.sum()) >= MIN_ANSWERED and m > 2
-    p = _p_values(paths[order], peaks, m) if enough else [PValues(1.0, 1.0)] * len(order)
+    p = _p_values(paths[order], peaks[0], m) if enough else [PValues(1.0, 1.0)] * len(order)
+    # By rank alone: no tail fitted to strangers says how near versions of one model come.
+    relative = float(ranks(paths[order[:1]], peaks[1])[0]) if enough and len(peaks[1]) >= ENOUGH else 1.0
     whole = float(logsumexp(nats))
 
     evidence = [
@@ -162,7 +174,7 @@ def _scores(
         for i, j in enumerate(order)
     ]
 
-    return Scores(evidence, honest.genuine, m, int((suspect.asked > 0).sum()))
+    return Scores(evidence, honest.genuine, m, int((suspect.asked > 0).sum()), relative)
 
 
 def _p_values(scores: np.ndarray, best: np.ndarray, searched: int) -> list[PValues]:

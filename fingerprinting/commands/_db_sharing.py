@@ -111,17 +111,17 @@ def import_pack(file: str, trusted: str, unsigned: bool, conflict: str, db: str)
             click.echo(f"added {len(added)} of {len(pack.references)} references to {references.name}")
 
 
-@click.command("history")
+@click.command("log")
 @click.option("--last", "newest", type=click.IntRange(1), default=20, show_default=True, help="So many entries.")
 @db_option
-def show_history(newest: int, db: str) -> None:
+def show_log(newest: int, db: str) -> None:
     """
     Show who changed what, newest last, and the head: noted down, it lets db verify --head see a cut or an old copy.
 
     \b
     Examples:
-      probe-match db history
-      probe-match db history --last 5
+      probe-match db log
+      probe-match db log --last 5
     """
     from probe_match.fingerprinting import changes, schema
     from probe_match.fingerprinting.database import open_db
@@ -239,5 +239,5 @@ def _printable(value: object) -> str:
 
 
 COMMANDS = (
-    export_references, diff_references, show_history, quarantine_references, release_reference, grant_role,
+    export_references, diff_references, show_log, quarantine_references, release_reference, grant_role,
 )  # fmt: skip

@@ -15,11 +15,11 @@ from probe_match.fingerprinting.budget import read_limits
 from probe_match.fingerprinting.chat import transcripts
 from probe_match.fingerprinting.chat.records import ChatClient, Priced
 from probe_match.fingerprinting.collect import Client
-from probe_match.fingerprinting.errors import BadData, MissingPackage, UsageError
+from probe_match.fingerprinting.errors import BadData, DatabaseError, MissingPackage, UsageError
 from probe_match.fingerprinting.ledger import is_ledger
 from probe_match.fingerprinting.ledger_states import doubts_in_words, in_words, remember
 from probe_match.fingerprinting.pools import load_pool
-from probe_match.fingerprinting.records import Kind, Pool, ProbeSuite, Verdict
+from probe_match.fingerprinting.records import Fragile, Kind, Pool, ProbeSuite, Verdict
 from probe_match.fingerprinting.targets import open_any
 
 from ._options import Wishes
@@ -129,6 +129,33 @@ def pool_and_log(
     return loaded, inputs.x
 
 
+def fragile_of(db: str, claim: str, file: str | None) -> Fragile | None:
+    """
+    What to ask to verify a claim: a suite from a file, or the reference's own; None for a language model.
+
+    Raises BadData for a suite of another generator, DatabaseError where the reference has no fragile probes.
+    """
+    from probe_match.fingerprinting import fragile
+    from probe_match.fingerprinting.chat import shelf
+    from probe_match.fingerprinting.database import open_db
+
+    if file is not None:
+        suite = read_suite(file)
+        if suite.generator != fragile.SENSITIVE or suite.expected is None:
+            raise BadData(f"expected a suite that `suite build sensitive` wrote in {file}, got '{suite.generator}'")
+        return fragile.of_suite(suite, claim)
+    with open_db(db, read_only=True) as references:
+        if claim in shelf.names(references) or not references.names():
+            return None
+        known = references.get(claim).fragile
+        if known is None:
+            raise DatabaseError(
+                f"'{claim}' in {references.name} has no fragile probes; enroll it again, or build some with "
+                "`suite build sensitive` and pass --suite"
+            )
+        return known
+
+
 def read_suite(file: str) -> ProbeSuite:
     """A suite from a file that `suite build` wrote."""
     return storage.from_bytes(ProbeSuite, storage.read_file(Path(file), "suite"), f"suite {file}")
@@ -140,6 +167,12 @@ def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
 
     installed = all_generators()
     return {name: installed[name] for name in GENERATORS[kind] if name in installed}
+
+
+def sensitive(kind: Kind) -> Callable[..., Any] | None:
+    """What makes the fragile probes of a reference, where this kind of input has them."""
+    module = registry.load("probes", "sensitive")
+    return module.generate if kind in module.KINDS else None
 
 
 def all_generators() -> dict[str, Callable[..., Any]]:

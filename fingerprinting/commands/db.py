@@ -70,11 +70,14 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
     from probe_match.fingerprinting.database import open_db
     from probe_match.fingerprinting.schema import header
 
+    from . import _identity
+
     with open_db(db, read_only=True) as references:
         if name in shelf.names(references):
             _show_chat(shelf.get(references, name), as_json)
             return
         reference = references.get(name)
+        named = _identity.of_reference(references, reference)
     shown = header(reference) | {
         "note": reference.about.note,
         "target": reference.answers.target,
@@ -82,6 +85,7 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
         "classes": list(reference.suite.classes),
         "answered": int(reference.answers.answered.sum()),
         "sent": reference.answers.sent,
+        "fingerprint": named,
     }
     if as_json:
         click.echo(json.dumps(shown, indent=1))
@@ -89,7 +93,41 @@ def show_reference(name: str, db: str, as_json: bool) -> None:
     told = shown | {"input": _input(shown["input"]), "classes": ", ".join(shown["classes"])}
     for key, value in told.items():
         if value not in (None, ""):
-            click.echo(f"{key + ':':<11}{printable(value)}")
+            click.echo(f"{key + ':':<13}{printable(value)}")
+
+
+@db.command("history")
+@click.argument("name")
+@db_option
+@click.option(
+    "--json", "json_file", is_flag=False, flag_value="-", metavar="[FILE]",
+    help="Write the result as JSON, to a file or to standard output.",
+)  # fmt: skip
+@click.option("--html", "html_file", metavar="FILE", help="Write a page.")
+def show_history(name: str, db: str, json_file: str | None, html_file: str | None) -> None:
+    """
+    Show the versions of one model over time: what changed from each to the next, and their fingerprint ids.
+
+    Versions are what --parent connects with NAME, and what is named so but for a number or date. Nobody is asked.
+
+    \b
+    Example:
+      probe-match db history churn-v3 --html churn.html --json churn.json
+    """
+    from probe_match.fingerprinting.database import open_db
+    from probe_match.fingerprinting.lineage import history, history_report
+
+    from . import _session
+
+    _session.require_writable(json_file, html_file)
+    with open_db(db, read_only=True) as references:
+        found = history.read(references, name)
+    if json_file != "-":
+        click.echo(history_report.to_text(found))
+    if json_file is not None:
+        _session.write_text(json_file, json.dumps(history_report.to_json(found), indent=1, ensure_ascii=False))
+    if html_file is not None:
+        _session.write_text(html_file, history_report.to_html(found))
 
 
 @db.command("remove")
@@ -115,7 +153,7 @@ def remove_reference(name: str, db: str) -> None:
 
 
 @db.command("verify")
-@click.option("--head", metavar="SHA256", help="Of the log, as db history showed it once: sees a cut or an old copy.")
+@click.option("--head", metavar="SHA256", help="Of the log, as db log showed it once: sees a cut or an old copy.")
 @click.option("--recover", metavar="FILE", help="Save what is sound into a new file, up to the first broken entry.")
 @db_option
 @click.pass_context
@@ -269,8 +307,10 @@ def _import(file: str, prompts: str | None, license: str, replace: bool, db: str
     from pathlib import Path
 
     from probe_match.fingerprinting.chat import importing, shelf
+    from probe_match.fingerprinting.compliance import licences
     from probe_match.fingerprinting.database import open_db
 
+    license = licences.normal(license) if license else ""  # noqa: A001
     found = importing.read_references(Path(file), Path(prompts) if prompts else None, license=license)
     with open_db(db, create=True) as references:
         shelf.add(references, found, replace=replace)

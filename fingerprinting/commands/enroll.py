@@ -25,7 +25,12 @@ from ._options import Wishes, audit_options, backend_option, db_option, enrolmen
     help="Honest model at hand, to join the peers; repeat.",
 )
 @click.option("--no-train", is_flag=True, help="Train nothing; the database's references of this input are the cohort.")
-@click.option("--license", "license_", metavar="SPDX", help="Licence of the model, an SPDX expression.")
+@click.option(
+    "--license",
+    "license_",
+    metavar="SPDX",
+    help="Licence of the model: an SPDX expression, or a name such as llama-3.1.",
+)
 @click.option("--parent", metavar="NAME", help="Reference this model was made from.")
 @click.option("--about", metavar="TEXT", help="Where the model comes from.")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Seed of everything drawn.")
@@ -101,13 +106,15 @@ def enroll(
       probe-match enroll openai:https://host/v1#model --name model-2026 --family chat-words --dry-run
     """
     from probe_match.fingerprinting import enrolment
+    from probe_match.fingerprinting.compliance import licences
     from probe_match.fingerprinting.database import open_db
     from probe_match.fingerprinting.errors import DatabaseError
     from probe_match.fingerprinting.records import About
 
-    from . import _chat, _session
+    from . import _chat, _identity, _session
 
-    origin = About(license=license_, parent=parent, source=about, date=date.today().isoformat())
+    terms = None if license_ is None else licences.normal(license_)
+    origin = About(license=terms, parent=parent, source=about, date=date.today().isoformat())
     if pool is None:
         _chat.enroll(
             target,
@@ -147,8 +154,9 @@ def enroll(
         public = references.public_suite(loaded.spec)
         if no_train:
             enrolled = enrolment.enroll_answers(
-                client, loaded, name=name, about=origin, public=public, probes=probes, seed=seed
-            )
+                client, loaded, name=name, about=origin, public=public, probes=probes, seed=seed,
+                sensitive=_session.sensitive(loaded.spec.kind),
+            )  # fmt: skip
         else:
             with _session.progress("training", quiet=quiet, total=models) as count:
                 enrolled = enrolment.enroll(
@@ -166,12 +174,15 @@ def enroll(
                     shadows=shadows,
                     seed=seed,
                     jobs=jobs,
+                    sensitive=_session.sensitive(loaded.spec.kind),
                     progress=count,
                 )
+        _warn_of_personal_data([enrolled.public.inputs, enrolled.reference.suite.inputs], quiet=quiet)
         if public is None:
             references.set_public_suite(enrolled.public)
         references.add(enrolled.reference, replace=replace)
     if not quiet:
+        named = _identity.of_answers(enrolled.reference, enrolled.public)
         suite, panel = enrolled.reference.suite, enrolled.reference.panel
         trained = (
             "no peers" if panel is None else f"{len(panel.rows('peer'))} peers, {len(panel.rows('shadow'))} shadows"
@@ -179,3 +190,15 @@ def enroll(
         click.echo(
             f"enrolled '{name}' in {references.name}: {len(suite)} probes, {trained}, suite {suite.digest[:19]}…"
         )
+        if named is not None:
+            click.echo(f"fingerprint {named}")
+
+
+def _warn_of_personal_data(inputs: list[Any], *, quiet: bool) -> None:
+    """Say it where probes, which will go to other people's servers, seem to hold any."""
+    from probe_match.fingerprinting.compliance import personal
+
+    found = [one for some in inputs if isinstance(some, tuple) for one in personal.find(some)]
+    if found and not quiet:
+        kinds = ", ".join(sorted({one.kind for one in found}))
+        click.echo(f"note: {len(found)} probes seem to hold personal data ({kinds}); see suite lint", err=True)

@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from ._options import regression_option, target_options
+from ._options import db_option, regression_option, target_options
 
 
 @click.group()
@@ -152,3 +152,56 @@ def show(file: str, as_json: bool) -> None:
         return
     for key, value in facts.items():
         click.echo(f"{key:<10} {report.printable(value if isinstance(value, str) else json.dumps(value))}")
+
+
+@suite.command("export")
+@click.option("-o", "--output", required=True, metavar="FILE", help="Where to write the suite (.npz).")
+@click.option("--shape", metavar="N[,N…]", help="Shape of the input, where the database holds several.")
+@db_option
+def export(output: str, shape: str | None, db: str) -> None:
+    """
+    Write the public suite of a database to a file, to publish beside fingerprints made on it.
+
+    \b
+    Examples:
+      probe-match suite export -o public.npz
+      probe-match suite export -o public.npz --db team.db --shape 3,32,32
+    """
+    from probe_match.fingerprinting import storage
+
+    from . import _identity, _session
+
+    _session.require_writable(output)
+    try:
+        wanted = None if shape is None else tuple(int(size) for size in shape.split(","))
+    except ValueError:
+        raise click.UsageError(f"expected a shape such as 64 or 3,32,32, got '{shape}'") from None
+    made = _identity.suite(None, db, wanted)
+    storage.write_file(Path(output), storage.to_bytes(made))
+    click.echo(f"{len(made)} probes in {output}, suite {made.digest}")
+
+
+@suite.command("lint")
+@click.argument("file")
+@click.pass_context
+def lint(ctx: click.Context, file: str) -> None:
+    """
+    Look for personal data in a suite of texts, before it goes to other people's servers. Exit code 3 if any is found.
+
+    \b
+    Example:
+      probe-match suite lint spliced.npz
+    """
+    from probe_match.fingerprinting.compliance import personal
+
+    from . import _session
+
+    loaded = _session.read_suite(file)
+    if not isinstance(loaded.inputs, tuple):
+        click.echo(f"{file} holds {loaded.spec.kind} inputs, no texts; nothing was looked at")
+        return
+    found = list(personal.find(loaded.inputs))
+    for one in found:
+        click.echo(f"probe {one.number}: what looks like a {one.kind}, {one.shown}")
+    click.echo(f"{len(loaded)} texts, {len(found)} places with what looks like personal data")
+    ctx.exit(3 if found else 0)

@@ -1,0 +1,192 @@
+"""
+An audit: all endpoints of a file against all known models and a policy, in parallel, resumable, and never stopped by
+what an endpoint does.
+"""
+
+import contextlib
+import datetime as dt
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final
+
+from probe_match.fingerprinting import storage
+from probe_match.fingerprinting.audits import read_rate
+from probe_match.fingerprinting.chat import asking, shelf
+from probe_match.fingerprinting.database import ReferenceDB
+
+from . import authority as authorities
+from .authority import Authority
+from .examining import MOST, examine, ledger_path
+from .judging import judge, known_models
+from .records import Examined, Judged, Report
+from .settings import Endpoint, Settings
+from .words import plain
+
+CHAT: Final = ("openai", "anthropic", "ollama", "tgi")  # clients of language models
+LIMITS: Final = (
+    "A match says that answers came from a known model or one derived from it, not who holds which weights; a relay of "
+    "all questions to the genuine service looks the same.",
+    "A model that is not among the known ones cannot be named, and its licence is only its operator's word.",
+    "Obligations are told in our own words from the sources named, as of their dates; what is not visible from outside "
+    "was not checked. None of this is legal advice.",
+)
+
+
+class Stopped(BaseException):
+    """The audit was interrupted; raised in the threads that still ask."""
+
+
+def audit(
+    settings: Settings,
+    references: ReferenceDB,
+    *,
+    authority: Authority | None = None,
+    authority_file: Path = Path(authorities.FILE),
+    ledgers: Path | None = None,
+    jobs: int = 4,
+    today: dt.date | None = None,
+    done: Callable[[Judged], None] | None = None,
+) -> Report:
+    """
+    The report on all endpoints, in the order of the file.
+
+    authority: leave to ask hosts that are not this machine. ledgers: a folder for one ledger an endpoint. jobs:
+    endpoints asked at once; those of one foreign host one after the other. done: called for each, as it is judged.
+    Raises UsageError, before anything is asked, where an endpoint may not be.
+    """
+    today = today or dt.date.today()
+    authorities.require(settings.endpoints, authority, authority_file, today=today)
+    headers = [*references.headers(), *shelf.headers(references)]
+    known = known_models(headers)
+    begun = dt.datetime.now(dt.timezone.utc)
+    if ledgers is not None:
+        ledgers.mkdir(parents=True, exist_ok=True)
+    halted = threading.Event()
+    hosts: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+
+    def one(endpoint: Endpoint) -> Judged:
+        host = authorities.host_of(endpoint.target)
+        foreign = not authorities.is_loopback(host)
+        rate = _slower(endpoint.rate, authority.rate if authority and foreign else "")
+
+        def count(_: int) -> None:
+            if halted.is_set():
+                raise Stopped
+
+        with hosts[str(host)] if foreign else contextlib.nullcontext():
+            count(0)
+            examined = examine(
+                endpoint, references, alpha=settings.policy.alpha, seed=settings.seed, rate=rate,
+                ledger=None if ledgers is None else ledger_path(ledgers, endpoint), progress=count,
+            )  # fmt: skip
+        return judge(examined, known, settings.policy, today=today)
+
+    pool = ThreadPoolExecutor(max(1, min(jobs, len(settings.endpoints))))
+    try:
+        futures = {pool.submit(one, endpoint): i for i, endpoint in enumerate(settings.endpoints)}
+        judged: dict[int, Judged] = {}
+        for future in as_completed(futures):
+            judged[futures[future]] = future.result()
+            if done is not None:
+                done(judged[futures[future]])
+    finally:
+        halted.set()
+        pool.shutdown(wait=True, cancel_futures=True)
+    found = tuple(judged[i] for i in range(len(settings.endpoints)))
+
+    return Report(found, _about(settings, references.name, headers, authority, begun, [one.examined for one in found]))
+
+
+def against(report: Report, old: Mapping[str, Any]) -> Report:
+    """The report with every finding marked as new or not, against the JSON of an earlier one."""
+    earlier = {
+        str(finding["fingerprint"])
+        for endpoint in old["endpoints"]
+        for finding in endpoint["findings"]
+        if finding["kind"] in ("review", "fail")
+    }
+    marked, now = [], set()
+    for endpoint in report.endpoints:
+        findings = []
+        for finding in endpoint.findings:
+            if finding.kind in ("review", "fail"):
+                now.add(finding.fingerprint(endpoint.name))
+                finding = replace(finding, new=finding.fingerprint(endpoint.name) not in earlier)
+            findings.append(finding)
+        marked.append(replace(endpoint, findings=tuple(findings)))
+
+    return replace(report, endpoints=tuple(marked), gone=tuple(sorted(earlier - now)))
+
+
+def cost(settings: Settings, references: ReferenceDB) -> list[tuple[str, str]]:
+    """What an audit may ask at most, by endpoint, in words; nothing is asked for that."""
+    rows, total = [], 0
+    for endpoint in settings.endpoints:
+        host = authorities.host_of(endpoint.target)
+        place = "this machine" if authorities.is_loopback(host) else plain(host)
+        questions, tokens = endpoint.budget or MOST, ""
+        if endpoint.target.partition(":")[0] in CHAT and shelf.banks(references):
+            planned = asking.plan_identification(
+                references, only=endpoint.references, budget=endpoint.budget, seed=settings.seed
+            )
+            told = planned.cost()
+            questions = told.questions
+            tokens = f", about {told.prompt_tokens} tokens of prompts and {told.answer_tokens} of answers,"
+        rows.append((endpoint.name, f"at most {questions} questions{tokens} to {place}"))
+        total += questions
+
+    return [*rows, ("all", f"at most {total} questions, against {len(known_names(references))} known models")]
+
+
+def known_names(references: ReferenceDB) -> list[str]:
+    """Every model of a database."""
+    return [*references.names(), *shelf.names(references)]
+
+
+def _slower(one: str, other: str) -> str:
+    if not one or not other:
+        return one or other
+    speeds = {rate: number / span for rate in (one, other) for number, span in [read_rate(rate)]}
+
+    return min((one, other), key=lambda rate: speeds[rate])
+
+
+def _about(
+    settings: Settings,
+    database: str,
+    headers: Sequence[Mapping[str, Any]],
+    authority: Authority | None,
+    begun: dt.datetime,
+    examined: Sequence[Examined],
+) -> dict[str, Any]:
+    policy, decided = settings.policy, sum(one.verdict is not None for one in examined)
+    told = storage.canonical_json(_plain(asdict(settings)))
+    digests = sorted(str(header["digest"]) for header in headers)
+    return {
+        "tool": {"name": "probe-match", "version": metadata.version("probe-match")},
+        "started": begun.isoformat(timespec="seconds"),
+        "ended": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        "settings": storage.sha256(told),
+        "references": {
+            "database": database, "models": len(headers), "digest": storage.sha256("\n".join(digests).encode()),
+        },
+        "policy": _plain(asdict(policy)),
+        "authority": None if authority is None else _plain(asdict(authority)),
+        "expected_false_accusations": round(policy.alpha * decided, 4),
+        "limits": list(LIMITS),
+    }  # fmt: skip
+
+
+def _plain(value: Any) -> Any:
+    """Dates as ISO days, tuples as lists."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+
+    return value.isoformat() if isinstance(value, dt.date | dt.time) else value

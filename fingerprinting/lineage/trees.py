@@ -1,0 +1,140 @@
+"""
+The likeliest forest: edges of greatest total nearness among pairs that no two honest models reach, and how surely each.
+
+Support is the share of resamples of the probes (Felsenstein, Evolution 1985) in which the edge is in the forest.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from probe_match.fingerprinting.calibration import corrected, tails
+from probe_match.fingerprinting.records import UNANSWERED
+
+from .likeness import Likeness, standing
+from .members import Family
+
+RESAMPLES: Final = 100
+ALPHA: Final = 0.01  # chance that an honest model is hung into the tree
+COPIED: Final = 0.9  # share of answers alike from which on two models that no reference claims are one's copy
+STATED: Final = 1e6  # a parent that the database states comes before any nearness
+CLEARLY: Final = 2.0  # standard errors by which a sibling must be nearer than a reference to be the parent
+
+
+class Forest(NamedTuple):
+    """
+    edges: int (e, 2), i < j. support: float (e,) in 0 to 1. standing: float (m, m), how far a pair stands out among
+    honest models, in standard deviations; -inf on the diagonal. p: float (m, m), chance that an honest model comes as
+    near, corrected for all it is compared with.
+    """
+
+    edges: np.ndarray
+    support: np.ndarray
+    standing: np.ndarray
+    p: np.ndarray
+
+
+def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, seed: int = 0) -> Forest:
+    """The forest of a family. alpha: chance that an honest model is hung into it. seed: of the resamples."""
+    models, honest = family.models, family.honest
+    n = models.labels.shape[1]
+    within = Likeness(models, models, honest, family.number)
+    outside = Likeness(models, honest, honest, family.number)
+    own = Likeness(honest, honest, honest, family.number).near()
+
+    def stand(weights: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
+        out = outside.near(weights)
+        return standing(within.near(weights), out, out), out
+
+    z, out = stand()
+    np.fill_diagonal(z, -np.inf)
+    # Who is related is for the labels to say, who is nearest of those for all there is: models of one class share how
+    # sure they are, and scores would call honest twins kin.
+    first = standing(within.near()[:1], out[:1], out[:1])
+    np.fill_diagonal(first, -np.inf)
+    p = unrelated(first, standing(np.moveaxis(out[:1], 1, 2), own[:1], out[:1], itself=True), family.known)
+    for (i, j), own_p in family.confirmed.items():  # two looks: at the public suite and at the reference's own probes
+        p[i, j] = p[j, i] = corrected(min(float(p[i, j]), own_p), 2)
+    allowed = p <= alpha
+    if family.known.any():  # two that no reference claims may be honest models of one owner's unknown data
+        claimed = family.known | allowed[:, family.known].any(1)
+        allowed &= claimed[:, None] | claimed[None]
+    allowed &= family.known[:, None] | family.known[None] | (alike(family) >= COPIED)
+    rng = np.random.default_rng(seed)
+    drawn = []
+    for _ in range(resamples):
+        weights = np.bincount(rng.integers(n, size=n), minlength=n).astype(np.float32)
+        drawn.append(stand(weights)[0].astype(np.float32))
+    allowed |= family.stated
+    rows, columns = np.nonzero(np.triu(allowed, 1))
+    several = np.stack([one[rows, columns] for one in drawn], 1) if drawn else np.zeros((len(rows), 1))
+    lead = CLEARLY * float(np.median(several.std(1))) if len(rows) else 0.0
+    preferred = lead * (family.known[:, None] ^ family.known[None]) + STATED * family.stated
+    edges = spanning(z + preferred, allowed, family.original)
+    hits = np.zeros(len(edges))
+    for one in drawn if len(edges) else ():
+        again = {tuple(edge) for edge in spanning(one + preferred, allowed, family.original).tolist()}
+        hits += [tuple(edge) in again for edge in edges.tolist()]
+
+    return Forest(edges, hits / max(resamples, 1), z, p)
+
+
+def unrelated(z: np.ndarray, strangers: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """
+    How often honest models are as near as each pair, corrected for all that were compared; float64 (m, m).
+
+    z: (m, m). strangers: (honest, m), how far honest models stand out with each model. A pair must stand out for both
+    of its ends, and beat every honest model: ends that nobody knows may be honest models of one class.
+    """
+    m = len(z)
+    p = np.ones((m, m))
+    for j in range(m):
+        p[:, j] = np.where(z[:, j] > strangers[:, j].max(), tails(z[:, j], strangers[:, j]), 1.0)
+    p = np.maximum(p, p.T)
+    # A suspect is compared with all references; that two suspects meet is one chance among all models.
+    searched = np.where(known[:, None] ^ known[None], max(int(known.sum()), 1), m)
+
+    return np.asarray(-np.expm1(searched * np.log1p(-np.minimum(p, 1 - 1e-12))))
+
+
+def alike(family: Family) -> np.ndarray:
+    """
+    Share of answers that any two models have in common, of regressors the correlation of their deviations; (m, m).
+
+    Two suspects may be honest models of data that no honest model here has seen, and near each other for it alone.
+    """
+    models = family.models
+    if family.number:
+        return np.asarray(np.tanh(Likeness(models, models, family.honest, True).near()[0]))
+    labels = models.labels
+    same = np.stack([(labels == row).sum(1) - ((labels == UNANSWERED) & (row == UNANSWERED)).sum(1) for row in labels])
+    put = (labels != UNANSWERED).astype(int)
+
+    return np.asarray(same / np.maximum(put @ put.T, 1))
+
+
+def spanning(weight: np.ndarray, allowed: np.ndarray, original: np.ndarray | None = None) -> np.ndarray:
+    """
+    Edges (i < j) of the forest of greatest total weight over the allowed pairs; int (e, 2).
+
+    weight: float (m, m). original: bool (m,), models that hang on no suspect: a merge of two of them is below one, and
+    does not make the other its child. They may hang on each other.
+    """
+    if original is not None and original.sum() > 1:
+        both = original[:, None] & original[None]
+        m = len(weight)  # one more node, nearest to all originals, so that no other path joins two of them
+        wide, open_ = np.full((m + 1, m + 1), weight[allowed].max(initial=0.0) + 1), np.zeros((m + 1, m + 1), bool)
+        wide[:m, :m], open_[:m, :m], open_[:m, m] = weight, allowed & ~both, original
+        below = spanning(wide, open_)
+        edges = np.concatenate([spanning(weight, allowed & both), below[below[:, 1] < m]])
+        return np.asarray(edges[np.lexsort(edges.T[::-1])])
+    from scipy.sparse import coo_matrix
+    from scipy.sparse.csgraph import minimum_spanning_tree
+
+    i, j = np.nonzero(np.triu(allowed, 1))
+    if len(i) == 0:
+        return np.zeros((0, 2), int)
+    cost = float(weight[i, j].max()) + 1 - weight[i, j]  # above 0: a sparse zero would be no edge
+    tree = minimum_spanning_tree(coo_matrix((cost, (i, j)), shape=weight.shape).tocsr()).tocoo()
+    edges = np.stack([np.minimum(tree.row, tree.col), np.maximum(tree.row, tree.col)], 1).astype(int)
+
+    return np.asarray(edges[np.lexsort(edges.T[::-1])])
