@@ -16,6 +16,7 @@ from .errors import MissingPackage, TargetError, UsageError
 
 PROCESSES: Final = "processes"
 SECONDS: Final = 20  # to reach a cluster
+RESTARTS: Final = 5  # of one worker of Ray
 
 
 @contextmanager
@@ -90,7 +91,9 @@ def _ray(address: str) -> Iterator[None]:
         raise TargetError(f"no Ray cluster answers at {address} ({why}); start one with: ray start --head") from error
     register_ray()
     try:
-        with parallel_config(backend="ray"):
+        # Not the default there: a worker that dies is started again, and its work is done again.
+        again = {"max_restarts": RESTARTS, "max_task_retries": RESTARTS}
+        with parallel_config(backend="ray", ray_remote_args=again):
             yield
     finally:
         ray.shutdown()

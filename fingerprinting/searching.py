@@ -22,7 +22,7 @@ LEADERS: Final = 100  # references that evidence is given for, the likeliest
 CLOSEST: Final = 3  # leaders whose own nearest references are peers, too
 NEAREST: Final = 50  # of each
 DRAWN: Final = 400  # further peers, by chance
-BLOCK: Final = 1 << 14  # references at a time: 64 probes of them as float32 are 4 MiB, about what a cache holds
+BLOCK: Final = 1 << 13  # references at a time: 64 probes of them as float32 are 2 MiB, which a cache holds
 MOST_CLASSES: Final = 255  # that a byte holds, with one value for no answer
 THREADS: Final = 2
 ROUNDING: Final = 1e-2  # nats, far more than sums of float32 are off
@@ -113,7 +113,7 @@ def nearest(packed: Packed, labels: np.ndarray, most: int) -> np.ndarray:
     """
     top = scores(packed, labels)
     if len(top) > most:
-        least = -np.partition(-top, most - 1)[most - 1] - np.log(len(cohort.RETENTION)) - ROUNDING
+        least = _largest(top, most).min() - np.log(len(cohort.RETENTION)) - ROUNDING
         candidates = np.flatnonzero(top >= least)
     else:
         candidates = np.arange(len(top))
@@ -121,6 +121,16 @@ def nearest(packed: Packed, labels: np.ndarray, most: int) -> np.ndarray:
     exact = cohort.ratio(labels[asked][None], packed.labels(candidates, asked), _rarity(packed, labels, asked))[0]
 
     return candidates[np.lexsort((candidates, -exact))][:most]
+
+
+def _largest(values: np.ndarray, most: int) -> np.ndarray:
+    """The `most` largest, in no order, block by block: a sort of all would copy all."""
+    kept = values[:0]
+    for start in range(0, len(values), BLOCK):
+        kept = np.concatenate([kept, values[start : start + BLOCK]])
+        kept = np.partition(kept, -most)[-most:] if len(kept) > most else kept
+
+    return kept
 
 
 def compare(labels: np.ndarray, packed: Packed, names: Sequence[str]) -> list[Evidence]:

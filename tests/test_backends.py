@@ -1,11 +1,16 @@
 """Work on a cluster: the same results as here, also when a worker dies."""
 
 import os
+import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,3 +116,51 @@ def test_a_cluster_without_its_package_is_a_pip_line(monkeypatch: pytest.MonkeyP
 
     with pytest.raises(MissingPackage, match=r"probe-match\[dask\]"), backends.using("dask://127.0.0.1:9"):
         pass
+
+
+@pytest.mark.servers
+def test_a_ray_cluster_gives_what_this_machine_gives_although_a_worker_dies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on Dask, one of three workers is killed midway; its work is done again."""
+    pytest.importorskip("ray", reason="RAY IS NOT INSTALLED: pip install 'probe-match[ray]'")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    monkeypatch.setattr(backends, "SECONDS", 60)
+    seen = tmp_path / "pids"
+    seen.touch()
+
+    def noted(x: int, shared: np.ndarray) -> tuple[int, float]:
+        time.sleep(0.1)
+        with seen.open("a") as file:
+            file.write(f"{os.getpid()}\n")
+        return x, float(x * x + shared.sum())
+
+    def kill() -> None:
+        while not seen.read_text().count("\n"):
+            time.sleep(0.05)
+        os.kill(int(seen.read_text().split()[0]), signal.SIGKILL)
+
+    shared = np.random.default_rng(0).random(50_000)
+    expected = [(x, float(x * x + shared.sum())) for x in range(60)]
+    folder = tempfile.mkdtemp(prefix="ray-", dir="/tmp")  # the path of a socket has 107 characters at most
+    head = subprocess.Popen(
+        [Path(sys.executable).with_name("ray"), "start", "--head", "--port=26399", "--num-cpus=3", "--block",
+         "--include-dashboard=false", "--ray-client-server-port=23099", f"--temp-dir={folder}"],
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        time.sleep(16)
+        thread = threading.Thread(target=kill)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with backends.using("ray://127.0.0.1:23099"):
+                thread.start()
+                far = list(backends.run([delayed(noted)(x, shared) for x in range(60)], 1))
+        thread.join()
+    finally:
+        os.killpg(head.pid, signal.SIGKILL)
+        head.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    assert far == expected
+    assert len(set(seen.read_text().split())) >= 3
