@@ -226,9 +226,7 @@ class ReferenceDB:
         suite = self.read_suite(connection, row["suite"])
         body = storage.from_bytes(Body, row["data"], f"reference '{name}' in {self.name}")
 
-        return Reference(
-            body.name, body.about, suite, body.answers, body.panel, body.public, body.public_panel, body.fragile
-        )
+        return body.reference(suite)
 
     def read_suite(self, connection: Connection, digest: str) -> ProbeSuite:
         """One suite, within a transaction."""

@@ -14,7 +14,7 @@ from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, Strin
 
 from . import storage
 from .errors import BadData
-from .records import About, Fragile, InputSpec, Panel, Reference, Responses
+from .records import About, Fragile, InputSpec, Panel, ProbeSuite, Reference, Responses
 
 SCHEMA: Final = 2  # see `migrating`
 MAX_LABEL: Final = np.iinfo(np.int16).max
@@ -84,6 +84,12 @@ class Body:
     public: Responses | None
     public_panel: Panel | None = field(default=None, metadata=storage.LATER)
     fragile: Fragile | None = field(default=None, metadata=storage.LATER)
+
+    def reference(self, suite: ProbeSuite) -> Reference:
+        """The reference that asks this suite."""
+        return Reference(
+            self.name, self.about, suite, self.answers, self.panel, self.public, self.public_panel, self.fragile
+        )
 
 
 def sealed(table: Table, **row: Any) -> Row:

@@ -90,9 +90,7 @@ class Pack:
         else:
             body = storage.from_bytes(Body, self.read(entry["body"]), what)
             suite = storage.from_bytes(ProbeSuite, self.read(entry["asked"]), what)
-            found = Reference(
-                body.name, body.about, suite, body.answers, body.panel, body.public, body.public_panel
-            )  # fmt: skip
+            found = body.reference(suite)
             digest, license_ = storage.digest(found), found.about.license
         told = (name, entry["digest"], entry["license"])
         self._require((found.name, digest, license_) == told, f"{what} is not what the manifest says")

@@ -3,6 +3,7 @@
 import json
 import zipfile
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from probe_match.fingerprinting import packs, signing, storage, unpacking
 from probe_match.fingerprinting.commands.db import db as command
 from probe_match.fingerprinting.database import ReferenceDB, open_db
 from probe_match.fingerprinting.errors import BadData, DatabaseError
+from probe_match.fingerprinting.records import Fragile
 from samples import make_reference, make_suite
 
 PUBLIC = make_suite(99, n=8)
@@ -24,11 +26,13 @@ Rewrite = Callable[[dict[str, bytes]], None]
 
 @pytest.fixture
 def db(tmp_path: Path) -> Iterator[ReferenceDB]:
-    """A public suite and three references under two licences."""
+    """A public suite and three references under two licences, one of which keeps fragile probes, too."""
     with open_db(tmp_path / "ours.db", create=True) as db:
         db.set_public_suite(PUBLIC)
         db.add(make_reference("s0", 0, PUBLIC, license="MIT"))
-        db.add(make_reference("s1", 1, PUBLIC, license="MIT"))
+        edges = make_reference("edges", 4)
+        probed = replace(make_reference("s1", 1, PUBLIC, license="MIT"), fragile=Fragile(edges.suite, edges.answers))
+        db.add(probed)
         db.add(make_reference("s2", 2))
         yield db
 
