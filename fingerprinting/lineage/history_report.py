@@ -35,7 +35,10 @@ def to_json(history: History) -> dict[str, Any]:
 
 def to_text(history: History) -> str:
     """One version after another, with what changed."""
-    lines = [f"{len(history.versions)} versions on {history.probes} probes, {history.honest} honest models beside them"]
+    count = len(history.versions)
+    lines = [
+        f"{count} version{'s' * (count != 1)} on {history.probes} probes, {history.honest} honest models beside them"
+    ]
     for version in history.versions:
         lines.append(
             f"{version.about.date or 'no date':<10}  {printable(version.name)}  {version.fingerprint}".rstrip()
