@@ -13,18 +13,18 @@ MOST_MEMORY: Final = 40 << 20
 SMALL: Final = 128 << 10  # bytes that cannot become that much
 
 
-def parse(data: bytes, source: str, error: type[ProbeMatchError] = TargetError) -> Any:
+def parse(data: bytes, source: str, error: type[ProbeMatchError] = TargetError, *, finite: bool = True) -> Any:
     """
     The JSON value in `data`; `source` names it in the error.
 
-    Raises `error` for anything but strict JSON in UTF-8: NaN, numbers of thousands of digits and nesting
-    without end are refused like any other nonsense, and so is what would fill the memory.
+    Raises `error` for anything but strict JSON in UTF-8: numbers of thousands of digits and nesting without end are
+    refused like any other nonsense, so is what would fill the memory, and so are NaN and infinity unless not `finite`.
     """
     weight = sum(data.count(mark) * each for mark, each in WEIGHTS) if len(data) > SMALL else 0
     if weight > MOST_MEMORY:
         raise error(f"{source} holds more values than fit into {MOST_MEMORY >> 20} MiB; ask for less at once")
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_refuse)
+        return json.loads(data.decode("utf-8"), parse_constant=_refuse if finite else float)
     except (ValueError, RecursionError) as cause:  # bad UTF-8 and too many digits are ValueErrors
         reason = "nested too deeply" if isinstance(cause, RecursionError) else str(cause)[:120]
         raise error(f"expected JSON from {source}, got {printable(data, 60)!r} ({reason})") from cause

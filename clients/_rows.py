@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
-from probe_match.fingerprinting.answers import Answers
+from probe_match.fingerprinting.answers import Answers, usable
 from probe_match.fingerprinting.errors import InputRefused, TargetError
 from probe_match.fingerprinting.records import Access
 
@@ -91,6 +91,8 @@ class RowsClient:
             if reply.ok:
                 answers = self._read(reply, len(part))
                 self._forms = [form]
+                if not usable(answers, len(part)).any():
+                    raise InputRefused(f"{reply.url} answered NaN or infinity")
                 return answers
             if refused is None or reply.status not in UNREADABLE:
                 refused = self._refusal(reply, len(part))
@@ -123,10 +125,6 @@ def listed(inputs: Inputs) -> list[Any]:
 
 
 def value_of(reply: Reply) -> Any:
-    """The JSON in a reply; InputRefused where all that is wrong with it is NaN, which the input brought about."""
-    try:
-        return reply.json()
-    except TargetError as error:
-        if b"NaN" in reply.body or b"Infinity" in reply.body:
-            raise InputRefused(f"{reply.url} answered NaN or infinity") from error
-        raise
+    """The JSON in a reply. NaN and infinity, which single inputs bring about, are read as such: the others count."""
+    odd = b"NaN" in reply.body or b"Infinity" in reply.body
+    return _json.parse(reply.body, reply.url, finite=not odd)

@@ -65,6 +65,16 @@ class Asked(NamedTuple):
     sent: np.ndarray | None = None
 
 
+def usable(answers: Answers, m: int) -> np.ndarray:
+    """Bool (m,): the rows that hold no NaN and no infinity; all where the answers are not that many."""
+    fine = np.ones(m, bool)
+    for part in answers:
+        if part is not None and np.asarray(part).dtype.kind == "f" and len(part) == m:
+            fine &= np.isfinite(np.reshape(part, (m, -1))).all(1)
+
+    return fine
+
+
 def check(answers: Answers, m: int, classes: Sequence[str], client: Client, output: Output = "classes") -> Asked:
     """
     Raw answers as label indices and score rows, or TargetError saying what does not fit.

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from . import errands
-from .answers import Answers, Asked, Client, check, side_by_side
+from .answers import Answers, Asked, Client, check, side_by_side, usable
 from .errors import InputRefused, ProbeMatchError, SuiteMismatch, TargetError, UsageError
 from .guards import GuardedClient
 from .parting import Part, in_parts
@@ -44,13 +44,15 @@ def ask(
     labels, sent = np.full(m, UNANSWERED, np.int64), np.zeros(m, bool)
     given: list[tuple[np.ndarray, np.ndarray | None]] = []
     for rows, answers in _parts(client, inputs, spec):
-        sent[rows] = True
+        sent[rows], count = True, len(rows)
+        if answers is not None and partly:  # inputs that break a model spoil no other
+            rows, answers = _usable(rows, answers)
         if answers is not None:
             checked = check(answers, len(rows), classes, client, spec.output)
             labels[rows] = checked.labels
             given.append((rows, checked.scores))
         if progress is not None:
-            progress(len(rows))
+            progress(count)
     if not partly and sum(len(rows) for rows, _ in given) < m:
         raise _incomplete(client, int((~sent).sum()), m)
     keep = (access != "label" or spec.output == "number") and all(some is not None for _, some in given)
@@ -67,6 +69,14 @@ def ask(
         scores[rows] = some
 
     return Asked(labels, scores, sent)
+
+
+def _usable(rows: np.ndarray, answers: Answers) -> tuple[np.ndarray, Answers]:
+    """Those answered with numbers, or all where none is: then the answers are the matter, not the inputs."""
+    fine = usable(answers, len(rows))
+    if fine.all() or not fine.any():
+        return rows, answers
+    return rows[fine], Answers(*(None if part is None else np.asarray(part)[fine] for part in answers))
 
 
 def ordered(parts: Iterable[Part], m: int, target: str) -> Answers:

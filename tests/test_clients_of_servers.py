@@ -227,6 +227,41 @@ def test_an_unknown_preset_names_those_there_are() -> None:
         rest.connect("torchserve@http://127.0.0.1:1")
 
 
+@pytest.mark.parametrize("where", ["v1:{}/v1/models/digits", "mlflow:{}", "rest:t.json@{}/mine"])
+def test_an_input_that_breaks_the_model_spoils_no_other(
+    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """NaN for one row of a batch leaves that row unanswered, the others count, and nothing is sent again."""
+
+    def breaking(rows: Any) -> np.ndarray:
+        return np.where(np.asarray(rows)[:, :1] == X[4, 0].astype(float), np.nan, model(rows))
+
+    monkeypatch.chdir(tmp_path)
+    Path("t.json").write_text('{"request": {"rows": "$INPUTS"}, "answer": "$.out[*].p"}')
+    with dialects.speaking(breaking) as server:
+        client = open_target(where.format(server.url))
+        asked = collect.ask(client, X, DIGITS, partly=True)
+        sent = [request for request in server.seen if request[0] == "POST"]
+        client.close()
+
+    assert asked.scores is not None
+    assert np.flatnonzero(asked.labels < 0).tolist() == [4]
+    assert np.delete(asked.scores, 4, 0) == pytest.approx(model(np.delete(X, 4, 0)), abs=1e-5)
+    assert len(sent) == 1
+
+
+def test_answers_without_one_number_are_refused_and_not_asked_again() -> None:
+    """A model that gives NaN for everything is left alone after a few inputs."""
+    with dialects.speaking(lambda rows: np.full((len(rows), 10), np.nan)) as server:
+        client = v1.connect(f"{server.url}/v1/models/digits")
+        with pytest.raises(TargetError, match="answered NaN or infinity"):
+            collect.ask(client, X, DIGITS, partly=True)
+        sent = [request for request in server.seen if request[0] == "POST"]
+        client.close()
+
+    assert len(sent) == 1
+
+
 # --- detection ------------------------------------------------------------------------------------------------------
 
 
