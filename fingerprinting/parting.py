@@ -16,7 +16,7 @@ import numpy as np
 from .answers import Answers, Client
 from .errors import BudgetSpent, InputRefused, TargetError
 
-FAILURES: Final = 3  # single inputs failed on, before anything was answered, after which a target is given up
+FAILURES: Final = 10  # single inputs failed on, before anything was answered, after which a target is given up
 LOOK: Final = 0.05  # seconds between looks at what several threads have brought
 SILENCE: Final = 200  # the same, in a row, of a target that did answer: it is gone
 Part = tuple[np.ndarray, Answers | None]  # places among the inputs, and answers; None where none came

@@ -167,7 +167,7 @@ def refusing(model: Any, refuse: Callable[[np.ndarray], bool]) -> Answer:
 
 
 def outcome(answer: Answer, seed: int = 0) -> str:
-    """The decision; "error" where the first three questions were refused, so that nothing was decided."""
+    """The decision; "error" where the first ten questions were refused, so that nothing was decided."""
     try:
         return judged(answer, seed=seed).decision
     except TargetError as error:
@@ -181,10 +181,27 @@ def test_refusals_never_read_as_innocence(share: float) -> None:
         outcome(refusing(model, lambda row: by_hash(row) < share)) for model in (worlds.source(), innocent())
     )
 
-    assert guilty in ("match", "evasion suspected", "inconclusive", "error")
-    assert honest != "match"
+    assert guilty in ("match", "evasion suspected", "inconclusive")
+    assert honest not in ("match", "error")
     if share >= 0.4:
-        assert {guilty, honest} <= {"evasion suspected", "inconclusive", "error"}
+        assert {guilty, honest} <= {"evasion suspected", "inconclusive"}
+
+
+@pytest.mark.parametrize("share", [0.5, 0.7])
+def test_requests_refused_at_random_end_in_a_verdict(share: float) -> None:
+    """A server that fails most requests, whatever is in them, is judged by what it does answer, and not given up."""
+    found = []
+    for seed in range(6):
+        draw = np.random.default_rng(seed)
+
+        def answer(x: np.ndarray, draw: np.random.Generator = draw) -> np.ndarray:
+            if x.any() and draw.random() < share:
+                raise ValueError("no")
+            return np.asarray(worlds.source().predict_proba(x))
+
+        found.append(outcome(answer, seed))
+
+    assert set(found) <= {"match", "evasion suspected", "inconclusive"}
 
 
 def test_a_detector_that_blocks_probes_is_suspected() -> None:

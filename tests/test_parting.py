@@ -68,12 +68,12 @@ def test_what_a_target_takes_at_once_is_learnt(most: int) -> None:
 
 
 def test_a_target_that_fails_on_everything_is_given_up() -> None:
-    """Three inputs refused alone, before anything was answered: nothing more is sent."""
+    """Ten inputs refused alone, before anything was answered: nothing more is sent."""
     server = Server(bad=tuple(range(64)))
     with pytest.raises(TargetError, match="status 500"):
         server.ask(64)
 
-    assert len(server.sizes) <= 9
+    assert len(server.sizes) <= 24
 
 
 def test_a_target_that_answers_uselessly_is_not_paid_again() -> None:
@@ -146,4 +146,4 @@ def test_an_error_in_one_thread_ends_all() -> None:
         list(in_parts(client, np.arange(5000), put, concurrency=4))
 
     assert threading.active_count() <= before
-    assert parting.FAILURES == 3
+    assert parting.FAILURES == 10

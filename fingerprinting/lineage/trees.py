@@ -7,7 +7,7 @@ Support is the share of resamples of the probes (Felsenstein, Evolution 1985) in
 from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting.calibration import corrected, tails
+from probe_match.fingerprinting.calibration import ENOUGH, corrected, tails
 from probe_match.fingerprinting.records import UNANSWERED
 
 from .likeness import Likeness, standing
@@ -83,12 +83,16 @@ def unrelated(z: np.ndarray, strangers: np.ndarray, known: np.ndarray) -> np.nda
     How often honest models are as near as each pair, corrected for all that were compared; float64 (m, m).
 
     z: (m, m). strangers: (honest, m), how far honest models stand out with each model. A pair must stand out for both
-    of its ends, and beat every honest model: ends that nobody knows may be honest models of one class.
+    of its ends, and beat every honest model: ends that nobody knows may be honest models of one class. Few honest
+    models do not show how near a better trained one can come, so that the distance counts from the nearest of them.
     """
     m = len(z)
     p = np.ones((m, m))
+    few = len(strangers) < ENOUGH
     for j in range(m):
-        p[:, j] = np.where(z[:, j] > strangers[:, j].max(), tails(z[:, j], strangers[:, j]), 1.0)
+        most = strangers[:, j].max()
+        beyond = z[:, j] - (most - strangers[:, j].mean() if few else 0.0)
+        p[:, j] = np.where(z[:, j] > most, tails(beyond, strangers[:, j]), 1.0)
     p = np.maximum(p, p.T)
     # A suspect is compared with all references; that two suspects meet is one chance among all models.
     searched = np.where(known[:, None] ^ known[None], max(int(known.sum()), 1), m)
