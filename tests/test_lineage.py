@@ -305,6 +305,23 @@ def test_kin_must_beat_every_honest_model() -> None:
     assert trees.unrelated(z, strangers, known)[0, 1] == pytest.approx(1)
 
 
+def test_few_quick_honest_models_do_not_make_kin_of_better_ones() -> None:
+    """Strangers who were trained longer agree more with a reference than 24 quick honest models; copies far more."""
+    rng = np.random.default_rng(3)
+    truth = np.random.default_rng(1).integers(0, K, N)
+
+    def right(m: int, share: float) -> np.ndarray:
+        return np.where(rng.random((m, N)) < share, truth, rng.integers(0, K, (m, N)))
+
+    (a,), strangers = right(1, 0.6), right(12, 0.6)
+    names = ("a", "a-copy", *map(str, range(12)))
+    models = Models(names, np.stack([a, child(rng, a, 0.1), *strangers]))
+    quick = Models(tuple(f"h{i}" for i in range(24)), right(24, 0.3))
+    tree = growing.grow(Family(models, (About(),) * 14, np.arange(14) < 1, quick))
+
+    assert parents(tree) == {"a-copy": "a"}
+
+
 def test_a_suspect_is_asked_its_budget_and_found_on_its_references_own_probes(tmp_path: Path) -> None:
     """The owner's forest behind another name hangs on its reference; an honest model does not; 50 questions to each."""
     import worlds

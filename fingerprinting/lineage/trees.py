@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from probe_match.fingerprinting.calibration import ENOUGH, corrected, tails
 from probe_match.fingerprinting.records import UNANSWERED
+from scipy.special import stdtr
 
 from .likeness import Likeness, standing
 from .members import Family
@@ -52,6 +53,8 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
     first = standing(within.near()[:1], out[:1], out[:1])
     np.fill_diagonal(first, -np.inf)
     p = unrelated(first, standing(np.moveaxis(out[:1], 1, 2), own[:1], out[:1], itself=True), family.known)
+    if len(honest) < ENOUGH and not family.number:
+        p = np.maximum(p, no_luck(family))
     for (i, j), own_p in family.confirmed.items():  # two looks: at the public suite and at the reference's own probes
         p[i, j] = p[j, i] = corrected(min(float(p[i, j]), own_p), 2)
     allowed = p <= alpha
@@ -83,20 +86,44 @@ def unrelated(z: np.ndarray, strangers: np.ndarray, known: np.ndarray) -> np.nda
     How often honest models are as near as each pair, corrected for all that were compared; float64 (m, m).
 
     z: (m, m). strangers: (honest, m), how far honest models stand out with each model. A pair must stand out for both
-    of its ends, and beat every honest model: ends that nobody knows may be honest models of one class. Few honest
-    models do not show how near a better trained one can come, so that the distance counts from the nearest of them.
+    of its ends, and beat every honest model: ends that nobody knows may be honest models of one class.
     """
     m = len(z)
     p = np.ones((m, m))
-    few = len(strangers) < ENOUGH
     for j in range(m):
-        most = strangers[:, j].max()
-        beyond = z[:, j] - (most - strangers[:, j].mean() if few else 0.0)
-        p[:, j] = np.where(z[:, j] > most, tails(beyond, strangers[:, j]), 1.0)
-    p = np.maximum(p, p.T)
-    # A suspect is compared with all references; that two suspects meet is one chance among all models.
-    searched = np.where(known[:, None] ^ known[None], max(int(known.sum()), 1), m)
+        p[:, j] = np.where(z[:, j] > strangers[:, j].max(), tails(z[:, j], strangers[:, j]), 1.0)
 
+    return _searched(np.maximum(p, p.T), known)
+
+
+def no_luck(family: Family) -> np.ndarray:
+    """
+    How often a pair agrees on so many probes by luck where the honest model that agrees most is typical; (m, m).
+
+    Few honest models do not show how near a better trained one can come: agreement counts from the nearest of them, in
+    units of their spread and of the noise that so few probes have by themselves (Student-t, as when one reference is
+    confirmed).
+    """
+    honest, n = family.honest.labels, family.models.labels.shape[1]
+    together = alike(family)
+    theirs = np.stack([_share(honest, labels) for labels in family.models.labels], 1)  # (honest, m)
+    most = theirs.max(0)
+    h = len(honest)
+    width = np.sqrt(theirs.var(0, ddof=1) * (1 + 1 / h) + most * (1 - most) / n)
+    p = stdtr(h - 1, -(together - most) / np.maximum(width, 1e-6))
+
+    return _searched(np.maximum(p, p.T), family.known)
+
+
+def _share(rows: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Share of the probes put to a model, (n,), on which each of some others, (m, n), says the same; float64 (m,)."""
+    put = labels != UNANSWERED
+    return np.asarray(((rows == labels) & put).sum(1) / max(int(put.sum()), 1))
+
+
+def _searched(p: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Corrected for the search: a suspect is compared with all references; two suspects meet by one chance in all."""
+    searched = np.where(known[:, None] ^ known[None], max(int(known.sum()), 1), len(p))
     return np.asarray(-np.expm1(searched * np.log1p(-np.minimum(p, 1 - 1e-12))))
 
 
