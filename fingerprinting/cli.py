@@ -32,6 +32,7 @@ COMMANDS: Final = {
     "watch": "Say whether a language model is still what it was, look after look.",
     "bench": "Measure error rates on models whose descent is known.",
     "db": "List, show, remove and check references.",
+    "ledger": "Say what a ledger holds, and list every query in doubt.",
     "forget": "Erase recorded answers from ledgers and histories, and leave word of it.",
 }
 INTERRUPTED: Final = 130  # 128 + SIGINT, as shells say it
