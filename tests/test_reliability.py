@@ -4,6 +4,7 @@ Promises towards hostile servers, dying machines and money, each in small; `benc
 Where a defence can be taken away, a second test does so and sees the promise broken: the measurement is no formality.
 """
 
+import os
 import shutil
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 from probe_match.clients import _deadline, _dialling, _json, _keys, _patience, _transport, oip
 from probe_match.clients._transport import Transport
-from probe_match.fingerprinting import ledger_states
+from probe_match.fingerprinting import confirming, ledger_states, verdicts
 from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.budget import Budget
 from probe_match.fingerprinting.departures import Departures
@@ -21,7 +22,7 @@ from probe_match.fingerprinting.errands import Errand
 from probe_match.fingerprinting.errors import TargetError
 from probe_match.fingerprinting.ledger import Ledger
 
-from benchmarks.reliability_rows import bodies, crashes, load, wire
+from benchmarks.reliability_rows import bodies, crashes, load, silent, wire
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 Patch = pytest.MonkeyPatch
@@ -118,6 +119,15 @@ def test_every_body_is_an_answer_or_an_error_of_ours(monkeypatch: Patch) -> None
 # --- 3, 10, 14: money, load, disks ------------------------------------------------------------------------------------
 
 
+def test_too_few_answers_decide_nothing(monkeypatch: Patch) -> None:
+    """From 0 to 100 % of failing inputs: below the least number always inconclusive; without that rule it is not."""
+    assert silent.silence(24)["holds"]
+    monkeypatch.setattr(verdicts, "MIN_ANSWERED", 0)
+    monkeypatch.setattr(confirming, "MIN_ANSWERED", 0)
+
+    assert silent.silence(24)["decided_on_too_little"] > 0
+
+
 def test_no_limit_is_ever_passed(monkeypatch: Patch) -> None:
     """Random limits with many threads: not by a query, a token or a cent; counting afterwards is seen to fail."""
     assert load.budgets(40, 16)["holds"]
@@ -135,11 +145,42 @@ def test_load_is_held_with_the_ledger_on() -> None:
 
 
 @linux
+def test_load_one_by_one_is_slow_and_answers_that_are_not_kept_count_as_lost(monkeypatch: Patch) -> None:
+    """Without requests under way together the rate falls to the server's; what the ledger drops is missed."""
+    assert load.load(30, 0.02, 1)["per_second"] < 50
+    add = Ledger.add
+    monkeypatch.setattr(
+        Ledger, "add", lambda self, kind, *more, **told: 0 if kind == "answered" else add(self, kind, *more, **told)
+    )
+    monkeypatch.setattr(Departures, "_read", lambda *_: None)  # which would know them all the same
+
+    assert load.load(60, 0.005, 16)["lost"] == 60
+
+
+@linux
 def test_endurance_costs_no_files_and_no_threads() -> None:
     """Exchange after exchange, as many files and threads as before."""
     found = load.soak(1000, 4, rounds=4)
 
     assert (found["files_more"], found["threads_more"]) == (0, 0)
+
+
+@linux
+def test_a_file_left_open_at_every_exchange_is_seen(monkeypatch: Patch) -> None:
+    """A client that forgets to close what it opens fails the endurance."""
+    kept: list[int] = []
+    ask = load.CountedClient.ask
+
+    def leaky(*more: Any) -> Any:
+        kept.append(os.open(__file__, os.O_RDONLY))
+        return ask(*more)
+
+    monkeypatch.setattr(load.CountedClient, "ask", leaky)
+    found = load.soak(200, 4, rounds=4)
+    for file in kept:
+        os.close(file)
+
+    assert found["files_more"] > 0
 
 
 @linux
@@ -149,6 +190,7 @@ def test_a_disk_that_fails_leaves_no_half_file() -> None:
     found = crashes.faults(6)
 
     assert found["holds"], found
+    assert not crashes.faults(1, careless=True)["holds"]
 
 
 def test_an_unsynced_ledger_is_found_out(tmp_path: Path, monkeypatch: Patch) -> None:

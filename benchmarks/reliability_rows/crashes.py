@@ -18,7 +18,7 @@ import numpy as np
 from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.errors import ProbeMatchError
 from probe_match.fingerprinting.guards import GuardedClient
-from probe_match.fingerprinting.ledger import open_ledger, read_ledger
+from probe_match.fingerprinting.ledger import Ledger, open_ledger, read_ledger
 from probe_match.fingerprinting.ledger_states import Memory, remember
 
 from .counting import ROOT, CountedClient, counting, counts, probes
@@ -142,8 +142,12 @@ SPITED = 9  # exit code of a run that is whole although tidying up failed
 CODES = (errno.ENOSPC, errno.EIO, errno.EROFS, errno.EMFILE, errno.ENOMEM)
 
 
-def faults(most: int = 200) -> dict[str, Any]:
-    """Every operation from the Nth on fails, for each N; then the disk is mended and the same command is run again."""
+def faults(most: int = 200, *, careless: bool = False) -> dict[str, Any]:
+    """
+    Every operation from the Nth on fails, for each N; then the disk is mended and the same command is run again.
+
+    careless: with a ledger that writes nothing, to see the promise broken.
+    """
     compiler = shutil.which("cc")
     if compiler is None:
         return {"skipped": "no C compiler", "holds": None}
@@ -153,6 +157,7 @@ def faults(most: int = 200) -> dict[str, Any]:
         subprocess.run([compiler, "-shared", "-fPIC", "-O1", "-o", shim, source, "-ldl"], check=True)
         environment = {**os.environ, "LD_PRELOAD": str(shim)}
         command = [sys.executable, "-m", "benchmarks.reliability_rows.crashes", folder, str(most)]
+        command += ["careless"] * careless
         done = subprocess.run(command, env=environment, cwd=ROOT, check=True, capture_output=True, text=True)
     tried, met, exit_zero, half, resumed, uncaught = (int(part) for part in done.stdout.split())
 
@@ -223,4 +228,6 @@ def _complete(ledger: Path) -> bool:
 
 
 if __name__ == "__main__":
+    if "careless" in sys.argv:
+        Ledger.sync = lambda *_: None  # type: ignore[method-assign]
     _faulty(sys.argv[1], int(sys.argv[2]))
