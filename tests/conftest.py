@@ -8,6 +8,19 @@ from pathlib import Path
 
 import pytest
 
+# Few tests, each of many seconds. They start first, so that none is alone at the end while other processors idle.
+LONG = (
+    "test_readme", "test_wheel", "test_demo", "test_reliability", "test_regression", "test_database", "test_peers",
+    "test_chat_watch_command", "test_zoo_cifar", "test_zoos", "test_backends", "test_audit_command", "test_bench",
+    "test_transformers_serve", "test_derivatives", "test_networks", "test_team", "test_weights_marks",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests of long modules first, otherwise in the order they came."""
+    place = {name: i for i, name in enumerate(LONG)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(LONG)))
+
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:

@@ -255,7 +255,7 @@ def test_answers_without_one_number_are_refused_and_not_asked_again() -> None:
     with dialects.speaking(lambda rows: np.full((len(rows), 10), np.nan)) as server:
         client = v1.connect(f"{server.url}/v1/models/digits")
         with pytest.raises(TargetError, match="answered NaN or infinity"):
-            collect.ask(client, X, DIGITS, partly=True)
+            collect.ask(client, np.concatenate([X, X]), DIGITS, partly=True)
         sent = [request for request in server.seen if request[0] == "POST"]
         client.close()
 
