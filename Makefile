@@ -21,6 +21,7 @@ demo: .venv/.demo-stamp ## set up what the program needs, then find a stolen mod
 	@$(BIN)/probe-match demo --html demo-report.html
 
 test: dev ## set up everything, then run the whole test suite
+	@-PYTHONPATH=tests $(BIN)/python -m peers.prepare
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-servers: dev ## test against a dozen real model servers; the first time it installs them (10 GB)
