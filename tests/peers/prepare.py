@@ -6,10 +6,11 @@ and told, by the test that needs it.
 import contextlib
 import sys
 
-import peers
 import pytest
 import test_llama_cpp_serve
 import test_transformers_serve
+
+import peers
 
 NEEDED = {
     "mlserver": peers.PEERS["mlserver"].packages,
