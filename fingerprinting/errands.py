@@ -53,8 +53,8 @@ class Errand:
 
     @property
     def answered(self) -> bool:
-        """Whether a good answer came, by its status."""
-        return bool(self.attempts) and 200 <= (self.attempts[-1].status or 0) < 300
+        """Whether a good answer came to any request, by its status: then nothing of the errand may be sent again."""
+        return any(200 <= (attempt.status or 0) < 300 for attempt in self.attempts)
 
     def headers(self) -> dict[str, str]:
         """What goes along with the request that is about to leave."""

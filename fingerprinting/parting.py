@@ -97,6 +97,14 @@ class _Plan:
             self._changed.notify_all()
 
     def _taken(self, piece: _Piece) -> _Piece:
+        # What waited while a smaller batch was learnt goes in such batches: as several requests of one call, a refusal
+        # of one would send again what another answered.
+        most = max(1, self._client.batch)
+        if len(piece.rows) > most:
+            parts = [_Piece(piece.rows[start : start + most], piece) for start in range(0, len(piece.rows), most)]
+            piece.left = len(parts)
+            self._again.extendleft(reversed(parts[1:]))
+            piece = parts[0]
         granted = self._grant(len(piece.rows))
         if granted < len(piece.rows):
             self._again.appendleft(_Piece(piece.rows[granted:]))

@@ -250,6 +250,32 @@ def test_an_input_that_breaks_the_model_spoils_no_other(
     assert len(sent) == 1
 
 
+def test_what_was_answered_is_not_sent_again_when_the_next_request_of_a_call_is_refused() -> None:
+    """A call that takes two requests, of which the second is refused: no input goes twice."""
+    asked: list[bytes] = []
+
+    def moody(rows: Any) -> np.ndarray:
+        asked.extend(np.asarray(row, np.float32).tobytes() for row in rows)
+        if len(asked) == 9:
+            raise dialects.Refused(500, "not now")
+        return model(rows)
+
+    with dialects.speaking(moody) as server:
+        client = v1.connect(f"{server.url}/v1/models/digits")
+        whole = client.ask
+
+        def ask(inputs: Any) -> Any:  # as if another thread had learnt meanwhile that four go at once
+            client.batch = 4
+            return whole(inputs)
+
+        client.ask = ask  # type: ignore[method-assign]
+        collect.ask(client, X, DIGITS, partly=True)
+        client.close()
+
+    assert len(set(asked[:8])) == 8
+    assert not set(asked[:8]) & set(asked[9:])
+
+
 def test_answers_without_one_number_are_refused_and_not_asked_again() -> None:
     """A model that gives NaN for everything is left alone after a few inputs."""
     with dialects.speaking(lambda rows: np.full((len(rows), 10), np.nan)) as server:

@@ -67,6 +67,24 @@ def test_what_a_target_takes_at_once_is_learnt(most: int) -> None:
     assert server.client.batch > most / 2
 
 
+def test_a_piece_that_waited_goes_in_the_batches_learnt_meanwhile() -> None:
+    """Else the client would send it as several requests, and a refusal of one would send the answered ones again."""
+    client = wrap(lambda x: x)
+    client.batch = 64
+    asked: list[tuple[int, int]] = []
+
+    def put(rows: np.ndarray) -> Answers:
+        asked.append((len(rows), client.batch))
+        if len(rows) > 10:
+            raise InputRefused("status 500")
+        return Answers(rows, None)
+
+    parts = list(in_parts(client, np.arange(64), put))
+
+    assert all(size <= batch for size, batch in asked)
+    assert sorted(np.concatenate([rows for rows, answers in parts if answers is not None]).tolist()) == list(range(64))
+
+
 def test_a_target_that_fails_on_everything_is_given_up() -> None:
     """Ten inputs refused alone, before anything was answered: nothing more is sent."""
     server = Server(bad=tuple(range(64)))
