@@ -11,8 +11,9 @@ from pathlib import Path
 import click
 import pytest
 from click.testing import CliRunner, Result
+from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.commands._options import default_db
-from probe_match.fingerprinting.commands.db import db as command
+from probe_match.fingerprinting.commands.db import db as db_group
 from probe_match.fingerprinting.commands.db import printable
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.errors import DatabaseError
@@ -34,7 +35,7 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture
 def run(path: Path) -> Run:
     """The command with that database."""
-    return lambda *arguments: CliRunner().invoke(command, [*arguments, "--db", str(path)])
+    return lambda *arguments: CliRunner().invoke(cli, ["db", *arguments, "--db", str(path)])
 
 
 def test_list_is_a_table(run: Run) -> None:
@@ -65,8 +66,8 @@ def test_an_empty_list_says_what_to_do(tmp_path: Path) -> None:
     path = str(tmp_path / "empty.db")
     open_db(path, create=True).close()
 
-    assert "probe-match enroll" in CliRunner().invoke(command, ["list", "--db", path]).stdout
-    assert json.loads(CliRunner().invoke(command, ["list", "--json", "--db", path]).stdout) == []
+    assert "probe-match enroll" in CliRunner().invoke(cli, ["db", "list", "--db", path]).stdout
+    assert json.loads(CliRunner().invoke(cli, ["db", "list", "--json", "--db", path]).stdout) == []
 
 
 def test_show_tells_all_about_one_reference(run: Run) -> None:
@@ -124,7 +125,7 @@ def test_verify_exits_2_with_one_line_per_damaged_row(run: Run, path: Path) -> N
 def test_a_missing_database_is_our_error(name: str, tmp_path: Path) -> None:
     """No command makes a database by being mistyped."""
     arguments = [name, *(["s0"] if name in ("show", "remove") else []), "--db", str(tmp_path / "none.db")]
-    result = CliRunner().invoke(command, arguments)
+    result = CliRunner().invoke(cli, ["db", *arguments])
 
     assert isinstance(result.exception, DatabaseError)
     assert list(tmp_path.iterdir()) == []
@@ -136,7 +137,7 @@ def test_text_from_outside_cannot_move_the_cursor(tmp_path: Path) -> None:
     with open_db(path, create=True) as db:
         db.add(make_reference("s0", license="MIT\x1b[2J\nall well", note="a\u202eb\rc", parent="\x9b31m"))
     for arguments in (["list"], ["show", "s0"], ["list", "--json"], ["show", "s0", "--json"]):
-        output = CliRunner().invoke(command, [*arguments, "--db", path]).stdout
+        output = CliRunner().invoke(cli, ["db", *arguments, "--db", path]).stdout
 
         assert all(line.isprintable() for line in output.split("\n"))
         assert not any(line.startswith("all well") for line in output.split("\n"))
@@ -166,26 +167,26 @@ def test_the_default_is_used(monkeypatch: pytest.MonkeyPatch, path: Path, tmp_pa
     path.rename(tmp_path / "probe-match" / "references.db")
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
 
-    assert len(json.loads(CliRunner().invoke(command, ["list", "--json"]).stdout)) == 2
+    assert len(json.loads(CliRunner().invoke(cli, ["db", "list", "--json"]).stdout)) == 2
 
 
 @pytest.mark.parametrize("name", ["list", "show", "remove", "verify"])
 def test_every_command_has_help_with_examples(name: str) -> None:
     """Help says what a command does, what it takes, and how it is called."""
-    result = CliRunner().invoke(command, [name, "--help"])
+    result = CliRunner().invoke(cli, ["db", name, "--help"])
 
     assert result.exit_code == 0
     assert f":\n    probe-match db {name}" in result.stdout
     assert "--db FILE" in result.stdout
-    assert isinstance(command, click.Group)
-    assert name in command.commands
+    assert isinstance(db_group, click.Group)
+    assert name in db_group.commands
 
 
 def test_help_loads_nothing_heavy() -> None:
     """Help is fast because neither numpy nor SQLAlchemy is imported for it."""
     program = (
-        "import sys; from click.testing import CliRunner; from probe_match.fingerprinting.commands.db import db\n"
-        "assert CliRunner().invoke(db, ['list', '--help']).exit_code == 0\n"
+        "import sys; from click.testing import CliRunner; from probe_match.fingerprinting.cli import cli\n"
+        "assert CliRunner().invoke(cli, ['db', 'list', '--help']).exit_code == 0\n"
         "print([m for m in ('numpy', 'sqlalchemy', 'sklearn', 'torch') if m in sys.modules])"
     )
     told = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, env=os.environ)

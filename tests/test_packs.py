@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from probe_match.fingerprinting import packs, signing, storage, unpacking
-from probe_match.fingerprinting.commands.db import db as command
+from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.database import ReferenceDB, open_db
 from probe_match.fingerprinting.errors import BadData, DatabaseError
 from probe_match.fingerprinting.records import Fragile
@@ -176,7 +176,7 @@ def test_only_packs_of_trusted_keys_are_imported(db: ReferenceDB, pack: Path, tm
     packs.write(db, plain)
 
     def run(*arguments: str) -> str:
-        result = CliRunner().invoke(command, ["import", *arguments, "--trusted", str(keys), "--db", str(target)])
+        result = CliRunner().invoke(cli, ["db", "import", *arguments, "--trusted", str(keys), "--db", str(target)])
         return result.output if result.exit_code == 0 else str(result.exception)
 
     assert "no file of trusted keys" in run(str(pack))
@@ -193,10 +193,10 @@ def test_export_and_diff_on_the_command_line(db: ReferenceDB, tmp_path: Path, mo
     """The key comes from the environment; diff is 0 where nothing differs and 1 where something does."""
     monkeypatch.setenv("PROBE_MATCH_SIGNING_KEY", PEM.decode())
     pack, where = str(tmp_path / "two.pmpack"), ["--db", db.name]
-    exported = CliRunner().invoke(command, ["export", pack, "s0", "s1", "--sign", *where])
-    differs = CliRunner().invoke(command, ["diff", pack, *where])
+    exported = CliRunner().invoke(cli, ["db", "export", pack, "s0", "s1", "--sign", *where])
+    differs = CliRunner().invoke(cli, ["db", "diff", pack, *where])
     db.remove("s2")
-    same = CliRunner().invoke(command, ["diff", pack, *where])
+    same = CliRunner().invoke(cli, ["db", "diff", pack, *where])
 
     assert "wrote 2 references" in exported.output
     assert (differs.exit_code, same.exit_code) == (1, 0)

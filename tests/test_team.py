@@ -12,7 +12,7 @@ import postgres
 import pytest
 from click.testing import CliRunner
 from probe_match.fingerprinting import changes, quarantine, roles, storage
-from probe_match.fingerprinting.commands.db import db as command
+from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.database import ReferenceDB, open_db
 from probe_match.fingerprinting.errors import DatabaseError, UsageError
 from probe_match.fingerprinting.recovering import recover
@@ -243,7 +243,7 @@ def test_recovery_saves_all_that_is_sound(tmp_path: Path) -> None:
     sql(tmp_path / "r.db", "UPDATE changes SET at = 'never' WHERE key = 's4'")
     told = (
         CliRunner()
-        .invoke(command, ["verify", "--recover", str(tmp_path / "new.db"), "--db", str(tmp_path / "r.db")])
+        .invoke(cli, ["db", "verify", "--recover", str(tmp_path / "new.db"), "--db", str(tmp_path / "r.db")])
         .output
     )
     with open_db(tmp_path / "new.db") as new:
@@ -312,7 +312,7 @@ def poisoned_world(path: Path) -> ReferenceDB:
 def test_hubs_are_found_and_honest_references_are_not(tmp_path: Path) -> None:
     """A reference whose forged peers make a match of everybody is set apart by one command, and nobody else."""
     poisoned_world(tmp_path / "r.db").close()
-    told = CliRunner().invoke(command, ["quarantine", "--db", str(tmp_path / "r.db")]).output
+    told = CliRunner().invoke(cli, ["db", "quarantine", "--db", str(tmp_path / "r.db")]).output
     with open_db(tmp_path / "r.db") as db:
         assert list(db.quarantined()) == ["hub"]
         assert "hub: it would be named for" in told
