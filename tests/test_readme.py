@@ -82,7 +82,7 @@ def understood(line: str) -> str:
             words = words[:i]
             break
     command: click.Command = cli
-    context = click.Context(cli, info_name="probe-match")
+    context = click.Context(cli, info_name="probe-match", **cli.context_settings)
     called = []
     args = words[1:]
     while True:
