@@ -6,10 +6,10 @@ asked twice.
 
 Both sides of every candidate way are asked, so that any statistic and any number of ways can be decided afterwards.
 
-honest: the source as its owner has it, with the zoo's pool. surrogates: a claimant's "model" is the vote of five models he
-trained, and his pool the mixtures of rows on which all five agree on what no row beside them is labelled, inputs that
-fool whoever learnt the same task. mislabelled: the source, with a pool of which the claimant shuffled as many labels as
-a commitment lets pass, so that the honest models trained on it know less.
+honest: the source as its owner has it, with the zoo's pool. surrogates: a claimant's "model" is the vote of five models
+he trained, and his pool the mixtures of rows on which all five agree on what no row beside them is labelled, inputs
+that fool whoever learnt the same task. mislabelled: the source, with a pool of which the claimant shuffled as many
+labels as a commitment lets pass, so that the honest models trained on it know less.
 """
 
 import argparse

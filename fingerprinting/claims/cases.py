@@ -124,8 +124,8 @@ def require_taught(pool: Pool, labels: np.ndarray) -> None:
     found = kappa(pool.y, labels)
     if found < TAUGHT:
         raise BadData(
-            f"the source and the labels of the pool agree too little (kappa {found:.2f}, expected {TAUGHT} or more):
-            honest " "models trained on them would not know the source's task; use a pool with true labels"
+            f"the source and the labels of the pool agree too little (kappa {found:.2f}, expected {TAUGHT} or more): "
+            "models trained on them would not know the source's task; use a pool with true labels"
         )
 
 
@@ -182,9 +182,9 @@ def conclude(case: Case, probes: Probes) -> dict[str, Any]:
         found = deciding.decide(hits[place], ways, answered, theirs[others], kin[others], times, commitment.rule)
         findings[place] = found
         if model.role != "suspect":
-            like = found.p_corrected <= commitment.threshold controls.append({"of": model.name, "role": model.role,
-            "hits": hits[place], "p_corrected": found.p_corrected,
-                             "as_expected": like == (model.role != "peer")})  # fmt: skip
+            like = found.p_corrected <= commitment.threshold
+            told = {"of": model.name, "role": model.role, "hits": hits[place], "p_corrected": found.p_corrected}
+            controls.append(told | {"as_expected": like == (model.role != "peer")})
     (suspect,) = (place for place, model in enumerate(case.asked) if model.role == "suspect")
     finding = _controlled(findings[suspect], controls)
 
