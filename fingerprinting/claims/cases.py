@@ -6,7 +6,7 @@ A case: one commitment, run. What was drawn, what everybody answered, and what f
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -53,11 +53,15 @@ class Case:
     asked: tuple[Asked, ...]
     audits: int
     searched: int
+    at_hand: tuple[tuple[str, str], ...] = ()
 
     @property
     def derivation(self) -> dict[str, Any]:
         """What, with key, beacon and pool, gives the probes."""
-        return {"labels": self.labels.tolist(), "places": self.places.tolist(), "own": self.own}
+        return {
+            "labels": self.labels.tolist(), "places": self.places.tolist(), "own": self.own,
+            "at_hand": [list(one) for one in self.at_hand],
+        }  # fmt: skip
 
     def leaves(self) -> list[bytes]:
         """Canonical JSON of every peer and every attempt, in order."""
@@ -195,6 +199,11 @@ def conclude(case: Case, probes: Probes) -> dict[str, Any]:
         "finding": finding._asdict(), "nearest": names[finding.nearest] if len(names) else None, "controls": controls,
         "derivation": storage.sha256(storage.canonical_json(case.derivation)),
     }  # fmt: skip
+
+
+def with_models(case: Case, models: Sequence[Asked]) -> Case:
+    """The case with further models that were put the probes."""
+    return replace(case, asked=(*case.asked, *models))
 
 
 def _controlled(finding: deciding.Finding, controls: Sequence[Mapping[str, Any]]) -> deciding.Finding:

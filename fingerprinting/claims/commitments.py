@@ -126,8 +126,10 @@ def _require_sound(c: Commitment) -> None:
         raise ValueError("expected digests, a serial from 1 on, and a threshold no laxer than 1e-6")
 
 
-def run_link(commitment: Commitment, beacon: Beacon | None, result: Mapping[str, Any]) -> dict[str, Any]:
-    """The link that says a commitment was run, and to what end."""
+def run_link(
+    commitment: Commitment, beacon: Beacon | None, result: Mapping[str, Any], root: str, leaves: int
+) -> dict[str, Any]:
+    """The link that says a commitment was run, and to what end. root: over its leaves, 64 hex digits."""
     return {
         "schema": RUN, "previous": commitment.digest, "commitment": commitment.digest, "beacon": None if beacon is None
         else beacon._asdict(), "result": storage.sha256(storage.canonical_json(result)), "outcome":

@@ -13,7 +13,7 @@ from probe_match.fingerprinting.errors import BadData, UsageError
 from probe_match.fingerprinting.exploring import material_for
 from probe_match.fingerprinting.kin import find_kin
 from probe_match.fingerprinting.panels import join, train_panel
-from probe_match.fingerprinting.plans import plan_peers
+from probe_match.fingerprinting.plans import CALIBRATING, FEW, FEW_CALIBRATING, plan_peers
 from probe_match.fingerprinting.records import Panel, Pool
 
 from . import keys
@@ -59,6 +59,11 @@ def train(
     late = train_panel(material, others(kin), both, jobs=jobs, progress=progress)
 
     return join([early, late]).columns(np.arange(len(held), len(both)))
+
+
+def calibrating(count: int) -> int:
+    """Of that many trained peers, how many do not choose."""
+    return round((CALIBRATING if count > FEW else FEW_CALIBRATING) * count)
 
 
 def written(readings: np.ndarray) -> str:

@@ -12,7 +12,7 @@ from probe_match.fingerprinting.records import Pool
 
 from . import asking, cases, commitments, keys, panel, segments
 from .beacons import Beacon
-from .cases import Asked, Case
+from .cases import Asked, Case, Probes
 from .commitments import Commitment
 from .deciding import ALPHA, CONFIDENCE, THRESHOLD
 from .segments import Generator
@@ -31,9 +31,13 @@ class Model(NamedTuple):
 def labels_for(client: Client, pool: Pool, rows: int | None = None) -> np.ndarray:
     """int64 (rows,): a model's labels for the first rows of the pool, or all."""
     require_fit(client, pool.spec)
-    x = cases.rows_of(pool)[:rows]
 
-    return ask(client, x, pool.spec, classes=pool.classes, access="label").labels
+    return answers_of(client, pool, cases.rows_of(pool)[:rows])
+
+
+def answers_of(client: Client, pool: Pool, inputs: np.ndarray) -> np.ndarray:
+    """int64 (m,): a model's labels for inputs of the pool's kind."""
+    return ask(client, inputs, pool.spec, classes=pool.classes, access="label").labels
 
 
 def commit(
@@ -102,7 +106,7 @@ def run(
     jobs: int = 1,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda _: None,
-) -> Case:
+) -> tuple[Case, Probes]:
     """
     Ask everybody. models: exactly one source and one suspect, any number of copies and peers; the source is asked
     first.
@@ -113,20 +117,18 @@ def run(
     (source,) = (model for model in models if model.role == "source")
     seed = cases.seed(commitment, key, beacon, "probes")
     labels = labels_for(source.client, pool)
-    peers = [model.client for model in models if model.role == "peer"]
-    _require_committed(commitment, pool, labels, [(c.target, seen(c, pool)) for c in peers])
+    at_hand = tuple((m.client.target, seen(m.client, pool)) for m in models if m.role == "peer")
+    _require_committed(commitment, pool, labels, at_hand)
+    cases.require_taught(pool, labels)
     spec, x = pool.spec, cases.rows_of(pool)
     generator = commitment.generator
 
-    def answer(inputs: np.ndarray) -> np.ndarray:
-        return ask(source.client, inputs, spec, classes=pool.classes, access="label").labels
-
     note("finding the source's boundary")
     ways = segments.draw(seed, labels, generator.candidates)
-    places = segments.locate(answer, spec, x, ways)
+    places = segments.locate(lambda inputs: answers_of(source.client, pool, inputs), spec, x, ways)
     both = segments.sides(spec, x, ways, places, generator.gap)
     base = np.tile(ways.base, 2)
-    own = segments.read(answer(both), base)
+    own = segments.read(answers_of(source.client, pool, both), base)
     note(f"training {commitment.peers} honest models")
     trained = panel.train(source.client, pool, both, seed, commitment.peers, jobs=jobs, progress=progress)
     readings = segments.read(trained.labels.astype(np.int64), base)
@@ -149,9 +151,12 @@ def run(
     if not any(attempt.label >= 0 for model in asked if model.role == "suspect" for attempt in model.attempts):
         raise TargetError("the suspect answered nothing at all; see whether it is up, and run again")
 
-    return Case(
-        commitment, beacon, labels, places, panel.written(own), (*choosing, *honest), tuple(asked), audits, searched
-    )
+    case = Case(
+        commitment, beacon, labels, places, panel.written(own), (*choosing, *honest), tuple(asked), audits, searched,
+        at_hand,
+    )  # fmt: skip
+
+    return case, probes
 
 
 def _require_committed(
