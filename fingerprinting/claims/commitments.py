@@ -8,13 +8,13 @@ the best.
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, get_args
 
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
 
 from . import deciding, segments
-from .beacons import Beacon
+from .beacons import Beacon, checked
 from .segments import Generator
 
 SCHEMA: Final = "probe-match/commitment/1"
@@ -126,15 +126,49 @@ def _require_sound(c: Commitment) -> None:
         raise ValueError("expected digests, a serial from 1 on, and a threshold no laxer than 1e-6")
 
 
-def run_link(
+class Run(NamedTuple):
+    """
+    That a commitment was run, and to what end. previous, commitment: its digest. result: the digest of the result.
+    root: over all leaves, 64 hex digits.
+    """
+
+    previous: str
+    commitment: str
+    beacon: Beacon | None
+    result: str
+    outcome: str
+    root: str
+    leaves: int
+
+    def to_json(self) -> dict[str, Any]:
+        """As it is sealed."""
+        return self._asdict() | {"schema": RUN, "beacon": None if self.beacon is None else self.beacon._asdict()}
+
+
+def run_of(
     commitment: Commitment, beacon: Beacon | None, result: Mapping[str, Any], root: str, leaves: int
 ) -> dict[str, Any]:
-    """The link that says a commitment was run, and to what end. root: over its leaves, 64 hex digits."""
-    return {
-        "schema": RUN, "previous": commitment.digest, "commitment": commitment.digest, "beacon": None if beacon is None
-        else beacon._asdict(), "result": storage.sha256(storage.canonical_json(result)), "outcome":
-        result["finding"]["outcome"],
-    }  # fmt: skip
+    """The link of a run. root: over its leaves, 64 hex digits."""
+    digested = storage.sha256(storage.canonical_json(result))
+    ended = str(result["finding"]["outcome"])
+
+    return Run(commitment.digest, commitment.digest, beacon, digested, ended, root, leaves).to_json()
+
+
+def read_run(link: Any, where: str = "the run") -> Run:
+    """A run from its JSON, every field checked and none unknown. Raises BadData."""
+    try:
+        told = {name: value for name, value in link.items() if name != "schema"}
+        beacon = None if told["beacon"] is None else checked(Beacon(**told["beacon"]), where)
+        run = Run(**(told | {"beacon": beacon}))
+        sound = all(DIGEST.fullmatch(d) for d in (run.previous, run.commitment, run.result))
+        sound = sound and bool(re.fullmatch(r"[0-9a-f]{64}", run.root)) and type(run.leaves) is int and run.leaves > 0
+        if link["schema"] != RUN or not sound or run.outcome not in get_args(deciding.Outcome):
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadData(f"{where} lacks a field or holds one that cannot be") from error
+
+    return run
 
 
 def check_chain(links: Sequence[Mapping[str, Any]]) -> int:
@@ -151,7 +185,7 @@ def check_chain(links: Sequence[Mapping[str, Any]]) -> int:
             serial += 1
             if read(link, f"link {place} of the case book").serial != serial:
                 raise BadData(f"link {place} of the case book has serial {link.get('serial')}, expected {serial}")
-        elif link.get("schema") != RUN or link.get("commitment") != previous or last != SCHEMA:
+        elif last != SCHEMA or read_run(link, f"link {place} of the case book").commitment != previous:
             raise BadData(f"link {place} of the case book is neither a commitment nor the run of the one before")
         previous, last = digest(link), str(link["schema"])
 

@@ -20,6 +20,7 @@ RESERVE: Final = 2.0**40  # keys that a claimant could try where nothing fixes t
 COVERAGE: Final = 0.8  # of the probes, below which silence decides nothing
 CONFIDENCE: Final = 0.99  # of the bound of the worst peer
 THRESHOLD: Final = 1e-6
+DOUBTFUL: Final = 0.05  # corrected p-values up to here clear nobody
 ALPHA: Final = 0.01
 
 
@@ -107,6 +108,12 @@ def decide(
     if tail(ways, ways, bound) * times > rule.threshold:
         return known._replace(
             outcome="inconclusive", why="an honest model answers so much as the source does that no answers could tell"
+        )
+
+    if corrected <= DOUBTFUL:
+        return known._replace(
+            outcome="inconclusive",
+            why=f"{hits} hits of {ways} look derived, short of the threshold; commit to more ways",
         )
 
     return known._replace(why=f"{hits} hits of {ways}; an honest model may have up to {bound:.0%}")

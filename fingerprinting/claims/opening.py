@@ -7,7 +7,6 @@ from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.records import Pool
 
 from . import books, cases, commitments, files, keys, tree, verifying
-from .beacons import Beacon
 from .cases import Case, Probes
 from .files import Files
 
@@ -19,11 +18,10 @@ def reveal(closed: Files, private: Files, key: keys.OwnerKey, only: Sequence[int
     Raises BadData for another case's, and for leaves that are not there.
     """
     book = books.opened(closed[files.BOOK], files.BOOK)
-    run, commitment = book.links[-1], commitments.read(book.links[-2])
-    beacon = None if run["beacon"] is None else Beacon(**run["beacon"])
-    salts = cases.seed(commitment, key, beacon, "leaves")
+    run, commitment = commitments.read_run(book.links[-1]), commitments.read(book.links[-2])
+    salts = cases.seed(commitment, key, run.beacon, "leaves")
     leaves = private[files.LEAVES].split(b"\n")[:-1]
-    if verifying.root_of(salts, leaves).hex() != run["root"]:
+    if verifying.root_of(salts, leaves).hex() != run.root:
         raise BadData("what was kept is of another case than the one to be opened")
     if not only:
         return {**closed, **private, files.KEY: key.reveal().encode() + b"\n"}
@@ -47,7 +45,7 @@ def close(
     result = cases.conclude(case, probes)
     leaves = case.leaves()
     root = verifying.root_of(cases.seed(case.commitment, key, case.beacon, "leaves"), leaves)
-    link = commitments.run_link(case.commitment, case.beacon, result, root.hex(), len(leaves))
+    link = commitments.run_of(case.commitment, case.beacon, result, root.hex(), len(leaves))
     book = books.extended(book, link, pem)
     closed = {files.BOOK: files.joined(book.envelopes), files.RESULT: storage.canonical_json(result)}
     private = {

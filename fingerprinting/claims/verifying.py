@@ -15,11 +15,11 @@ from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.records import Pool
 
-from . import beacons, books, cases, commitments, files, keys, panel, running, segments, tree
+from . import books, cases, commitments, files, keys, panel, running, segments, tree
 from .asking import Attempt
 from .beacons import Beacon
 from .cases import Asked, Case, Probes
-from .commitments import Commitment
+from .commitments import Commitment, Run
 from .files import Files
 from .panel import Peer
 
@@ -60,10 +60,9 @@ def verify(given: Files) -> Verified:
     book = books.opened(given[files.BOOK], files.BOOK)
     if len(book.links) < 2 or book.links[-1]["schema"] != commitments.RUN:
         raise BadData("the case book does not end with the run of a commitment")
-    run, commitment = book.links[-1], commitments.read(book.links[-2])
+    run, commitment = commitments.read_run(book.links[-1]), commitments.read(book.links[-2])
     result = files.parse(given[files.RESULT], files.RESULT)
-    beacon = None if run["beacon"] is None else beacons.checked(Beacon(**run["beacon"]), "the run")
-    if storage.sha256(given[files.RESULT]) != run["result"] or result["commitment"] != commitment.digest:
+    if storage.sha256(given[files.RESULT]) != run.result or result["commitment"] != commitment.digest:
         raise BadData("the result is not the one that the run was sealed with")
     audits = commitments.check_chain(book.links)
     if result["audits"] != audits:
@@ -72,12 +71,12 @@ def verify(given: Files) -> Verified:
     if files.KEY in given:
         if any(name not in given for name in files.OPENED):
             raise BadData(f"a case that is opened by its key holds {', '.join(files.OPENED)}")
-        whole = _recompute(given, commitment, beacon, run, result, audits)
-        opened = int(run["leaves"])
+        whole = _recompute(given, commitment, run, result, audits)
+        opened = run.leaves
     elif files.SOME in given:
         opened = _some(files.parse(given[files.SOME], files.SOME), run)
 
-    return Verified(commitment, result, str(book.owner), (opened, int(run["leaves"])), whole, _notes(whole, commitment))
+    return Verified(commitment, result, str(book.owner), (opened, run.leaves), whole, _notes(whole, commitment))
 
 
 def _notes(whole: Opened | None, commitment: Commitment) -> tuple[str, ...]:
@@ -98,20 +97,20 @@ def _recompute(
     given: Files,
     commitment: Commitment,
     beacon: Beacon | None,
-    run: dict[str, Any],
+    run: Run,
     result: dict[str, Any],
     audits: int,
 ) -> Opened:
     key = keys.of_hex(given[files.KEY].decode("ascii", "replace"), files.KEY)
-    seed, salts = (cases.seed(commitment, key, beacon, purpose) for purpose in ("probes", "leaves"))
+    seed, salts = (cases.seed(commitment, key, run.beacon, purpose) for purpose in ("probes", "leaves"))
     pool = storage.from_bytes(Pool, given[files.POOL], files.POOL)
     if storage.digest(pool) != commitment.pool:
         raise BadData("the pool is not the one that was committed to")
     leaves = given[files.LEAVES].split(b"\n")[:-1]
-    if len(leaves) != run["leaves"] or root_of(salts, leaves).hex() != run["root"]:
+    if len(leaves) != run.leaves or root_of(salts, leaves).hex() != run.root:
         raise BadData("the leaves do not have the root that was sealed; one was changed, added, dropped or moved")
     told = [_leaf(files.parse(line, f"leaf {i}"), i) for i, line in enumerate(leaves)]
-    case = _case(files.parse(given[files.DERIVATION], files.DERIVATION), told, commitment, beacon, audits, result)
+    case = _case(files.parse(given[files.DERIVATION], files.DERIVATION), told, commitment, run.beacon, audits, result)
     cases.require_taught(pool, case.labels)
     x = cases.rows_of(pool)
     ways = segments.draw(seed, case.labels, commitment.generator.candidates)
@@ -184,19 +183,19 @@ def root_of(salts: bytes, leaves: Sequence[bytes]) -> bytes:
     return tree.root([tree.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)])
 
 
-def _some(opened: Any, run: dict[str, Any]) -> int:
+def _some(opened: Any, run: Run) -> int:
     """How many leaves were opened one by one, each on the sealed root. Raises BadData."""
     try:
         for one in opened:
             salt, path = bytes.fromhex(one["salt"]), [bytes.fromhex(step) for step in one["path"]]
             if set(one) != {"index", "leaf", "salt", "path"} or len(salt) != tree.SALT:
                 raise ValueError("unknown fields")
-            if type(one["index"]) is not int or not 0 <= one["index"] < run["leaves"]:
+            if type(one["index"]) is not int or not 0 <= one["index"] < run.leaves:
                 raise ValueError("no such leaf")
             _leaf(one["leaf"], one["index"])
             digest = tree.leaf(salt, storage.canonical_json(one["leaf"]))
-            root = tree.climb(digest, one["index"], run["leaves"], path)
-            if root is None or root.hex() != run["root"]:
+            root = tree.climb(digest, one["index"], run.leaves, path)
+            if root is None or root.hex() != run.root:
                 raise BadData(f"leaf {one['index']} does not lead to the root that was sealed; it was changed")
         return len(opened)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
