@@ -67,10 +67,9 @@ def make(path: Path) -> OwnerKey:
     return OwnerKey(secret)
 
 
-def read(path: Path | None) -> OwnerKey:
-    """The key in a file that only its owner can read, else in the environment. Raises BadData, UsageError."""
+def read(path: Path | None, text: str | None = None) -> OwnerKey:
+    """The key in a file that only its owner can read, else in `text`, which the environment held. Raises BadData."""
     if path is None:
-        text = os.environ.get(VARIABLE)
         if text is None:
             raise UsageError(f"expected an owner key in {VARIABLE} or --owner-key FILE; make one with: claim key FILE")
         return of_hex(text, VARIABLE)

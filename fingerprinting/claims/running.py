@@ -2,13 +2,13 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.collect import Client, Progress, ask, require_fit
 from probe_match.fingerprinting.errors import BadData, TargetError
-from probe_match.fingerprinting.records import Pool
+from probe_match.fingerprinting.records import Panel, Pool
 
 from . import asking, cases, commitments, keys, panel, segments
 from .beacons import Beacon
@@ -17,7 +17,8 @@ from .commitments import Commitment
 from .deciding import ALPHA, CONFIDENCE, THRESHOLD
 from .segments import Generator
 
-LOOKED_AT: int = 256  # rows of the pool by whose labels models at hand are known again
+Train = Callable[..., Panel]
+LOOKED_AT: Final = 256  # rows of the pool by whose labels models at hand are known again
 
 
 class Model(NamedTuple):
@@ -104,6 +105,7 @@ def run(
     audits: int,
     searched: int = 1,
     jobs: int = 1,
+    train: Train = panel.train,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Case, Probes]:
@@ -111,8 +113,9 @@ def run(
     Ask everybody. models: exactly one source and one suspect, any number of copies and peers; the source is asked
     first.
 
-    audits: commitments in the case book. searched: models looked at before this one was accused, itself included. note:
-    is told what happens now. Raises BadData where anything is not what was committed to.
+    train: how honest models come about. audits: commitments in the case book. searched: models looked at before this
+    one was accused, itself included. note: is told what happens now. Raises BadData where anything is not what was
+    committed to.
     """
     (source,) = (model for model in models if model.role == "source")
     seed = cases.seed(commitment, key, beacon, "probes")
@@ -130,7 +133,7 @@ def run(
     base = np.tile(ways.base, 2)
     own = segments.read(answers_of(source.client, pool, both), base)
     note(f"training {commitment.peers} honest models")
-    trained = panel.train(source.client, pool, both, seed, commitment.peers, jobs=jobs, progress=progress)
+    trained = train(source.client, pool, both, seed, commitment.peers, jobs=jobs, progress=progress)
     readings = segments.read(trained.labels.astype(np.int64), base)
     named = list(zip(trained.names, trained.roles, trained.uses, readings, strict=True))
     choosing = [panel.Peer(n, role, "choose", panel.written(r)) for n, role, use, r in named if use in panel.CHOOSING]

@@ -93,14 +93,7 @@ def _notes(whole: Opened | None, commitment: Commitment) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _recompute(
-    given: Files,
-    commitment: Commitment,
-    beacon: Beacon | None,
-    run: Run,
-    result: dict[str, Any],
-    audits: int,
-) -> Opened:
+def _recompute(given: Files, commitment: Commitment, run: Run, result: dict[str, Any], audits: int) -> Opened:
     key = keys.of_hex(given[files.KEY].decode("ascii", "replace"), files.KEY)
     seed, salts = (cases.seed(commitment, key, run.beacon, purpose) for purpose in ("probes", "leaves"))
     pool = storage.from_bytes(Pool, given[files.POOL], files.POOL)
@@ -211,6 +204,22 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float | int) and not isinstance(b, bool):
         return math.isclose(a, b, rel_tol=CLOSE, abs_tol=0.0)
     return type(a) is type(b) and bool(a == b)
+
+
+def not_the_sources(whole: Opened, source: Client) -> list[str]:
+    """What of the derivation the owner's model does not say: labels of the pool, places, readings; mostly nothing."""
+    case, pool = whole.case, whole.pool
+    x, ways, gap = cases.rows_of(pool), whole.probes.ways, case.commitment.generator.gap
+    places = segments.locate(lambda inputs: running.answers_of(source, pool, inputs), pool.spec, x, ways)
+    both = segments.sides(pool.spec, x, ways, case.places, gap)
+    own = segments.read(running.answers_of(source, pool, both), np.tile(ways.base, 2))
+    said = {
+        "labels": np.array_equal(running.labels_for(source, pool), case.labels),
+        "places": np.array_equal(places, case.places),
+        "readings": panel.written(own) == case.own,
+    }
+
+    return [what for what, holds in said.items() if not holds]
 
 
 def with_others(whole: Opened, clients: Sequence[Client]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ from ._options import target_options
 from .db import json_option, printable
 
 if TYPE_CHECKING:
+    from probe_match.fingerprinting.claims.keys import OwnerKey
     from probe_match.fingerprinting.claims.verifying import Verified
 
 key_option = click.option(
@@ -20,9 +22,11 @@ key_option = click.option(
 )
 
 
-def path_of(file: str | None) -> Path | None:
-    """A path, where there is one."""
-    return None if file is None else Path(file)
+def read_key(file: str | None) -> "OwnerKey":
+    """The owner's key, in a file or in the environment."""
+    from probe_match.fingerprinting.claims import keys
+
+    return keys.read(None if file is None else Path(file), os.environ.get(keys.VARIABLE))
 
 
 @click.command()
@@ -41,13 +45,13 @@ def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None)
       probe-match claim reveal case.mfpb --owner-key owner.key -o opened.mfpb
       probe-match claim reveal case.mfpb --owner-key owner.key --only 17 -o one.mfpb
     """
-    from probe_match.fingerprinting.claims import files, keys, opening, verifying
+    from probe_match.fingerprinting.claims import files, opening, verifying
 
     from . import _session
 
     _session.require_writable(output)
     closed, private = files.read(Path(case)), files.read(Path(f"{case}.private"))
-    opened = opening.reveal(closed, private, keys.read(path_of(owner_key)), only)
+    opened = opening.reveal(closed, private, read_key(owner_key), only)
     checked = verifying.verify(opened)
     files.write(Path(output), opened)
     what = "the key" if checked.whole else f"{checked.leaves[0]} of {checked.leaves[1]} leaves"
@@ -61,6 +65,7 @@ def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None)
     "--honest", "honest", multiple=True, metavar="TARGET",
     help="Honest model of your own, to be asked the opened probes and counted among the peers; repeat.",
 )  # fmt: skip
+@click.option("--source", metavar="TARGET", help="The owner's model, to see that places and labels are its own.")
 @target_options
 @json_option
 @click.pass_context
@@ -91,15 +96,22 @@ def verify(
         click.echo(f"invalid: {printable(str(error))}", err=True)
         ctx.exit(1)
     other = None
-    if honest and checked.whole is None:
-        raise click.UsageError("--honest needs a case that was opened with the owner's key")
-    if honest and checked.whole is not None:
+    if (honest or source) and checked.whole is None:
+        raise click.UsageError("--honest and --source need a case that was opened with the owner's key")
+    if checked.whole is not None:
         with contextlib.ExitStack() as opened:
             clients = [
                 opened.enter_context(_session.target(where, allow_pickle=allow_pickle, timeout=timeout))
-                for where in honest
+                for where in (*honest, *(() if source is None else (source,)))
             ]
-            other = verifying.with_others(checked.whole, clients)
+            if source is not None:
+                different = verifying.not_the_sources(checked.whole, clients.pop())
+                if different:
+                    click.echo(
+                        f"invalid: the {', '.join(different)} recorded are not those of {source[:200]}", err=True
+                    )
+                    ctx.exit(1)
+            other = verifying.with_others(checked.whole, clients) if clients else None
     stands = other is None or other["finding"]["outcome"] == checked.result["finding"]["outcome"]
     if as_json:
         click.echo(json.dumps(_report(checked, other), indent=1, ensure_ascii=False))
@@ -115,8 +127,8 @@ def told(result: dict[str, Any]) -> str:
     found, counts, nearest = result["finding"], result["finding"]["peers"], printable(str(result["nearest"]))
     lines = [
         f"{found['outcome']}: {printable(result['suspect'])} ({printable(found['why'])})",
-        f"  p-value {found['p_corrected']:.2g}: {found['p_query']:.2g} for a model that hits as often as the worst honest "
-        f"one may ({found['bound']:.0%}), times {found['factor']:.3g}",
+        f"  p-value {found['p_corrected']:.2g}: {found['p_query']:.2g} for a model that hits as often as the worst "
+        f"honest one may ({found['bound']:.0%}), times {found['factor']:.3g}",
         f"  by rank {found['p_model']:.3f}, among {counts['kin']} honest models of the source's kind and "
         f"{counts['others']} others; the nearest is {nearest} with {found['nearest_hits']} hits",
     ]

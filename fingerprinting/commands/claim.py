@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from . import _claims
-from ._claims import key_option, path_of
+from ._claims import key_option, read_key
 from ._options import Wishes, audit_options, target_options
 from .db import json_option
 
@@ -123,7 +123,7 @@ def commit(
       probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000 \\
           --owner-key owner.key --seal seal.pem
     """
-    from probe_match.fingerprinting.claims import books, keys, running
+    from probe_match.fingerprinting.claims import books, running
     from probe_match.fingerprinting.claims.segments import Generator
     from probe_match.fingerprinting.pools import load_pool
     from probe_match.fingerprinting.storage import read_file
@@ -138,7 +138,7 @@ def commit(
     if (beacon is None) != no_beacon:
         raise click.UsageError("expected --beacon SOURCE:ROUND of a round that is not out yet, or --no-beacon")
     _session.require_writable(book)
-    secret, pem, known = keys.read(path_of(owner_key)), read_file(Path(seal), "sealing key"), books.read(Path(book))
+    secret, pem, known = read_key(owner_key), read_file(Path(seal), "sealing key"), books.read(Path(book))
     generator = Generator(statistic, ways, candidates or min(4 * ways, 65536), gap)
     with contextlib.ExitStack() as opened:
         source, *at_hand = [
@@ -208,7 +208,7 @@ def run(
       probe-match claim run suspect.onnx --source mine.skops --pool pool.npz --book cases.jsonl \\
           --beacon pulse.json --owner-key owner.key --seal seal.pem -o case.mfpb
     """
-    from probe_match.fingerprinting.claims import beacons, books, commitments, files, keys, opening, running
+    from probe_match.fingerprinting.claims import beacons, books, commitments, files, opening, running
     from probe_match.fingerprinting.pools import load_pool
     from probe_match.fingerprinting.storage import read_file
 
@@ -218,7 +218,7 @@ def run(
         raise click.UsageError("every model of a case has its own ledger; give their folder with --ledgers")
     folder = Path(ledgers or f"{output}.ledgers")
     _session.require_writable(book, output, f"{output}.private")
-    secret, pem, known = keys.read(path_of(owner_key)), read_file(Path(seal), "sealing key"), books.read(Path(book))
+    secret, pem, known = read_key(owner_key), read_file(Path(seal), "sealing key"), books.read(Path(book))
     if not known.links or known.links[-1]["schema"] != commitments.SCHEMA:
         raise click.UsageError(f"{book} ends with no case to run; commit one with: claim commit")
     commitment = commitments.read(known.links[-1])
