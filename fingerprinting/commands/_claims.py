@@ -70,8 +70,8 @@ def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None)
 @json_option
 @click.pass_context
 def verify(
-    ctx: click.Context, case: str, owner: str | None, honest: tuple[str, ...], allow_pickle: bool, timeout: float,
-    as_json: bool,
+    ctx: click.Context, case: str, owner: str | None, honest: tuple[str, ...], source: str | None,
+    allow_pickle: bool, timeout: float, as_json: bool,
 ) -> None:  # fmt: skip
     """
     Recompute a case from its file alone. Exit codes: 0 valid, 1 invalid, 2 unreadable, 3 valid but not opened whole, or
