@@ -13,6 +13,7 @@ labels as a commitment lets pass, so that the honest models trained on it know l
 """
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,13 +27,15 @@ from probe_match.fingerprinting.bench.zoo import Zoo, ZooModel, read_zoo
 from probe_match.fingerprinting.claims import cases, keys, panel, running, segments
 from probe_match.fingerprinting.claims.beacons import Beacon
 from probe_match.fingerprinting.claims.segments import Generator
-from probe_match.fingerprinting.collect import Client, ask
+from probe_match.fingerprinting.collect import Client
+from probe_match.fingerprinting.panels import train_panel
 from probe_match.fingerprinting.records import Pool
 from probe_match.fingerprinting.targets import open_any
 
 GENERATOR: Final = Generator("targeted")
 SEED: Final = 20261126  # of the claimant's key, and of what an attacker draws
 SURROGATES: Final = 5
+PIECE: Final = 8  # models trained between two looks at the clock
 TRIED: Final = 20_000  # mixtures that an attacker looks at
 
 
@@ -85,41 +88,79 @@ def mislabelled(pool: Pool, labels: np.ndarray) -> Pool:
     return best
 
 
-def measure(zoo: Zoo, name: str, kind: str, peers: int = panel.PEERS) -> dict[str, np.ndarray]:
-    """Readings of both sides of all candidate ways: the source's, the peers', and those of every model under test."""
-    (model,) = (m for m in zoo.of("source") if m.name == name)
-    pool, source = zoo.pool, open_any(model.target)
-    if kind == "surrogates":
-        source, pool = surrogates(zoo.pool)
-    elif kind == "mislabelled":
-        pool = mislabelled(zoo.pool, running.labels_for(source, zoo.pool))
-    spec, x = pool.spec, cases.rows_of(pool)
-    key = keys.OwnerKey(bytes(np.random.default_rng([SEED, 3]).integers(0, 256, 32, np.uint8)))
-    beacon = Beacon("benchmark", 1, f"{SEED:064x}")
-    commitment = running.commit(source, pool, key, GENERATOR, links=[], beacon=("benchmark", 1), peers=peers)
-    seed = cases.seed(commitment, key, beacon, "probes")
+class Measuring:
+    """One source's answers so far. Work is cut into pieces, each written down, so that a run may end at any time."""
 
-    def answers_of(client: Client, inputs: np.ndarray) -> np.ndarray:
-        return ask(client, inputs, spec, classes=pool.classes, access="label").labels
+    def __init__(self, zoo: Zoo, name: str, kind: str, file: Path, peers: int = panel.PEERS) -> None:
+        (model,) = (m for m in zoo.of("source") if m.name == name)
+        pool, source = zoo.pool, open_any(model.target)
+        if kind == "surrogates":
+            source, pool = surrogates(zoo.pool)
+        elif kind == "mislabelled":
+            pool = mislabelled(zoo.pool, running.labels_for(source, zoo.pool))
+        self.pool, self.source, self.kind, self.file = pool, source, kind, file
+        self.found = dict(np.load(file)) if file.exists() else {}
+        self.tested = [m for m in zoo.models if tested_with(m, name, kind)]
+        beacon = Beacon("benchmark", 1, f"{SEED:064x}")
+        key = keys.OwnerKey(bytes(np.random.default_rng([SEED, 3]).integers(0, 256, 32, np.uint8)))
+        made = running.commit(source, pool, key, GENERATOR, links=[], beacon=("benchmark", 1), peers=peers)
+        self.seed = cases.seed(made, key, beacon, "probes")
+        self.recipe = panel.recipe(source, pool, self.seed, peers)
+        labels, x = running.labels_for(source, pool), cases.rows_of(pool)
+        self.ways = segments.draw(self.seed, labels, GENERATOR.candidates)
+        places = self.kept("places", lambda: segments.locate(self.ask_source, pool.spec, x, self.ways))
+        self.both = segments.sides(pool.spec, x, self.ways, places, GENERATOR.gap)
+        self.base = np.tile(self.ways.base, 2)
+        self.kept("own", lambda: segments.read(self.ask_source(self.both), self.base).astype(np.int8))
+        self.kept("bits", lambda: self.ways.bits.astype(np.int8))
 
-    labels = running.labels_for(source, pool)
-    ways = segments.draw(seed, labels, GENERATOR.candidates)
-    places = segments.locate(lambda inputs: answers_of(source, inputs), spec, x, ways)
-    both = segments.sides(spec, x, ways, places, GENERATOR.gap)
-    base = np.tile(ways.base, 2)
-    trained = panel.train(source, pool, both, seed, peers)
-    tested = [m for m in zoo.models if tested_with(m, name, kind)]
-    theirs = [segments.read(answers_of(open_any(m.target), both), base) for m in tested]
+    def kept(self, name: str, work: Callable[[], np.ndarray]) -> np.ndarray:
+        """What was found out before, or is now."""
+        if name not in self.found:
+            self.found[name] = work()
+        return self.found[name]
 
-    return {
-        "bits": ways.bits.astype(np.int8), "inputs": both,
-        "own": segments.read(answers_of(source, both), base).astype(np.int8),
-        "peers": segments.read(trained.labels.astype(np.int64), base).astype(np.int8),
-        "roles": np.array(trained.roles), "uses": np.array(trained.uses),
-        "models": np.stack(theirs).astype(np.int8), "names": np.array([m.name for m in tested]),
-        "kinds": np.array([m.attack if m.role == "derived" else f"honest {m.data}" for m in tested]),
-        "learner": np.array(model.learner),
-    }  # fmt: skip
+    def ask_source(self, inputs: np.ndarray) -> np.ndarray:
+        """The source's labels."""
+        return running.answers_of(self.source, self.pool, inputs)
+
+    def go_on(self, seconds: float) -> bool:
+        """Train and ask for about so long, write it all down, and say whether everything is done."""
+        started = time.process_time()
+        held = self.recipe.held
+        assert isinstance(held.x, np.ndarray)
+        inputs = np.concatenate([held.x, self.both])
+        done = self.found.get("trained", np.zeros((0, len(inputs)), np.int16))
+        plans, first = self.recipe.first, len(self.recipe.first)
+        if len(done) >= first:
+            plans = plans + self.recipe.rest(panel.kin_of(self.source, self.recipe, done[:first, : len(held)]))
+        while len(done) < len(plans) and time.process_time() - started < seconds:
+            more = train_panel(self.recipe.material, plans[len(done) : len(done) + PIECE], inputs)
+            done = np.concatenate([done, more.labels])
+        self.found["trained"] = done
+        names = [m.name for m in self.tested]
+        said = self.found.get("models", np.zeros((0, len(self.both)), np.int8))
+        while len(said) < len(names) and time.process_time() - started < seconds:
+            answers = running.answers_of(open_any(self.tested[len(said)].target), self.pool, self.both)
+            said = np.concatenate([said, segments.read(answers, self.base)[None].astype(np.int8)])
+        self.found["models"] = said
+        complete = first < len(plans) == len(done) and len(said) == len(names)
+        if complete:
+            self.found |= {
+                "peers": segments.read(done[:, len(held) :].astype(np.int64), self.base).astype(np.int8),
+                "roles": np.array([plan.role for plan in plans]), "uses": np.array([plan.use for plan in plans]),
+                "names": np.array(names), "fresh": fresh(self.both),
+                "kinds": np.array([m.attack if m.role == "derived" else f"honest {m.data}" for m in self.tested]),
+            }  # fmt: skip
+            del self.found["trained"]
+        np.savez_compressed(self.file, **self.found)  # type: ignore[arg-type]
+
+        return complete
+
+
+def fresh(both: np.ndarray) -> np.ndarray:
+    """int64 (2 m,): numbers that are equal where inputs are."""
+    return np.asarray(np.unique(both.reshape(len(both), -1), axis=0, return_inverse=True)[1]).ravel()
 
 
 def tested_with(model: ZooModel, source: str, kind: str) -> bool:
@@ -128,21 +169,21 @@ def tested_with(model: ZooModel, source: str, kind: str) -> bool:
 
 
 def main() -> None:
-    """Measure one source, unless its file is there."""
+    """Go on with one source; exit code 3 where more is to be done."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("zoo", type=Path)
     parser.add_argument("source")
     parser.add_argument("--kind", choices=["honest", "surrogates", "mislabelled"], default="honest")
     parser.add_argument("--output", type=Path, required=True)
+    parser.add_argument("--seconds", type=float, default=1e9, help="of processor time, then stop; run again to go on")
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     file = options.output / f"{options.zoo.parent.name}-{options.zoo.name}-{options.source}-{options.kind}.npz"
-    if file.exists():
+    if file.exists() and "peers" in np.load(file):
         return
-    started = time.monotonic()
-    found = measure(read_zoo(options.zoo), options.source, options.kind)
-    np.savez_compressed(file, seconds=np.array(time.monotonic() - started), **found)
-    print(f"{file.name}: {len(found['names'])} models, {time.monotonic() - started:.0f} s", flush=True)
+    done = Measuring(read_zoo(options.zoo), options.source, options.kind, file).go_on(options.seconds)
+    print(f"{file.name}: {'done' if done else 'to be gone on with'}, {time.process_time():.0f} s", flush=True)
+    sys.exit(0 if done else 3)
 
 
 if __name__ == "__main__":

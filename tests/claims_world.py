@@ -114,8 +114,8 @@ def opened(world: World) -> Files:
 
 def forged(world: World, case: Case, book: Book | None = None, **result: Any) -> Files:
     """
-    What a claimant who holds all keys seals, opened: his case, and the result that he would like; by a tool that does not
-    stop where ours does. book: what the run is to follow.
+    What a claimant who holds all keys seals, opened: his case, and the result that he would like, by a tool that does
+    not stop where ours does. book: what the run is to follow.
     """
     wished = json.loads(world.closed[files.RESULT]) | {"commitment": case.commitment.digest} | result
     salts, leaves = cases.seed(case.commitment, KEY, case.beacon, "leaves"), case.leaves()

@@ -229,8 +229,8 @@ def test_key_and_beacon_are_those_committed_to(found: World) -> None:
 
 
 def test_a_run_is_of_what_was_committed_to(tmp_path: Path) -> None:
-    """Another source, another pool or other honest models than those committed to are refused before anybody is asked."""
-    made, book = w.commit()
+    """Another source, pool or honest model than was committed to is refused before anybody is asked."""
+    made, _ = w.commit()
     models = [
         running.Model(client(1, "mine"), "source", tmp_path / "a"),
         running.Model(client(0, "s"), "suspect", tmp_path / "b"),

@@ -5,6 +5,7 @@ So nobody picks peers that happen to differ. Some choose among the ways, the res
 every other is of the source's class and rows, whose answers are nearest to the source's.
 """
 
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from probe_match.fingerprinting.errors import BadData, UsageError
 from probe_match.fingerprinting.exploring import material_for
 from probe_match.fingerprinting.kin import find_kin
 from probe_match.fingerprinting.panels import join, train_panel
-from probe_match.fingerprinting.plans import CALIBRATING, FEW, FEW_CALIBRATING, plan_peers
+from probe_match.fingerprinting.plans import CALIBRATING, FEW, FEW_CALIBRATING, Kin, Material, Plan, plan_peers
 from probe_match.fingerprinting.records import Panel, Pool
 
 from . import keys
@@ -33,12 +34,18 @@ class Peer(NamedTuple):
     readings: str
 
 
-def train(
-    source: Client, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, *, jobs: int = 1,
-    progress: Progress | None = None,
-) -> Panel:  # fmt: skip
+class Recipe(NamedTuple):
+    """What honest models are made from. held: rows by which kin are found. rest: the plans once kin are known."""
+
+    material: Material
+    held: Pool
+    first: list[Plan]
+    rest: Callable[[Kin], list[Plan]]
+
+
+def recipe(source: Client, pool: Pool, seed: bytes, count: int) -> Recipe:
     """
-    What `count` honest models answer to the inputs. pool: labelled. seed: of key and beacon.
+    The plans for `count` honest models. pool: labelled. seed: of key and beacon.
 
     Raises BadData for a pool that cannot teach, UsageError for too few peers.
     """
@@ -49,16 +56,32 @@ def train(
     number = int(keys.below(keys.draws(seed, "peers", 1), 1 << 31)[0])
     order = np.random.default_rng(number).permutation(len(pool))
     held, rest = pool.take(order[: len(pool) // 3]), pool.take(order[len(pool) // 3 :])
-    assert isinstance(held.x, np.ndarray)
     material = material_for(source, rest, held, None, number)
-    first, others = plan_peers(material, count, number)
-    both = np.concatenate([held.x, inputs])
-    early = train_panel(material, first, both, jobs=jobs, progress=progress)
-    own = ask(source, held.x, pool.spec, classes=pool.classes, access="label").labels
-    kin = find_kin(material, first, early.labels[:, : len(held)], own)
-    late = train_panel(material, others(kin), both, jobs=jobs, progress=progress)
 
-    return join([early, late]).columns(np.arange(len(held), len(both)))
+    return Recipe(material, held, *plan_peers(material, count, number))
+
+
+def kin_of(source: Client, recipe: Recipe, answers: np.ndarray) -> Kin:
+    """Of which class and rows the source's nearest honest models are. answers: int (first, held), the first models'."""
+    held = recipe.held
+    own = ask(source, held.x, held.spec, classes=held.classes, access="label").labels
+
+    return find_kin(recipe.material, recipe.first, answers, own)
+
+
+def train(
+    source: Client, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, *, jobs: int = 1,
+    progress: Progress | None = None,
+) -> Panel:  # fmt: skip
+    """What `count` honest models answer to the inputs, float32 (m, *shape); raises as `recipe` does."""
+    made = recipe(source, pool, seed, count)
+    assert isinstance(made.held.x, np.ndarray)
+    both = np.concatenate([made.held.x, inputs])
+    early = train_panel(made.material, made.first, both, jobs=jobs, progress=progress)
+    kin = kin_of(source, made, early.labels[:, : len(made.held)])
+    late = train_panel(made.material, made.rest(kin), both, jobs=jobs, progress=progress)
+
+    return join([early, late]).columns(np.arange(len(made.held), len(both)))
 
 
 def calibrating(count: int) -> int:
