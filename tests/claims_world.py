@@ -138,3 +138,9 @@ def with_attempts(case: Case, role: str, change: Callable[[list[Any]], Sequence[
         m._replace(attempts=tuple(change(list(m.attempts)))) if m.role == role else m for m in case.asked
     )  # fmt: skip
     return replace(case, asked=asked)
+
+
+# Targets of the command line: function:claims_world:mine and so on.
+mine = nearest(0)
+stolen = nearest(0, rounded=True)
+other = nearest(950)
