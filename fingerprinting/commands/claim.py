@@ -42,11 +42,9 @@ def claim() -> None:
     \b
     Examples:
       probe-match claim key owner.key
-      probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000 \\
-          --owner-key owner.key --seal seal.pem
-      probe-match claim run http://host:8080/v2/models/suspect --source mine.skops --pool pool.npz \\
-          --book cases.jsonl --beacon pulse.json --owner-key owner.key --seal seal.pem -o case.mfpb
-      probe-match claim reveal case.mfpb --owner-key owner.key -o opened.mfpb
+      probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000
+      probe-match claim run suspect.onnx --source mine.skops --pool pool.npz --book cases.jsonl -o case.mfpb
+      probe-match claim reveal case.mfpb -o opened.mfpb
       probe-match claim verify opened.mfpb
     """
 
@@ -120,8 +118,7 @@ def commit(
 
     \b
     Example:
-      probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000 \\
-          --owner-key owner.key --seal seal.pem
+      probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000
     """
     from probe_match.fingerprinting.claims import books, running
     from probe_match.fingerprinting.claims.segments import Generator
@@ -205,8 +202,7 @@ def run(
 
     \b
     Example:
-      probe-match claim run suspect.onnx --source mine.skops --pool pool.npz --book cases.jsonl \\
-          --beacon pulse.json --owner-key owner.key --seal seal.pem -o case.mfpb
+      probe-match claim run suspect.onnx --source mine.skops --pool pool.npz --book cases.jsonl -o case.mfpb
     """
     from probe_match.fingerprinting.claims import beacons, books, commitments, files, opening, running
     from probe_match.fingerprinting.pools import load_pool
