@@ -84,8 +84,10 @@ def honest_claims(cases: dict[str, Answers]) -> dict[str, Any]:
         for questions in WAYS:
             by_kind: dict[str, list[bool]] = defaultdict(list)
             by_source: dict[str, list[bool]] = defaultdict(list)
+            nearer: list[bool] = []
             for name, found in cases.items():
                 hit = accepted(decided(found, generator_of(statistic, questions))["findings"])
+                nearer += hit[nearer_than_honest(found)].tolist()
                 for kind, yes in zip(found["kinds"], hit, strict=True):
                     by_kind[str(kind)].append(bool(yes))
                     if kind in WEIGHTS:
@@ -94,11 +96,24 @@ def honest_claims(cases: dict[str, Answers]) -> dict[str, Any]:
             strangers = np.array([yes for kind, some in by_kind.items() if kind.startswith("honest") for yes in some])
             told[f"{statistic}, {questions} questions"] = {
                 "weight-level copies": share(weights), "honest models": share(strangers),
+                "weight-level copies nearer to the source than every honest model": share(np.array(nearer, bool)),
                 "by kind": {kind: share(np.array(some, bool)) for kind, some in sorted(by_kind.items())},
                 "weight-level copies by source": {name: share(np.array(some)) for name, some in by_source.items()},
             }  # fmt: skip
 
     return told
+
+
+def nearer_than_honest(found: Answers) -> np.ndarray:
+    """
+    Bool (models,): weight-level copies that say what their source says on more rows of the pool than any honest model.
+
+    The others are told from honest models of the source's class and rows by nothing that ordinary rows show.
+    """
+    honest = np.array([str(kind).startswith("honest") for kind in found["kinds"]])
+    if "alike" not in found:
+        return np.zeros(len(honest), bool)
+    return np.isin(found["kinds"], WEIGHTS) & (found["alike"] > found["alike"][honest].max())
 
 
 def generator_of(statistic: str, questions: int) -> Generator:
