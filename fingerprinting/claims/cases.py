@@ -210,7 +210,7 @@ def _controlled(finding: deciding.Finding, controls: Sequence[Mapping[str, Any]]
     failed = [control for control in controls if not control["as_expected"]]
     if not failed:
         return finding
-    if any(control["role"] == "source" for control in failed):
+    if all(control["role"] == "source" for control in failed):
         return finding._replace(
             outcome="inconclusive", why="by these probes not even the source itself is found; commit to more ways"
         )
