@@ -11,6 +11,7 @@ from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.errors import ProbeMatchError
 
 MINE, STOLEN, OTHER = (f"function:claims_world:{name}" for name in ("mine", "stolen", "other"))
+SECRET = "07" * 32  # fixed, so that the case is the same in every run
 PULSE = {"source": "dice", "round": 3, "value": "0f" * 32}
 
 
@@ -25,7 +26,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(at / "pool.npz", x=POOL.x, y=POOL.y)
     (at / "seal.pem").write_bytes(PEM)
     (at / "pulse.json").write_text(json.dumps(PULSE))
-    assert claim("key", at / "owner.key").exit_code == 0
+    (at / "owner.key").write_text(SECRET)
+    (at / "owner.key").chmod(0o600)
     assert commit(at).exit_code == 0
     assert run(at, STOLEN, at / "case.mfpb").exit_code == 3
     return at
@@ -50,11 +52,12 @@ def run(at: Path, suspect: str, output: Path, *words: object) -> Result:
 def test_a_case_goes_its_way(folder: Path) -> None:
     """Revealed whole it is valid, exit code 0, with what so few honest models can show; the private part is private."""
     shown = claim("reveal", folder / "case.mfpb", "--owner-key", folder / "owner.key", "-o", folder / "opened.mfpb")
-    checked = claim("verify", folder / "opened.mfpb", "--source", MINE)
+    checked = claim("verify", folder / "opened.mfpb", "--source", MINE, "--retrain")
     told = json.loads(claim("verify", folder / "opened.mfpb", "--json").output)
 
     assert (shown.exit_code, checked.exit_code) == (0, 0)
-    assert "evidence needs 99 of each" in checked.output
+    assert "inconclusive: function:claims_world:stolen" in checked.output
+    assert "trained again give 100.0% of the recorded readings" in checked.output
     assert told["result"]["finding"]["hits"] > told["result"]["finding"]["nearest_hits"]
     assert (folder / "case.mfpb.private").stat().st_mode & 0o777 == 0o600
 
@@ -92,7 +95,9 @@ def test_other_owners_models_are_told_apart(folder: Path) -> None:
     claim("reveal", folder / "case.mfpb", "--owner-key", folder / "owner.key", "-o", folder / "opened.mfpb")
 
     assert claim("verify", folder / "opened.mfpb", "--source", OTHER).exit_code == 1
-    assert claim("verify", folder / "opened.mfpb", "--honest", OTHER).exit_code == 0
+    assert claim("verify", folder / "opened.mfpb", "--honest", OTHER, "--again", STOLEN).exit_code == 0
+    assert claim("verify", folder / "opened.mfpb", "--again", OTHER).exit_code == 3
+    assert claim("verify", folder / "opened.mfpb", "--retrain").exit_code == 2
 
 
 def test_hand_picked_lists_are_refused(folder: Path) -> None:
@@ -123,12 +128,21 @@ def test_a_beacon_is_waited_for(folder: Path) -> None:
     assert commit(folder, "--beacon", "dice:4", "--no-beacon").exit_code == 2
 
 
+def test_a_new_key_is_written_once(tmp_path: Path) -> None:
+    """`claim key` writes a secret that only its owner can read, shows its hash alone, and replaces nothing."""
+    made = claim("key", tmp_path / "owner.key")
+
+    assert made.exit_code == 0
+    assert (tmp_path / "owner.key").read_text().strip() not in made.output
+    with pytest.raises(ProbeMatchError, match="there already"):
+        raise_from(claim("key", tmp_path / "owner.key"))
+
+
 def test_the_key_comes_from_the_environment(folder: Path) -> None:
     """PROBE_MATCH_OWNER_KEY stands for the file, and neither is ever shown."""
-    secret = (folder / "owner.key").read_text().strip()
-    shown = claim("reveal", folder / "case.mfpb", "-o", folder / "env.mfpb", PROBE_MATCH_OWNER_KEY=secret)
+    shown = claim("reveal", folder / "case.mfpb", "-o", folder / "env.mfpb", PROBE_MATCH_OWNER_KEY=SECRET)
 
     assert shown.exit_code == 0
-    assert secret not in shown.output
+    assert SECRET not in shown.output
     with pytest.raises(ProbeMatchError, match="PROBE_MATCH_OWNER_KEY"):
         raise_from(claim("reveal", folder / "case.mfpb", "-o", folder / "env.mfpb"))

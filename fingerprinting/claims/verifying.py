@@ -11,7 +11,6 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting import storage
-from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.evidence import merkle
 from probe_match.fingerprinting.records import Pool
@@ -29,11 +28,12 @@ KINDS: Final = {"peer": {"kind", *Peer._fields}, "attempt": {"kind", "of", "role
 
 
 class Opened(NamedTuple):
-    """A case that was opened whole, its probes, and the pool they lie in."""
+    """A case that was opened whole, its probes, the pool they lie in, and the seed that they were drawn from."""
 
     case: Case
     probes: Probes
     pool: Pool
+    seed: bytes
 
 
 class Verified(NamedTuple):
@@ -113,7 +113,7 @@ def _recompute(given: Files, commitment: Commitment, run: Run, result: dict[str,
     if not same(cases.conclude(case, probes), result):
         raise BadData("the result is not what the leaves give")
 
-    return Opened(case, probes, pool)
+    return Opened(case, probes, pool, seed)
 
 
 def _case(
@@ -205,33 +205,3 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float | int) and not isinstance(b, bool):
         return math.isclose(a, b, rel_tol=CLOSE, abs_tol=0.0)
     return type(a) is type(b) and bool(a == b)
-
-
-def not_the_sources(whole: Opened, source: Client) -> list[str]:
-    """What of the derivation the owner's model does not say: labels of the pool, places, readings; mostly nothing."""
-    case, pool = whole.case, whole.pool
-    x, ways, gap = cases.rows_of(pool), whole.probes.ways, case.commitment.generator.gap
-    places = segments.locate(lambda inputs: running.answers_of(source, pool, inputs), pool.spec, x, ways)
-    both = segments.sides(pool.spec, x, ways, case.places, gap)
-    own = segments.read(running.answers_of(source, pool, both), np.tile(ways.base, 2))
-    said = {
-        "labels": np.array_equal(running.labels_for(source, pool), case.labels),
-        "places": np.array_equal(places, case.places),
-        "readings": panel.written(own) == case.own,
-    }
-
-    return [what for what, holds in said.items() if not holds]
-
-
-def with_others(whole: Opened, clients: Sequence[Client]) -> dict[str, Any]:
-    """The result if the verifier's own honest models are counted among the peers; they are asked the opened probes."""
-    extra = []
-    for client in clients:
-        labels = running.answers_of(client, whole.pool, whole.probes.inputs)
-        attempts = [
-            Attempt(i, 0, name, "answered", int(label), 0, 0, None)
-            for i, (name, label) in enumerate(zip(whole.probes.names, labels, strict=True))
-        ]
-        extra.append(Asked(client.target, "peer", tuple(attempts)))
-
-    return cases.conclude(cases.with_models(whole.case, extra), whole.probes)

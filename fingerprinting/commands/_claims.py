@@ -13,7 +13,7 @@ from .db import json_option, printable
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.claims.keys import OwnerKey
-    from probe_match.fingerprinting.claims.verifying import Verified
+    from probe_match.fingerprinting.claims.verifying import Opened, Verified
 
 key_option = click.option(
     "--owner-key",
@@ -66,16 +66,24 @@ def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None)
     help="Honest model of your own, to be asked the opened probes and counted among the peers; repeat.",
 )  # fmt: skip
 @click.option("--source", metavar="TARGET", help="The owner's model, to see that places and labels are its own.")
+@click.option(
+    "--retrain", is_flag=True, help="Train the honest models again and compare; needs --source, takes a while."
+)
+@click.option(
+    "--again", metavar="TARGET", help="The suspect, to be asked again; or the model that is said to be behind it."
+)
 @target_options
 @json_option
 @click.pass_context
 def verify(
     ctx: click.Context, case: str, owner: str | None, honest: tuple[str, ...], source: str | None,
-    allow_pickle: bool, timeout: float, as_json: bool,
+    retrain: bool, again: str | None, allow_pickle: bool, timeout: float, as_json: bool,
 ) -> None:  # fmt: skip
     """
-    Recompute a case from its file alone. Exit codes: 0 valid, 1 invalid, 2 unreadable, 3 valid but not opened whole, or
-    your own honest models (--honest) change its outcome.
+    Recompute a case from its file alone; with models at hand, ask and train again and compare.
+
+    Exit codes: 0 valid, 1 invalid, 2 unreadable, 3 valid but not opened whole, or your own honest models (--honest)
+    change its outcome, or the suspect answers otherwise now (--again).
 
     \b
     Examples:
@@ -85,8 +93,6 @@ def verify(
     from probe_match.fingerprinting.claims import files, verifying
     from probe_match.fingerprinting.errors import BadData
 
-    from . import _session
-
     given = files.read(Path(case))
     try:
         checked = verifying.verify(given)
@@ -95,31 +101,64 @@ def verify(
     except BadData as error:
         click.echo(f"invalid: {printable(str(error))}", err=True)
         ctx.exit(1)
-    other = None
-    if (honest or source) and checked.whole is None:
-        raise click.UsageError("--honest and --source need a case that was opened with the owner's key")
+    others: dict[str, Any] = {}
+    if (honest or source or again or retrain) and checked.whole is None:
+        raise click.UsageError("asking and training again needs a case that was opened with the owner's key")
+    if retrain and source is None:
+        raise click.UsageError("--retrain needs --source, the owner's model, whose class some honest models are of")
     if checked.whole is not None:
-        with contextlib.ExitStack() as opened:
-            clients = [
-                opened.enter_context(_session.target(where, allow_pickle=allow_pickle, timeout=timeout))
-                for where in (*honest, *(() if source is None else (source,)))
-            ]
-            if source is not None:
-                different = verifying.not_the_sources(checked.whole, clients.pop())
-                if different:
-                    click.echo(
-                        f"invalid: the {', '.join(different)} recorded are not those of {source[:200]}", err=True
-                    )
-                    ctx.exit(1)
-            other = verifying.with_others(checked.whole, clients) if clients else None
-    stands = other is None or other["finding"]["outcome"] == checked.result["finding"]["outcome"]
+        others = _ask_again(
+            checked.whole, source, retrain, again, honest, allow_pickle=allow_pickle, timeout=timeout
+        )  # fmt: skip
     if as_json:
-        click.echo(json.dumps(_report(checked, other), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(_report(checked, others), indent=1, ensure_ascii=False))
     else:
-        click.echo(_in_lines(checked))
-        if other is not None:
-            click.echo(f"with {len(honest)} honest models of yours: {told(other)}")
-    ctx.exit(0 if checked.whole is not None and stands else 3)
+        click.echo("\n".join([_in_lines(checked), *_others_in_lines(others)]))
+    counted = others.get("with_honest")
+    stands = counted is None or counted["finding"]["outcome"] == checked.result["finding"]["outcome"]
+    if min([*others.get("source", {"": 1.0}).values(), others.get("peers", 1.0)]) < 0.98:
+        ctx.exit(1)
+    ctx.exit(0 if checked.whole is not None and stands and others.get("suspect", 1.0) >= 0.98 else 3)
+
+
+def _ask_again(
+    whole: "Opened", source: str | None, retrain: bool, again: str | None, honest: tuple[str, ...], **how: Any
+) -> dict[str, Any]:
+    """What models at hand say of an opened case."""
+    from probe_match.fingerprinting.claims import again as asking_again
+
+    from . import _session
+
+    found: dict[str, Any] = {}
+    with contextlib.ExitStack() as opened:
+        if source is not None:
+            own = opened.enter_context(_session.target(source, **how))
+            found["source"] = asking_again.source_says(whole, own)
+            if retrain:
+                count = opened.enter_context(_session.progress("training", quiet=False))
+                found["peers"] = asking_again.peers_say(whole, own, jobs=-1, progress=count)
+        if again is not None:
+            found["suspect"] = asking_again.suspect_says(whole, opened.enter_context(_session.target(again, **how)))
+        if honest:
+            clients = [opened.enter_context(_session.target(where, **how)) for where in honest]
+            found["with_honest"] = asking_again.with_others(whole, clients)
+
+    return found
+
+
+def _others_in_lines(others: dict[str, Any]) -> list[str]:
+    lines = [
+        f"  the source says {share:.1%} of the recorded {what} again"
+        for what, share in others.get("source", {}).items()
+    ]
+    if "peers" in others:
+        lines.append(f"  honest models trained again give {others['peers']:.1%} of the recorded readings")
+    if "suspect" in others:
+        lines.append(f"  asked again, the suspect gives {others['suspect']:.1%} of the recorded answers")
+    if "with_honest" in others:
+        lines.append(f"with your honest models: {told(others['with_honest'])}")
+
+    return lines
 
 
 def told(result: dict[str, Any]) -> str:
@@ -153,9 +192,9 @@ def _in_lines(checked: "Verified") -> str:
     return "\n".join(lines)
 
 
-def _report(checked: "Verified", other: dict[str, Any] | None) -> dict[str, Any]:
+def _report(checked: "Verified", others: dict[str, Any]) -> dict[str, Any]:
     return {
         "schema": "probe-match/claim-check/1", "valid": True, "whole": checked.whole is not None,
         "owner": checked.owner, "commitment": checked.commitment.to_json(), "result": checked.result,
-        "opened": checked.leaves[0], "leaves": checked.leaves[1], "notes": list(checked.notes), "with_honest": other,
+        "opened": checked.leaves[0], "leaves": checked.leaves[1], "notes": list(checked.notes), "again": others,
     }  # fmt: skip
