@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
 
-from . import archive, custody, exchanges, guide, seal
+from . import custody, exchanges, guide, seal
 from .archive import Files
 from .exchanges import Exchanges
 
@@ -139,8 +139,3 @@ def _parsed(data: bytes, where: str) -> Any:
         raise BadData(f"the seal of {where} is not written as canonical JSON; it was changed")
 
     return value
-
-
-def read(data: bytes, known: Collection[str], where: str) -> Bundle:
-    """The same from the bytes of a file."""
-    return opened(archive.unpack(data, where), known, where)

@@ -14,6 +14,7 @@ from probe_match.fingerprinting.claims.verifying import Verified
 from probe_match.fingerprinting.errors import BadData
 
 from . import bundle, exchanges, timestamps
+from .archive import Files
 from .bundle import Bundle
 from .timestamps import Authority, Stamp
 
@@ -39,19 +40,24 @@ class Checked(NamedTuple):
         return (self.committed is not None and self.run is not None) or not self.bundle.tokens
 
     @property
+    def complete(self) -> bool:
+        """Whether all was opened and recomputed, and no time had to be believed."""
+        return self.timed and self.claim.whole is not None
+
+    @property
     def times(self) -> list[datetime.datetime]:
         """What the authorities say of the commitment, for comparing it with another's."""
         return [stamp.time for stamp in self.stamps.get(len(self.bundle.lines) - 1, ())]
 
 
-def check(data: bytes, where: str, trusted: Sequence[Authority] = (), owner: str | None = None) -> Checked:
+def check(given: Files, where: str, trusted: Sequence[Authority] = (), owner: str | None = None) -> Checked:
     """
-    Everything that can be checked of the bytes of a bundle. trusted: authorities of time, pinned. owner: public key
+    Everything that can be checked of a bundle's files. trusted: authorities of time, pinned. owner: public key
     that must have sealed it, 64 hex digits.
 
     Raises BadData with the first thing that does not hold.
     """
-    opened = bundle.read(data, KNOWN, where)
+    opened = bundle.opened(given, KNOWN, where)
     claim = verifying.verify(opened.case)
     if opened.owner != claim.owner or (owner is not None and owner.lower() != claim.owner):
         raise BadData(

@@ -38,6 +38,12 @@ def gather(ledgers: Path, wanted: Collection[str]) -> bytes:
     return write(Exchanges(bodies, missing))
 
 
+def of_case(ledgers: Path, leaves: bytes) -> bytes:
+    """The answers that a case's leaves name, canonical JSON a line."""
+    told = [json.loads(line).get("response") for line in leaves.splitlines()]
+    return gather(ledgers, {digest for digest in told if digest is not None})
+
+
 def write(told: Exchanges) -> bytes:
     """As `read` reads them."""
     lines: dict[str, Mapping[str, str]] = {
