@@ -124,7 +124,10 @@ def _tokens(files: Mapping[str, bytes]) -> dict[int, list[bytes]]:
     found: dict[int, list[bytes]] = {}
     for name in sorted(files):
         if match := TOKEN.fullmatch(name):
-            found.setdefault(int(match[1]), []).append(files[name])
+            held = found.setdefault(int(match[1]), [])
+            held.append(files[name])
+            if int(match[2]) != len(held):
+                raise BadData(f"{name} does not follow the timestamp before; one was taken out")
 
     return found
 

@@ -58,6 +58,11 @@ def check(given: Files, where: str, trusted: Sequence[Authority] = (), owner: st
     Raises BadData with the first thing that does not hold.
     """
     opened = bundle.opened(given, KNOWN, where)
+    stamps = {
+        link: tuple(timestamps.verify(one, opened.stamped(link), trusted, f"timestamp of link {link}") for one in held)
+        for link, held in opened.tokens.items()
+        if trusted
+    }  # fmt: skip
     claim = verifying.verify(opened.case)
     if opened.owner != claim.owner or (owner is not None and owner.lower() != claim.owner):
         raise BadData(
@@ -65,11 +70,6 @@ def check(given: Files, where: str, trusted: Sequence[Authority] = (), owner: st
             f"{(owner or claim.owner)[:16]}…"
         )
     _require_answers(opened, claim)
-    stamps = {
-        link: tuple(timestamps.verify(one, opened.stamped(link), trusted, f"timestamp of link {link}") for one in held)
-        for link, held in opened.tokens.items()
-        if trusted
-    }  # fmt: skip
     committed, run = (_time(stamps, link) for link in (len(opened.lines) - 1, len(opened.lines)))
 
     return Checked(opened, claim, stamps, committed, run, (*claim.notes, *_notes(opened, stamps, committed, run)))
