@@ -164,8 +164,10 @@ def _broken_time(sample: Sample, rng: Rng) -> Files:
 
 
 def _file(sample: Sample, rng: Rng) -> Files:
-    """A file is dropped, emptied, added, renamed, or stands for another."""
-    names = sorted(sample.files)
+    """
+    A file is dropped, emptied, added, or stands for another; VERIFY.md apart, whose words whoever seals may choose.
+    """
+    names = sorted(set(sample.files) - {bundle.GUIDE})
     a, b = (names[int(n)] for n in rng.choice(len(names), 2, replace=False))
     how = int(rng.integers(4))
     if how == 0:

@@ -29,7 +29,11 @@ def trusted(roots: tuple[str, ...]) -> list["Authority"]:
         return []  # without any nothing needs the package
     from probe_match.fingerprinting.evidence import timestamps
 
-    return [timestamps.authority(Path(root)) for root in roots]
+    found = [timestamps.authority(Path(root)) for root in roots]
+    names = [one.name for one in found]
+    return [
+        one if names.count(one.name) == 1 else one._replace(name=root) for one, root in zip(found, roots, strict=True)
+    ]
 
 
 @click.command()

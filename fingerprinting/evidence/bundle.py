@@ -100,13 +100,14 @@ def opened(files: Files, known: Collection[str], where: str) -> Bundle:
     missing = {GUIDE, CUSTODY, BOOK} - set(found)
     if strange or missing:
         raise BadData(f"{where} holds {strange[:1] or 'no'} {min(missing, default='')}; no version of bundles does")
+    steps = custody.read(files[CUSTODY])
     lines = files[BOOK].split(b"\n")
     if set(sealed.predicate) != FIELDS or lines[-1] or sealed.predicate["links"] != len(lines) - 1:
         raise BadData(f"the seal of {where} speaks of another case book than it holds")
 
     return Bundle(
         sealed.owner, {name: files[name] for name in found if name in known}, _tokens(files), lines[:-1],
-        custody.read(files[CUSTODY]), exchanges.read(files[EXCHANGES]) if EXCHANGES in files else None,
+        steps, exchanges.read(files[EXCHANGES]) if EXCHANGES in files else None,
     )  # fmt: skip
 
 
