@@ -116,8 +116,8 @@ def _rule(checked: Checked) -> dict[str, Any]:
             f"secret key and {beacon or 'no beacon'}; none picked, none skipped.",
             f"A match needs a p-value of at most {c.threshold:g} after correction for models searched "
             f"({result['searched']}) and cases in the owner's book ({result['audits']})"
-            f"{'' if beacon else ', and for 2^40 keys, as no beacon was waited for'}, and a rank of at most {c.alpha:g} "
-            "among honest models of either kind.",
+            f"{'' if beacon else ', and for 2^40 keys, as no beacon was waited for'}, and a rank of at most "
+            f"{c.alpha:g} among honest models of either kind.",
             f"A question without an answer could be asked again {_times(c.retries)}; at least "
             f"{deciding.COVERAGE:.0%} must be answered.",
             f"{c.peers} honest models were trained from seeds that key and beacon draw.",
