@@ -57,12 +57,13 @@ class Asked(NamedTuple):
     class that an answer does not show.
 
     Of regressors, scores are the numbers, (m, 1), and labels are 0. sent: bool (m,), which were put to the model at
-    all; None for all.
+    all; None for all. refusal: why the last input that got no answer got none, "" where none was refused.
     """
 
     labels: np.ndarray
     scores: np.ndarray | None
     sent: np.ndarray | None = None
+    refusal: str = ""
 
 
 def usable(answers: Answers, m: int) -> np.ndarray:

@@ -71,7 +71,8 @@ class GuardedClient:
         for places, answers in audit.recall(given):
             yield np.array(places), answers
         if silent:
-            yield np.array(silent), None
+            said = [query.why for query in known if query is not None and query.state == "failed" and query.why]
+            yield np.array(silent), InputRefused(said[-1]) if said else None
 
         def put(rows: np.ndarray) -> Answers:
             picked = inputs[rows] if isinstance(inputs, np.ndarray) else [inputs[i] for i in rows]

@@ -269,7 +269,7 @@ def test_what_was_answered_is_not_sent_again_when_the_next_request_of_a_call_is_
             return whole(inputs)
 
         client.ask = ask  # type: ignore[method-assign]
-        collect.ask(client, X, DIGITS, partly=True)
+        collect.ask(client, X, DIGITS, partly=True, patient=True)
         client.close()
 
     assert len(set(asked[:8])) == 8

@@ -317,15 +317,15 @@ def test_one_poison_row_is_isolated(rows: np.ndarray) -> None:
     assert client.batch == 256
 
 
-def test_a_server_that_fails_on_everything_is_an_error_soon(rows: np.ndarray) -> None:
-    """Three inputs refused one by one, and nothing ever answered, is a broken server and no bad input."""
+def test_a_server_that_fails_on_everything_is_an_error(rows: np.ndarray) -> None:
+    """Every input refused, alone and with others, is a broken server and no bad input; none is sent for ever."""
     with model_server(lambda body: (500, {"error": "cannot"}), described()) as server:
         client = oip.connect(server.url)
         with pytest.raises(TargetError, match="status 500"):
             collect.ask(client, rows[:64], TWO, partly=True)
         client.close()
 
-    assert len(infers(server)) < 30
+    assert len(infers(server)) <= 2 * 64 + 1
 
 
 @pytest.mark.parametrize("metadata", [described(), {"name": "m", "inputs": [], "outputs": []}, {}])
