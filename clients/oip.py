@@ -19,6 +19,7 @@ from probe_match.fingerprinting.records import Access
 
 from . import _json, _outputs
 from ._oip_wire import Model, datatype_wanted, read_answer, read_metadata, request, rows_allowed
+from ._rows import require_usable, value_of
 from ._transport import Reply, Transport, checked
 
 BATCH: Final = 256
@@ -70,8 +71,9 @@ class OIPClient:
                 said = _json.printable(reply.body, 2000) if reply.status != 500 else ""
                 self._rows = rows_allowed(said, len(part)) or self._rows
                 raise self._transport.complaint(reply)
-            answered = read_answer(reply.json(), max(len(part), self._model.fixed or 0), self.target)
+            answered = read_answer(value_of(reply), max(len(part), self._model.fixed or 0), self.target)
             answers.append(Answers(*(None if a is None else a[: len(part)] for a in answered)))
+            require_usable(answers[-1], len(part), reply)
             start += len(part)
 
         return _outputs.joined(answers)

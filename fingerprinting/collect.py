@@ -50,7 +50,9 @@ def ask(
         if isinstance(answers, InputRefused):
             refusal, answers = str(answers), None
         if answers is not None and partly:  # inputs that break a model spoil no other
-            rows, answers = _usable(rows, answers)
+            fine = usable(answers, count)
+            refusal = refusal if fine.any() else f"{client.target} answered nothing usable: NaN, infinity or null"
+            rows, answers = rows[fine], _only(answers, fine) if fine.any() else None
         if answers is not None:
             checked = check(answers, len(rows), classes, client, spec.output)
             labels[rows] = checked.labels
@@ -77,12 +79,9 @@ def ask(
     return Asked(labels, scores, sent, refusal)
 
 
-def _usable(rows: np.ndarray, answers: Answers) -> tuple[np.ndarray, Answers]:
-    """Those answered with numbers, or all where none is: then the answers are the matter, not the inputs."""
-    fine = usable(answers, len(rows))
-    if fine.all() or not fine.any():
-        return rows, answers
-    return rows[fine], Answers(*(None if part is None else np.asarray(part)[fine] for part in answers))
+def _only(answers: Answers, fine: np.ndarray) -> Answers:
+    """The answers of these rows, as they are where that is all of them: how many they are is checked later."""
+    return answers if fine.all() else Answers(*(None if part is None else np.asarray(part)[fine] for part in answers))
 
 
 def ordered(parts: Iterable[Part], m: int, target: str) -> Answers:
