@@ -11,6 +11,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from importlib import metadata
@@ -22,31 +23,37 @@ from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("probes", "fingerprinting", "clients", "data")
+ALIEN = ("PYTHON", "PIP_", "XDG_", "SOURCE_DATE_EPOCH")
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
 
 
-def run(*command: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+def run(*command: str | Path, cwd: Path, **others: str) -> "subprocess.CompletedProcess[str]":
     """A program that sees nothing of this environment: another home, no Python settings."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_", "XDG_"))}
-    kept |= {"HOME": str(cwd), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ALIEN)}
+    kept |= {"HOME": str(cwd), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull} | others
     return subprocess.run(
         [str(word) for word in command], cwd=cwd, env=kept, capture_output=True, text=True, timeout=200, check=False
     )
 
 
+def built(source: Path, into: Path, **others: str) -> Path:
+    """
+    A source archive of a clean copy of the checkout, and the wheel from that archive alone. Returns the wheel.
+
+    The copy's files are new: their times and modes are of now and of the umask.
+    """
+    copy = source / "checkout"
+    shutil.copytree(ROOT, copy, ignore=NOT_COPIED, copy_function=shutil.copyfile)
+    done = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", into, cwd=copy, **others)
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    return next(into.glob("*.whl"))
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as for a release: a source archive of a clean copy, and the wheel from that archive alone."""
-    copy = tmp_path_factory.mktemp("source") / "checkout"
-    made = tmp_path_factory.mktemp("dist")
-    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
-    archive = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
-    wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", made]
-    steps = [run(sys.executable, "-c", archive, made, cwd=copy)]
-    steps.append(run(*wheel, *made.glob("*.tar.gz"), cwd=made))
-
-    assert [step.returncode for step in steps] == [0, 0], steps[-1].stderr + steps[0].stderr
-    return next(made.glob("*.whl"))
+    """Built as for a release."""
+    return built(tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist"))
 
 
 class Installed(NamedTuple):
@@ -114,6 +121,31 @@ def test_the_wheel_holds_all_of_the_product_and_nothing_else(wheel: Path) -> Non
 
     assert names == set(shipped())
     assert {f"probe_match/{folder}/py.typed" for folder in FOLDERS} <= names
+
+
+def test_whoever_builds_gets_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    """Another folder, time zone, umask and age of the files change no byte of the wheel and of the source archive."""
+    elsewhere = tmp_path / "another folder"
+    elsewhere.mkdir()
+    former = os.umask(0o077)
+    try:
+        again = built(elsewhere, tmp_path, TZ="Pacific/Auckland", LC_ALL="C")
+    finally:
+        os.umask(former)
+    (archive,) = tmp_path.glob("*.tar.gz")
+
+    assert again.read_bytes() == wheel.read_bytes()
+    assert archive.read_bytes() == next(wheel.parent.glob("*.tar.gz")).read_bytes()
+
+
+def test_the_source_archive_holds_what_a_packager_needs(wheel: Path) -> None:
+    """Tests, documentation, the Makefile and the locks come with the source; nothing is owned by its builder."""
+    with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
+        members = archive.getmembers()
+    names = {member.name.partition("/")[2] for member in members}
+
+    assert {"Makefile", "constraints.txt", "docs/decisions.md", "tests/test_wheel.py", "benchmarks/twins.py"} <= names
+    assert {(member.uid, member.gid, member.mode, member.mtime) for member in members} == {(0, 0, 0o644, 315532800)}
 
 
 def test_the_wheel_carries_its_licence(wheel: Path) -> None:
