@@ -39,9 +39,7 @@ __all__ = [
 FIRST = 315532800  # 1980-01-01, in seconds since 1970
 
 
-def build_wheel(
-    wheel_directory: str, config_settings: Any = None, metadata_directory: "str | None" = None
-) -> str:
+def build_wheel(wheel_directory: str, config_settings: Any = None, metadata_directory: "str | None" = None) -> str:
     """Build the wheel into a folder and return its file name."""
     name = build_meta.build_wheel(wheel_directory, config_settings, metadata_directory)
     path = Path(wheel_directory, name)

@@ -19,7 +19,9 @@ LONG = (
 
 # Where torch is not installed, the tests that are about it are left out, and all others still run.
 HERE = Path(__file__).parent
-TORCH = re.compile(r"^(?:import|from) (?:torch|tiny)\b", re.MULTILINE)
+TORCH = re.compile(
+    r"^(?:import|from) (?:torch|tiny)\b|^from probe_match.clients import .*\btorch\b|chat_suffixes,", re.M
+)
 collect_ignore = (
     []
     if importlib.util.find_spec("torch")
