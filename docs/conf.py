@@ -2,55 +2,79 @@
 
 import re
 from importlib import metadata
+from pathlib import Path
 
 project = "probe-match"
 author = "the probe-match authors"
-copyright = f"{author}, Apache-2.0"  # noqa: A001 - Sphinx asks for this name
-release = metadata.version("probe-match")
-version = release
+release = version = metadata.version("probe-match")
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
-source_suffix = {".md": "markdown"}
+extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
-nitpicky = False
 myst_heading_anchors = 3
-suppress_warnings = ["myst.xref_missing"] if False else []
 
 html_theme = "furo"
 html_title = f"probe-match {release}"
-html_copy_source = False
-html_show_sphinx = False
-html_last_updated_fmt = None  # the same sources give the same site
+html_show_copyright = html_show_sphinx = html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 
 default_role = "code"
-autodoc_typehints = "signature"
+autodoc_default_options = {"members": True}
 autodoc_member_order = "bysource"
-autodoc_default_options = {"members": True, "show-inheritance": False}
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
-autosummary_generate = True
+python_maximum_signature_line_length = 88
 
-# Docstrings here are plain text with `code` in it. reStructuredText gives meaning to more marks than that.
-SPECIAL = re.compile(r"([*_|\\])")
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = {"readme": "README.md", "contributing": "CONTRIBUTING.md", "changelog": "CHANGELOG.md"}  # beside docs/
+LINK = re.compile(r"(?<!!)\[([^\]]+)\]\((?!https?:|#)([^)#]+)([^)]*)\)")
+CODE = re.compile(r"(`[^`\n]+`)")
+WRAPPED = re.compile(r"`([^`\n]+)\n\s*([^`\n]+)`")
+SPECIAL = re.compile(r"([*_|\\`])")
+INDENT = "    "
+
+
+def page(app: object, name: str, source: list[str]) -> None:
+    """The text of one page: for those of the checkout's root, that file, its links as they lead from here."""
+    shown = PAGES.get(name)
+    text = source[0] if shown is None else (ROOT / shown).read_text(encoding="utf-8")
+    here = (ROOT / "docs" / name).parent if shown is None else ROOT
+
+    def link(found: re.Match[str]) -> str:
+        words, to, place = found.groups()
+        target = (here / to).resolve()
+        known = {(ROOT / file).resolve(): ROOT / "docs" / f"{other}.md" for other, file in PAGES.items()}
+        target = known.get(target, target)
+        if target.is_relative_to(ROOT / "docs"):
+            return f"[{words}](/{target.relative_to(ROOT / 'docs').as_posix()}{place})"
+        # Not of the site, but of the source archive: named, not linked.
+        path = target.relative_to(ROOT).as_posix()
+        return words if words.strip("`") == path else f"{words} (`{path}`)"
+
+    # What is fenced stays as it is.
+    parts = re.split(r"(^```.*?^```)", text, flags=re.DOTALL | re.MULTILINE)
+    source[0] = "".join(part if i % 2 else LINK.sub(link, part) for i, part in enumerate(parts))
 
 
 def plain(app: object, what: str, name: str, item: object, options: object, lines: list[str]) -> None:
-    """Rewrite one docstring in place: what stands in backticks is code, indented examples are literal, all else text."""
-    text = "\n".join(lines)
-    parts = re.split(r"(`[^`\n]+`)", text)
-    parts = [f"`{part}`" if i % 2 else SPECIAL.sub(r"\\\1", part) for i, part in enumerate(parts)]
+    """
+    Make one docstring what Sphinx reads.
+
+    Ours are plain text: backticks hold code, indented lines are shown as they stand, and no other mark has a meaning.
+    """
     written: list[str] = []
-    for line, original in zip("".join(parts).split("\n"), text.split("\n"), strict=True):
-        literal = original.startswith("    ")
-        if literal and (not written or not written[-1].startswith("    ")):
-            written += ["", "::", ""] if True else []
-        elif not literal and original and written and written[-1].startswith("    "):
+    for line in WRAPPED.sub(r"`\1 \2`", "\n".join(lines)).split("\n"):
+        shown, before = line.startswith(INDENT), bool(written) and written[-1].startswith(INDENT)
+        if shown and not before:
+            written += ["", "::", ""]
+        if before and line and not shown:
             written.append("")
-        written.append(original if literal else line)
+        parts = CODE.split(line)
+        text = "".join(f"`{part}`" if i % 2 else SPECIAL.sub(r"\\\1", part) for i, part in enumerate(parts))
+        written.append(line if shown else text)
     lines[:] = written
 
 
 def setup(app: object) -> None:
-    """Called by Sphinx."""
+    """Called by Sphinx when it starts."""
+    app.connect("source-read", page)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", plain)  # type: ignore[attr-defined]
