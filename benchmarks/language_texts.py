@@ -87,8 +87,9 @@ def _style(texts: Texts, learn: np.ndarray, test: np.ndarray, known: np.ndarray,
 
 
 def lineage(names: list[str], texts: Texts, draws: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Same-prompt lineage: a row for each number of prompts and method."""
-    alike = same_prompts.similarities(texts)
+    """Same-prompt lineage by the prompts that nothing was chosen on: a row for each number of prompts and method."""
+    held_out = np.random.default_rng(0).permutation(PROMPTS)[PROMPTS // 2 :]
+    alike, plain = (of([[told[p] for p in held_out] for told in texts]) for of in (same_prompts.similarities, _cosines))
     say("lineage")
     i, j = np.tril_indices(len(names), -1)
     related = lineage_pairs.related()
@@ -100,8 +101,11 @@ def lineage(names: list[str], texts: Texts, draws: int, say: Callable[[str], Non
         found: dict[str, dict[str, list[float]]] = {}
         for seed in range(draws):
             rng = np.random.default_rng(seed)
-            mean = alike[rng.choice(PROMPTS, many, replace=False)].mean(0).astype(float)
-            for name, scores in (("TF-IDF cosine", mean), ("ours", same_prompts.lineage(mean))):
+            picked = rng.choice(len(held_out), many, replace=False)
+            for name, scores in (
+                ("TF-IDF cosine", plain[picked].mean(0)),
+                ("ours", same_prompts.lineage(alike[picked])),
+            ):
                 values = scores[i, j]
                 auc, tpr = roc_auc(values[is_kin], values[foreign]), tpr_at(values[is_kin], values[foreign], 0.01)
                 _keep(found, name, LINEAGE, (auc, tpr))
@@ -111,6 +115,18 @@ def lineage(names: list[str], texts: Texts, draws: int, say: Callable[[str], Non
             for name, values in found.items()
         ]
     return rows
+
+
+def _cosines(texts: Texts) -> np.ndarray:
+    """Plain, of words and pairs of them; float32 (prompts, m, m)."""
+    weigh = TfidfVectorizer(
+        sublinear_tf=True, dtype=np.float32, ngram_range=(1, 2), token_pattern=r"(?u)\w+|[^\w\s]", min_df=2
+    )
+    rows: Any = weigh.fit_transform([text[: same_prompts.READ] for told in texts for text in told])
+    prompts = len(texts[0])
+    by_prompt = (rows[np.arange(len(texts)) * prompts + p] for p in range(prompts))
+
+    return np.array([(mine @ mine.T).toarray() for mine in by_prompt])
 
 
 def lineage_rendered(row: Mapping[str, Any]) -> list[str]:

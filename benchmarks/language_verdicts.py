@@ -56,8 +56,10 @@ def measure(
             everybody = knowing.know(rests)
             asked = np.array([times if cell in used else 0 for cell in everybody.table.cells])
             trials = [("in the database", names, everybody)]
-            for name in names[draw % LEFT :: LEFT]:
-                trials.append(("left out", [name], only(everybody, rests, lambda other, n=name: other != n)))
+            trials += [
+                ("left out", [name], only(everybody, rests, lambda other, n=name: other != n))
+                for name in names[draw % LEFT :: LEFT]
+            ]
             for maker in dict.fromkeys(map(vendor, names)):
                 theirs = [name for name in names if vendor(name) == maker]
                 rest = only(everybody, rests, lambda other, v=maker: vendor(other) != v)

@@ -3,8 +3,8 @@ Is one model derived from another? How alike they answer the same prompts, again
 
 Per prompt the cosine of word statistics (tf-idf of words and pairs). A word's weight is the rarer among all texts, and
 among the answers to that prompt, the higher: what a prompt puts into everybody's mouth says nothing of descent. Each
-prompt's cosines are then normalised by the decoys, all other models, on both sides, as `standing` does it for counts: to
-some prompts all answer alike, and a terse or a common way of answering is alike to many.
+prompt's cosines are then normalised by the decoys, all other models, on both sides, as `standing` does it for counts:
+to some prompts all answer alike, and a terse or a common way of answering is alike to many.
 """
 
 from collections.abc import Sequence
