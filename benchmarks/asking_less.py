@@ -11,7 +11,7 @@ from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import scoring, tallies
 from probe_match.fingerprinting.chat.asking import looks_at
 from probe_match.fingerprinting.chat.equality import QUICK, change_p
-from probe_match.fingerprinting.chat.judging import UNEQUAL
+from probe_match.fingerprinting.chat.judging import related
 from probe_match.fingerprinting.chat.known import Honest, Known
 from probe_match.fingerprinting.chat.records import Counts
 from probe_match.fingerprinting.verdicts import is_match
@@ -129,7 +129,7 @@ def _asked(
         scores = scoring.score(so_far, known, alpha=ALPHA, prepare=ready, looks=scoring.Looks(earlier, later))
         best = scores.evidence[0]
         if is_match(best, scores.searched, ALPHA):
-            equal = change_p(so_far, rests[best.reference], np.random.default_rng(0), QUICK) > UNEQUAL
-            how = "itself" if equal and scores.relative <= ALPHA else "family"
-            return Asked(best.reference, how, rounds * CELLS)
+            how = related(scores, change_p(so_far, rests[best.reference], np.random.default_rng(0), QUICK), ALPHA)
+            if how is not None:
+                return Asked(best.reference, "itself" if how == "itself" else "family", rounds * CELLS)
     return Asked("", "", ROUNDS * CELLS)

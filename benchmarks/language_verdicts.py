@@ -11,7 +11,7 @@ from language_measures import share
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import scoring, single_token, tallies
 from probe_match.fingerprinting.chat.equality import QUICK, change_p
-from probe_match.fingerprinting.chat.judging import UNEQUAL, _identified
+from probe_match.fingerprinting.chat.judging import _identified, related
 from probe_match.fingerprinting.chat.known import Known
 from probe_match.fingerprinting.chat.records import Counts
 from token_models import vendor
@@ -108,10 +108,11 @@ def said(
     named = scores.evidence[0].reference
     if decision != "match":
         return decision, ""
-    equal = change_p(suspect, rests[named], np.random.default_rng(0), QUICK) > UNEQUAL
-    how = "itself" if equal and scores.relative <= ALPHA else "family"
+    how = related(scores, change_p(suspect, rests[named], np.random.default_rng(0), QUICK), ALPHA)
+    if how is None:
+        return "inconclusive", ""
 
-    return f"{whose(truth, named, names, same)}, as {how}", named
+    return f"{whose(truth, named, names, same)}, as {'itself' if how == 'itself' else 'family'}", named
 
 
 def whose(truth: str, named: str, names: list[str], same: np.ndarray) -> str:

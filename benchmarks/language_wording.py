@@ -51,10 +51,10 @@ Pairs labelled by hand, see [lineage_pairs.py](lineage_pairs.py). How words are 
 chosen on the other half of the 400 prompts, with the same pairs.
 """.strip()
 TWINS: Final = """
-Each pair was looked at again by other means than the test that found it ([twins.py](twins.py)): a test of squared
-differences, which weighs common answers where G weighs rare ones, and how often a half of either's answers is guessed
-to be of the right one by the other halves (.5 where nothing tells them apart). *Would be noticed from*: the share of
-one's answers that the nearest other model must give instead for the first test to notice it in nine cases of ten. What
+Each pair was looked at again with other seeds and by another test ([twins.py](twins.py)), one of squared differences,
+which weighs common answers where G weighs rare ones. *Noticed from*: the share of one's answers that the nearest model
+of another vendor must give instead for G to notice it in nine cases of ten, which says how alike twins must be. What
 makers say of two names is from public model cards. Others are several names of one vendor, or a retired name that
-answers as a newer one does: it looks as if the gateway that collected the answers had sent both to one model.
+answers as a newer one does: it looks as if the gateway that collected the answers had sent both to one model. That
+they have the same weights is not proven; that these answers tell them apart is what does not show.
 """.strip()

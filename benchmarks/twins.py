@@ -14,13 +14,13 @@ from probe_match.fingerprinting.chat import single_token, tallies
 from probe_match.fingerprinting.chat.equality import change_p
 from probe_match.fingerprinting.chat.records import Counts
 from probe_match.fingerprinting.chat.single_token import Suspect
+from token_models import vendor
 
 CANDIDATES: Final = 200  # pairs of the least discrepancy, all others differ beyond doubt
 UNEQUAL: Final = 0.01  # chance of so large a difference between two halves of one model's answers
-RELABELINGS: Final = 2000  # of each of the two tests that look at a pair again
-SPLITS: Final = 100  # of both models' answers into a half that teaches and one that is guessed
+RELABELINGS: Final = 1000  # of each of the two tests that look at a pair again
 SHARES: Final = (0.05, 0.1, 0.15, 0.2, 0.3, 0.5)  # of answers, given by another model instead
-TRIALS: Final = 40  # of each share
+TRIALS: Final = 20  # of each share
 KNOWN: Final = {  # what makers say of pairs of names, from public model cards and lists of names
     ("openai/gpt-4o", "openai/gpt-4o-2024-08-06"): "alias and its dated version",
     ("openai/gpt-4o-mini", "openai/gpt-4o-mini-2024-07-18"): "alias and its dated version",
@@ -68,9 +68,8 @@ def looked_at_again(counts: Mapping[str, Counts], same: np.ndarray) -> list[dict
     """
     Each pair of twins by other means than the one that found it, with other seeds. p_g: as `twins`, of more
     relabelings. p_squares: by the sum of squared differences of shares, which weighs common answers where G weighs rare
-    ones. guessed: share of halves of either's answers that its other half predicts better than half of the other's
-    does, 0.5 for one model. noticed: the least of SHARES of one's answers, given by the nearest model that is no twin
-    instead, that G finds in nine trials of ten, or None.
+    ones. noticed: the least of SHARES of one's answers, given by the nearest model of another vendor instead, that G
+    finds in nine trials of ten, or None.
     """
     names = list(counts)
     rows = []
@@ -80,8 +79,8 @@ def looked_at_again(counts: Mapping[str, Counts], same: np.ndarray) -> list[dict
         rng = np.random.default_rng(7)
         rows.append({
             "names": pair, "known": KNOWN.get((pair[0], pair[1])), "p_g": change_p(one, other, rng, RELABELINGS),
-            "p_squares": _squares_p(one, other, rng), "guessed": _guessed(one, other, rng),
-            "noticed": _noticed(one, other, counts[_nearest(counts, names, int(i), same)], rng),
+            "p_squares": _squares_p(one, other, rng),
+            "noticed": _noticed(one, other, counts[_stranger(counts, pair[0])], rng),
         })  # fmt: skip
     return sorted(rows, key=lambda row: row["names"])
 
@@ -91,7 +90,7 @@ def rendered(row: Mapping[str, Any]) -> list[str]:
     noticed = f"{row['noticed']:.0%} of answers" if row["noticed"] else f"more than {SHARES[-1]:.0%}"
     return [
         " = ".join(row["names"]), row["known"] or "nothing that we know of", f"{row['p_g']:.3f}",
-        f"{row['p_squares']:.3f}", f"{row['guessed']:.2f}", noticed,
+        f"{row['p_squares']:.3f}", noticed,
     ]  # fmt: skip
 
 
@@ -115,35 +114,14 @@ def _squares_p(one: Counts, other: Counts, rng: np.random.Generator) -> float:
     return float((1 + (dealt >= observed - 1e-12).sum()) / (RELABELINGS + 1))
 
 
-def _guessed(one: Counts, other: Counts, rng: np.random.Generator) -> float:
-    """Every half has as many answers, so that neither side is favoured."""
-    right = np.zeros((SPLITS, 2))
-    for table in _matrices(one, other):
-        half = int(table.sum(1).min()) // 2
-        if not half:
-            continue
-        taught = [rng.multivariate_hypergeometric(row, half, size=SPLITS) for row in table]
-        asked = [
-            np.array([rng.multivariate_hypergeometric(row - t, half) for t in some])
-            for row, some in zip(table, taught, strict=True)
-        ]
-        odds = np.log(taught[0] + 0.5) - np.log(taught[1] + 0.5)
-        right[:, 0] += (asked[0] * odds).sum(1)
-        right[:, 1] -= (asked[1] * odds).sum(1)
-    return float((right > 0).mean())
-
-
-def _nearest(counts: Mapping[str, Counts], names: Sequence[str], model: int, same: np.ndarray) -> str:
-    """The model most like one of a pair that is no twin of it."""
+def _stranger(counts: Mapping[str, Counts], model: str) -> str:
+    """The model of another vendor that is most like one, by the squared differences of shares."""
 
     def apart(name: str) -> float:
-        found = [
-            float(((table[0] / table[0].sum() - table[1] / table[1].sum()) ** 2).sum())
-            for table in _matrices(counts[names[model]], counts[name])
-        ]
-        return float(np.mean(found))
+        shares = [table / table.sum(1, keepdims=True) for table in _matrices(counts[model], counts[name])]
+        return float(np.mean([((p - q) ** 2).sum() for p, q in shares]))
 
-    return min((name for k, name in enumerate(names) if not same[model, k]), key=apart)
+    return min((name for name in counts if vendor(name) != vendor(model)), key=apart)
 
 
 def _noticed(one: Counts, other: Counts, third: Counts, rng: np.random.Generator) -> float | None:
