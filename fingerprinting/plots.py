@@ -7,6 +7,7 @@ from typing import Final
 WIDTH: Final = 640
 HEIGHT: Final = 74
 MARGIN: Final = 16
+LONGEST_LINE: Final = 500  # rounds
 
 
 def score_strip(honest: Sequence[float], derived: Sequence[float], suspect: float, decision: str) -> str:
@@ -45,3 +46,32 @@ def score_strip(honest: Sequence[float], derived: Sequence[float], suspect: floa
     parts.append(f'<circle class="suspect {decision.replace(" ", "-")}" cx="{cx:.1f}" cy="44" r="6"/></svg>')
 
     return "".join(parts)
+
+
+def evidence_line(evidence: Sequence[float], needed: float) -> str:
+    """
+    The evidence of a watch, round after round, below the line at which it becomes an alarm. Empty without rounds.
+
+    evidence: logs of the e-process, nats. needed: where that line is.
+    """
+    if not evidence:
+        return ""
+    shown = list(evidence)[-LONGEST_LINE:]
+    low, high = min(0.0, *shown), max(needed * 1.15, *shown)
+
+    def y(value: float) -> float:
+        return 8 + (high - value) / (high - low) * (HEIGHT - 16)
+
+    step = (WIDTH - 2 * MARGIN) / max(1, len(shown) - 1)
+    points = " ".join(f"{MARGIN + i * step:.1f},{y(value):.1f}" for i, value in enumerate(shown))
+    tone = "match" if max(shown) >= needed else "no-match"
+
+    return (
+        f'<svg class="strip" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="evidence after each of '
+        f'{len(shown)} rounds, the last {shown[-1]:.1f}; an alarm from {needed:.1f}">'
+        f'<line class="axis needed" x1="{MARGIN}" y1="{y(needed):.1f}" x2="{WIDTH - MARGIN}" y2="{y(needed):.1f}"/>'
+        f'<line class="axis" x1="{MARGIN}" y1="{y(0):.1f}" x2="{WIDTH - MARGIN}" y2="{y(0):.1f}"/>'
+        f'<polyline class="evidence {tone}" points="{points}"/>'
+        f'<circle class="suspect {tone}" cx="{MARGIN + (len(shown) - 1) * step:.1f}" cy="{y(shown[-1]):.1f}" r="4"/>'
+        "</svg>"
+    )

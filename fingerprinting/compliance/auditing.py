@@ -4,6 +4,7 @@ what an endpoint does.
 """
 
 import contextlib
+import contextvars
 import datetime as dt
 import threading
 from collections import defaultdict
@@ -17,6 +18,7 @@ from typing import Any, Final
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.audits import read_rate
 from probe_match.fingerprinting.chat import asking, shelf
+from probe_match.fingerprinting.collect import Progress
 from probe_match.fingerprinting.database import ReferenceDB
 
 from . import authority as authorities
@@ -51,12 +53,14 @@ def audit(
     jobs: int = 4,
     today: dt.date | None = None,
     done: Callable[[Judged], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """
     The report on all endpoints, in the order of the file.
 
     authority: leave to ask hosts that are not this machine. ledgers: a folder for one ledger an endpoint. jobs:
     endpoints asked at once; those of one foreign host one after the other. done: called for each, as it is judged.
+    progress: called with questions just answered, from the threads that ask; what it raises ends the audit.
     Raises UsageError, before anything is asked, where an endpoint may not be.
     """
     today = today or dt.date.today()
@@ -74,9 +78,11 @@ def audit(
         foreign = not authorities.is_loopback(host)
         rate = _slower(endpoint.rate, authority.rate if authority and foreign else "")
 
-        def count(_: int) -> None:
+        def count(answered: int) -> None:
             if halted.is_set():
                 raise Stopped
+            if progress is not None:
+                progress(answered)
 
         with hosts[str(host)] if foreign else contextlib.nullcontext():
             count(0)
@@ -88,7 +94,11 @@ def audit(
 
     pool = ThreadPoolExecutor(max(1, min(jobs, len(settings.endpoints))))
     try:
-        futures = {pool.submit(one, endpoint): i for i, endpoint in enumerate(settings.endpoints)}
+        # Each thread in a copy of this context, which holds how hosts are reached (`network`).
+        futures = {
+            pool.submit(contextvars.copy_context().run, one, endpoint): i
+            for i, endpoint in enumerate(settings.endpoints)
+        }
         judged: dict[int, Judged] = {}
         for future in as_completed(futures):
             judged[futures[future]] = future.result()
