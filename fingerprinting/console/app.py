@@ -19,7 +19,7 @@ from .pages import Pages
 from .working import Workshop
 
 STATIC: Final = resources.files("probe_match.fingerprinting.console") / "static"
-FILES: Final = {"console.css": "text/css", "htmx.min.js": "text/javascript"}
+FILES: Final = {"console.css": "text/css", "htmx.min.js": "text/javascript", "icon.svg": "image/svg+xml"}
 
 
 def application(config: Config, references: ReferenceDB, workshop: Workshop) -> Guard:

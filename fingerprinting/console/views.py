@@ -9,6 +9,7 @@ from probe_match.fingerprinting.compliance.words import plain
 from probe_match.fingerprinting.plots import evidence_line, score_strip
 from probe_match.fingerprinting.report import printable
 
+NARROW: Final = 320  # units of a plot
 TONES: Final = {
     "match": "match", "no match": "no-match", "inconclusive": "inconclusive", "evasion suspected": "inconclusive",
     "violation": "violation", "review": "review", "compliant": "compliant",
@@ -52,9 +53,16 @@ def strip(verdict: dict[str, Any]) -> Markup:
     """A kept verdict's score among its cohort."""
     matches = verdict["matches"]
     score = matches[0]["score"] if matches else 0.0
-    return Markup(score_strip(verdict["honest"], verdict["derived"], score, verdict["decision"]))  # noqa: S704 - ours
+    told = (verdict["honest"], verdict["derived"], score, verdict["decision"])
+
+    return _both(score_strip(*told), score_strip(*told, width=NARROW))
 
 
 def line(evidence: tuple[float, ...], needed: float) -> Markup:
     """The evidence of a watch."""
-    return Markup(evidence_line(evidence, needed))  # noqa: S704 - ours
+    return _both(evidence_line(evidence, needed), evidence_line(evidence, needed, width=NARROW))
+
+
+def _both(wide: str, narrow: str) -> Markup:
+    """A plot twice, of which the style sheet shows the one that fits the window."""
+    return Markup(f'<div class="wide">{wide}</div><div class="slim">{narrow}</div>')  # noqa: S704 - drawn by us
