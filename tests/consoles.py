@@ -1,11 +1,14 @@
 """A console to test, and known models whose peers are functions, so that nothing is trained."""
 
+import re
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from playwright.sync_api import Browser, sync_playwright
 from probe_match.fingerprinting.console.config import Config
 from probe_match.fingerprinting.console.serving import serving
 from probe_match.fingerprinting.console.working import Workshop
@@ -13,6 +16,11 @@ from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.records import About, InputSpec, Panel, ProbeSuite, Reference, Responses
 
 FEATURES, CLASSES, PROBES, PEERS, SHADOWS = 6, 4, 60, 60, 6
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+FLAGS = [
+    "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--no-first-run", "--host-resolver-rules=MAP rebound.example 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+]  # fmt: skip
 Answer = Callable[[Any], np.ndarray]
 TOKEN = "a-token-for-tests-only-0123456789"
 
@@ -75,6 +83,11 @@ def console(folder: Path, **more: Any) -> Iterator[tuple[str, Workshop]]:
         yield running
 
 
+def word(page: str) -> str:
+    """What a page's forms bring back."""
+    return re.findall(r'name="form_word" value="([^"]+)"', page)[0]
+
+
 def known(folder: Path) -> None:
     """A database of three models: `open` (Apache-2.0), `closed` (CC-BY-NC-4.0), and `tuned`, which descends from it."""
     with open_db(folder / "known.db", create=True) as db:
@@ -82,3 +95,14 @@ def known(folder: Path) -> None:
         db.add(reference("open", 1, license="Apache-2.0", date="2026-01-01"))
         db.add(reference("closed", 2, license="CC-BY-NC-4.0", source="https://example.org/closed"))
         db.add(reference("tuned", 3, license="MIT", parent="closed"))
+
+
+@contextmanager
+def chromium() -> Iterator[Browser]:
+    """The browser of this machine, without a window."""
+    with sync_playwright() as playwright:
+        running = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        try:
+            yield running
+        finally:
+            running.close()

@@ -139,9 +139,10 @@ def _suite(suite: ProbeSuite, answers: Responses | None, word: str) -> dict[str,
 def _questions(references: ReferenceDB, name: str | None) -> dict[str, Probe]:
     """The questions of the banks in use, by key, with what a reference answers most often."""
     known = shelf.get(references, name) if name is not None and name in shelf.names(references) else None
-    banks = [known.bank] if known else [shelf.bank(references, digest) for digest, _ in shelf.banks(references)[:1]]
+    common = None if known else shelf.commonest(references)
+    bank = known.bank if known else shelf.bank(references, common) if common else None
     found = {}
-    for question in (question for bank in banks for question in bank.questions):
+    for question in bank.questions if bank else ():
         counts = known.counts.get(question.cell, {}) if known else {}
         most = max(counts, key=lambda answer: counts[answer]) if counts else ""
         found[question_key(question)] = Probe(f"{question.family}: {question.text}", most)

@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 from probe_match.fingerprinting.errors import DatabaseError
 
 SCHEMA: Final = 1
-BUSY_SECONDS: Final = 10.0
+BUSY_SECONDS: Final = 0.5
 TABLES: Final = """
 CREATE TABLE IF NOT EXISTS jobs (
   number INTEGER PRIMARY KEY, id TEXT UNIQUE NOT NULL, kind TEXT NOT NULL, title TEXT NOT NULL, asked TEXT NOT NULL,
