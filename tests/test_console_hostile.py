@@ -45,7 +45,8 @@ class World:
         ]
         return [
             *(f"/references?page={i}" for i in range(1, 6)), "/jobs", "/watches",
-            *(f"/jobs/{job}" for job in self.jobs.values()), *(f"/references?search={quote(text)}" for text in TEXTS[:30]),
+            *(f"/jobs/{job}" for job in self.jobs.values()),
+            *(f"/references?search={quote(text)}" for text in TEXTS[:30]),
             *(f"/reference?name={quote(name)}" for name in names), f"/jobs/{self.jobs['audit']}/answers?endpoint=m0",
             *(f"/start?target={quote(text)}" for text in TEXTS[:30]),
         ]  # fmt: skip
@@ -125,7 +126,7 @@ def test_no_text_is_live_in_any_export(world: World) -> None:
 
 @pytest.mark.skipif(consoles.CHROMIUM is None, reason="NO CHROMIUM HERE: hostile texts were not tried in a browser")
 def test_a_real_browser_runs_none_of_it(world: World, tmp_path: Path) -> None:
-    """No dialog, no script, no request to anybody else, nothing that the policy had to stop; nor from a saved report."""
+    """No dialog, script, or request to anybody else, and nothing that the policy had to stop; nor in a saved report."""
     trouble: list[str] = []
     (tmp_path / "audit.html").write_bytes(
         requests.get(f"{world.url}/api/v1/jobs/{world.jobs['audit']}/export/html", timeout=20).content
