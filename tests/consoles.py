@@ -1,5 +1,7 @@
 """A console to test, and known models whose peers are functions, so that nothing is trained."""
 
+import datetime as dt
+import ipaddress
 import re
 import shutil
 from collections.abc import Callable, Iterator
@@ -8,6 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from playwright.sync_api import Browser, sync_playwright
 from probe_match.fingerprinting.console.config import Config
 from probe_match.fingerprinting.console.serving import serving
@@ -95,6 +101,24 @@ def known(folder: Path) -> None:
         db.add(reference("open", 1, license="Apache-2.0", date="2026-01-01"))
         db.add(reference("closed", 2, license="CC-BY-NC-4.0", source="https://example.org/closed"))
         db.add(reference("tuned", 3, license="MIT", parent="closed"))
+
+
+def certificate(folder: Path) -> tuple[Path, Path]:
+    """Of 127.0.0.1, signed by itself, and its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = dt.datetime.now(dt.timezone.utc)
+    address = x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - dt.timedelta(1), now + dt.timedelta(1))
+        .add_extension(address, critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    (folder / "cert.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    (folder / "key.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return folder / "cert.pem", folder / "key.pem"
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """The console as programs meet it: the same verdicts as the command line, gates, jobs, answers, and its API."""
 
 import json
+import signal
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -415,8 +417,39 @@ def test_other_addresses_need_a_token(monkeypatch: pytest.MonkeyPatch, folder: P
 
     assert codes == [2, 2]
     assert ["PROBE_MATCH_CONSOLE_TOKEN" in line for line in lines] == [True, True]
-    assert listens.called == {"audits.example"}
+    assert listens.called == {"127.0.0.1", "localhost", "::1", "0.0.0.0", "audits.example"}
     assert TOKEN not in repr(listens)
+
+
+def test_the_command_serves_by_https_until_it_is_interrupted(folder: Path, tmp_path: Path) -> None:
+    """It says where it listens, its cookie goes over HTTPS alone, and Ctrl-C is no error."""
+    certificate, key = consoles.certificate(tmp_path)
+    words = ["serve", "--db", folder / "known.db", "--folder", tmp_path / "c", "--history", tmp_path / "w.db",
+             "--port", "0", "--certificate", certificate, "--key", key]  # fmt: skip
+    program = [sys.executable, "-c", "from probe_match.fingerprinting.cli import main; main()", *map(str, words)]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as running:
+        assert running.stderr is not None
+        line = running.stderr.readline()
+        url = line.split(" at ")[1].split(",")[0]
+        answer = requests.get(f"{url}/references", verify=str(certificate), headers={"Connection": "close"}, timeout=10)
+        running.send_signal(signal.SIGINT)
+        rest = running.stderr.read()
+        code = running.wait(timeout=20)
+
+    assert url.startswith("https://127.0.0.1:")
+    assert answer.headers["Set-Cookie"].endswith("; HttpOnly; SameSite=Strict; Secure")
+    assert (code, rest) == (0, "")
+
+
+def test_a_port_that_is_taken_is_said_in_a_line(
+    url: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 2, and what to do."""
+    words = ("serve", "--db", folder / "known.db", "--folder", tmp_path / "c", "--port", url.rpartition(":")[2])
+    code = command(*words, monkeypatch=monkeypatch)
+
+    assert code == 2
+    assert "cannot listen on 127.0.0.1:" in capfd.readouterr().err.splitlines()[-1]
 
 
 def test_every_answer_forbids_what_pages_do_not_need(url: str) -> None:

@@ -92,7 +92,7 @@ def serve(
     Examples:
       probe-match serve
       probe-match serve --db known.db --port 9000
-      PROBE_MATCH_CONSOLE_TOKEN=… probe-match serve --host 0.0.0.0 --name audits.example.org
+      probe-match serve --host 0.0.0.0 --name audits.example.org
     """
     from probe_match.fingerprinting.errors import MissingPackage
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.audits import read_rate
 from probe_match.fingerprinting.chat import asking, shelf
+from probe_match.fingerprinting.chat.collecting import Cost
 from probe_match.fingerprinting.collect import Progress
 from probe_match.fingerprinting.database import ReferenceDB
 
@@ -135,22 +136,31 @@ def against(report: Report, old: Mapping[str, Any]) -> Report:
 
 def cost(settings: Settings, references: ReferenceDB) -> list[tuple[str, str]]:
     """What an audit may ask at most, by endpoint, in words; nothing is asked for that."""
-    rows, total = [], 0
-    for endpoint in settings.endpoints:
+    rows, counts = [], most_questions(settings, references)
+    for endpoint, (questions, told) in zip(settings.endpoints, counts, strict=True):
         host = authorities.host_of(endpoint.target)
         place = "this machine" if authorities.is_loopback(host) else plain(host)
-        questions, tokens = endpoint.budget or MOST, ""
-        if endpoint.target.partition(":")[0] in CHAT and shelf.banks(references):
+        tokens = f", about {told.prompt_tokens} tokens of prompts and {told.answer_tokens} of answers," if told else ""
+        rows.append((endpoint.name, f"at most {questions} questions{tokens} to {place}"))
+    total = sum(questions for questions, _ in counts)
+
+    return [*rows, ("all", f"at most {total} questions, against {len(known_names(references))} known models")]
+
+
+def most_questions(settings: Settings, references: ReferenceDB) -> list[tuple[int, Cost | None]]:
+    """For each endpoint how many questions it may be asked, and the cost of those to a language model."""
+    counts: list[tuple[int, Cost | None]] = []
+    for endpoint in settings.endpoints:
+        chat = endpoint.target.partition(":")[0] in CHAT or "#" in endpoint.target
+        if chat and shelf.banks(references):
             planned = asking.plan_identification(
                 references, only=endpoint.references, budget=endpoint.budget, seed=settings.seed
             )
-            told = planned.cost()
-            questions = told.questions
-            tokens = f", about {told.prompt_tokens} tokens of prompts and {told.answer_tokens} of answers,"
-        rows.append((endpoint.name, f"at most {questions} questions{tokens} to {place}"))
-        total += questions
+            counts.append((planned.cost().questions, planned.cost()))
+        else:
+            counts.append((endpoint.budget or MOST, None))
 
-    return [*rows, ("all", f"at most {total} questions, against {len(known_names(references))} known models")]
+    return counts
 
 
 def known_names(references: ReferenceDB) -> list[str]:

@@ -16,7 +16,7 @@ from probe_match.fingerprinting.errors import DatabaseError, ProbeMatchError, Us
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from . import answered, pages, results, watches
+from . import pages, results, watches
 from .catalogue import Catalogue
 from .jobs import Job
 from .openapi import description
@@ -115,7 +115,7 @@ class Api:
             raise Missing("there is no such endpoint in this job")
         verdict = shown["endpoints"][names.index(wanted)]["verdict"]
         best = verdict["matches"][0]["reference"] if verdict and verdict["matches"] else None
-        found = answered.read(self.workshop.ledger(job, wanted), self.workshop.references, best)
+        found = self.workshop.answers(job, wanted, best)
         rows = [vars(row) for row in found.rows]
         return {"endpoint": wanted, "reference": best, "answers": rows, "erased": found.erased or None}
 

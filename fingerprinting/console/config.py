@@ -1,6 +1,5 @@
 """What the console is told when it starts, checked before it listens."""
 
-import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -49,12 +48,4 @@ class Config:
     @property
     def called(self) -> frozenset[str]:
         """The names that a browser may have in its address bar, in lower case; any other is somebody else's trick."""
-        own = LOOPBACK_NAMES if is_loopback(self.host) else () if _is_any(self.host) else (self.host,)
-        return frozenset(name.casefold() for name in (*own, *self.names))
-
-
-def _is_any(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_unspecified
-    except ValueError:
-        return False
+        return frozenset(name.casefold() for name in (*LOOPBACK_NAMES, self.host, *self.names))

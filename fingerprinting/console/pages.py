@@ -9,7 +9,8 @@ from probe_match.fingerprinting.errors import DatabaseError, ProbeMatchError, Us
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from . import answered, results, views, watches
+from . import results, views, watches
+from .answered import Answered
 from .catalogue import Catalogue
 from .entering import Door
 from .guarding import FORM_FIELD
@@ -184,12 +185,12 @@ class Pages:
     def _job(self, request: Request) -> Job | None:
         return self.workshop.jobs.get(request.path_params["id"])
 
-    def _answers(self, job: Job, shown: Mapping[str, Any], number: int) -> answered.Answered | None:
+    def _answers(self, job: Job, shown: Mapping[str, Any], number: int) -> Answered | None:
         one = shown["endpoints"][number]
         matches = one["verdict"]["matches"] if one["verdict"] else []
         best = matches[0]["reference"] if matches else None
         try:
-            return answered.read(self.workshop.ledger(job, one["name"]), self.workshop.references, best)
+            return self.workshop.answers(job, one["name"], best)
         except DatabaseError:  # in use, or changed by somebody: the verdict stands without it
             return None
 

@@ -1,6 +1,7 @@
 """The console at work: listening, for as long as a block runs or until somebody stops it."""
 
 import contextlib
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -76,6 +77,11 @@ def serving(config: Config) -> Iterator[tuple[str, Workshop]]:
             thread.join()
 
 
+def _worth_saying(record: logging.LogRecord) -> bool:
+    """Whether a line of the server's is for people; that a browser kept its connection to the last is not."""
+    return "graceful shutdown exceeded" not in str(record.msg)
+
+
 def _server(
     config: Config, references: ReferenceDB, workshop: Workshop, certificate: Path | None, key: Path | None
 ) -> Listening:
@@ -90,8 +96,10 @@ def _server(
         lifespan="off",
         limit_concurrency=200,
         timeout_keep_alive=10,
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=1,
         ssl_certfile=certificate,
         ssl_keyfile=key,
     )
+    logging.getLogger("uvicorn.error").addFilter(_worth_saying)
+
     return Listening(settings)

@@ -9,16 +9,18 @@ import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, Final
 
 from probe_match.fingerprinting import network
 from probe_match.fingerprinting.compliance import auditing, forgetting
-from probe_match.fingerprinting.compliance.examining import MOST, ledger_path
+from probe_match.fingerprinting.compliance.examining import ledger_path
 from probe_match.fingerprinting.compliance.settings import Endpoint, Retention
 from probe_match.fingerprinting.database import ReferenceDB
 from probe_match.fingerprinting.errors import ProbeMatchError, UsageError
 
-from . import results, tasks
+from . import answered, results, tasks
+from .answered import Answered
 from .config import Config
 from .jobs import Job, Jobs
 from .tasks import NotAllowed, Task
@@ -68,6 +70,7 @@ class Workshop:
         self._pool = ThreadPoolExecutor(config.at_once, thread_name_prefix="job")
         self._foreign = threading.Lock()  # jobs at foreign hosts run one by one, as the authorization's rate wants
         self._granting = threading.Lock()
+        self._reading = threading.Lock()  # a ledger is open to one reader
         self._running: dict[str, tuple[Progress, Future[None]]] = {}
         self._closing = threading.Event()
         self._sweeper = threading.Thread(target=self._sweep_now_and_then, daemon=True)
@@ -96,6 +99,7 @@ class Workshop:
     def start(self, task: Task) -> Job:
         """A new job. Raises UsageError where too many wait, NotAllowed where an authorization is used up."""
         leave = task.authority.digest if task.authority and task.foreign else ""
+        progress = self._progress(task)
         with self._granting:
             used = self.jobs.granted(leave) if leave else 0
             if leave and task.authority and used + task.foreign > task.authority.budget:
@@ -106,7 +110,7 @@ class Workshop:
             if len(self._running) >= MOST_WAITING:
                 raise UsageError(f"{MOST_WAITING} jobs are waiting already; try again when some are done")
             job = self.jobs.add(task.kind, task.title, task.asked, leave=leave, granted=task.foreign)
-            self._submit(job.id, task)
+            self._submit(job.id, task, progress)
 
         return job
 
@@ -115,8 +119,12 @@ class Workshop:
         if not job.over or job.state == "done":
             raise UsageError(f"this job is {job.state}; nothing of it is left to do")
         task = tasks.task(job.kind, job.asked, self.config.authorization)
-        self.jobs.wait(job.id)
-        self._submit(job.id, task)
+        progress = self._progress(task)
+        with self._granting:
+            if job.id in self._running:
+                raise UsageError("this job is under way already")
+            self.jobs.wait(job.id)
+            self._submit(job.id, task, progress)
 
     def cancel(self, job: Job) -> None:
         """Let a job ask nothing more; what is under way is waited for."""
@@ -136,13 +144,18 @@ class Workshop:
             return self.jobs.get(job.id) or job, None
         return replace(job, answered=running[0].answered), running[0]
 
-    def ledger(self, job: Job, endpoint: str) -> Any:
+    def ledger(self, job: Job, endpoint: str) -> Path:
         """Where the answers of one of a job's endpoints are kept; the path of a forgotten ledger where they were."""
         folder = self._answers / job.id
         path = ledger_path(folder, Endpoint(endpoint, ""))
         aside = sorted(folder.glob(f"{path.stem}.forgotten-*"))
 
         return aside[-1] if aside and not path.exists() else path
+
+    def answers(self, job: Job, endpoint: str, reference: str | None) -> Answered:
+        """What one of a job's endpoints answered. Raises DatabaseError."""
+        with self._reading:
+            return answered.read(self.ledger(job, endpoint), self.references, reference)
 
     def sweep(self) -> int:
         """Forget answers that are older than is allowed; how many ledgers there were of them."""
@@ -157,9 +170,11 @@ class Workshop:
 
         return forgotten
 
-    def _submit(self, id_: str, task: Task) -> None:
-        most = sum(endpoint.budget or MOST for endpoint in task.settings.endpoints)
-        progress = Progress(len(task.settings.endpoints), most)
+    def _progress(self, task: Task) -> Progress:
+        most = sum(questions for questions, _ in auditing.most_questions(task.settings, self.references))
+        return Progress(len(task.settings.endpoints), most)
+
+    def _submit(self, id_: str, task: Task, progress: Progress) -> None:
         begin = threading.Event()
         future = self._pool.submit(self._work, id_, task, progress, begin)
         self._running[id_] = progress, future
@@ -205,8 +220,8 @@ class Workshop:
             return
         outcome, documents = (results.of_match if task.kind == "match" else results.of_audit)(report)
         verdicts = [one.examined.verdict for one in report.endpoints]
-        answered = sum(verdict.answered for verdict in verdicts if verdict is not None)
-        self.jobs.end(id_, "done", answered=answered, outcome=outcome, documents=documents)
+        questions = sum(verdict.answered for verdict in verdicts if verdict is not None)
+        self.jobs.end(id_, "done", answered=questions, outcome=outcome, documents=documents)
 
     def _sweep_now_and_then(self) -> None:
         last = time.monotonic()
