@@ -68,11 +68,10 @@ def packed(db: "ReferenceDB", suite: str, read: Callable[[], tuple[list[str], np
     if where is not None and _whole(where, stem):
         with contextlib.suppress(OSError, ValueError, EOFError):
             names = json.loads((where / f"{stem}.names").read_bytes())
-            rows, *rest = (
-                np.load(where / f"{stem}.{part}", mmap_mode=mode, allow_pickle=False)
-                for part, mode in (("rows", "r"), ("counts", None), ("silences", None))
+            rows = np.load(where / f"{stem}.rows", mmap_mode="r", allow_pickle=False)
+            found = Packed(
+                rows, *(np.load(where / f"{stem}.{part}", allow_pickle=False) for part in ("counts", "silences"))
             )
-            found = Packed(rows, *rest)
             if rows.shape == (len(found.counts), len(names)) and _agrees(db, suite, names, found):
                 return names, found
     names, labels = read()

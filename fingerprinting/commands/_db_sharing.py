@@ -140,7 +140,10 @@ def show_log(newest: int, db: str) -> None:
 @db_option
 def quarantine_references(names: tuple[str, ...], because: str, only_list: bool, db: str) -> None:
     """
-    Set apart references that no verdict shall name: those named, or else all hubs, which are named for strangers.
+    Set apart references that no verdict shall name: those named, or else all hubs, copies and mute ones.
+
+    A hub is named for strangers. A copy gives the answers of a reference that was there before it and is not declared
+    its --parent; beside each other, neither would stand out. A mute one answered nothing, or one and the same to all.
 
     \b
     Examples:
@@ -153,7 +156,7 @@ def quarantine_references(names: tuple[str, ...], because: str, only_list: bool,
 
     with open_db(db, read_only=only_list) as references:
         if not only_list:
-            told = dict.fromkeys(names, because) or {hub.name: str(hub) for hub in quarantine.hubs(references)}
+            told = dict.fromkeys(names, because) or {one.name: str(one) for one in quarantine.suspicious(references)}
             for name, why in told.items():
                 quarantine.set_apart(references, name, why)
         found = references.quarantined()
