@@ -140,6 +140,7 @@ def _merits(packed: Packed, question: Question, weights: np.ndarray) -> np.ndarr
         block = slice(start, min(start + BLOCK, m))
         size = block.stop - start
         for group in groups:
+            # Into what was just counted, as if it were truth values: one operation less.
             np.equal(rows[question.asked[group[0]], block], values[group[0]], out=counts[:size].view(bool))
             for i in group[1:]:
                 np.equal(rows[question.asked[i], block], values[i], out=equal[:size])
