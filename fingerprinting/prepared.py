@@ -83,6 +83,13 @@ def packed(db: "ReferenceDB", suite: str, read: Callable[[], tuple[list[str], np
     return names, found
 
 
+def make_ready(db: "ReferenceDB") -> None:
+    """Prepare all of it now, so that a first suspect need not wait; of small databases nothing."""
+    if folder(db) is not None:
+        for spec, _ in db.inputs(None):
+            db.public_packed(spec)
+
+
 def _agrees(db: "ReferenceDB", suite: str, names: list[str], found: Packed) -> bool:
     """Whether some references, drawn so that nobody can foresee which, answered what the database's sealed rows say."""
     drawn = sorted(secrets.SystemRandom().sample(range(len(names)), min(CHECKED, len(names))))

@@ -9,6 +9,7 @@ import click
 from ._options import Command, db_option, default_db
 
 if TYPE_CHECKING:
+    from probe_match.fingerprinting.database import ReferenceDB
     from probe_match.fingerprinting.unpacking import Pack
 
 SIGNING_KEY = "PROBE_MATCH_SIGNING_KEY"
@@ -108,7 +109,17 @@ def import_pack(file: str, trusted: str, unsigned: bool, conflict: str, db: str)
             pack.require_signature(keys)
         with open_db(db, create=True) as references:
             added = unpacking.add(references, pack, conflict)  # type: ignore[arg-type]  # one of the choices
+            make_ready(references)
             click.echo(f"added {len(added)} of {len(pack.references)} references to {references.name}")
+
+
+def make_ready(references: "ReferenceDB") -> None:
+    """Work out what is kept beside a large database, at the end of an import rather than at the first match."""
+    from probe_match.fingerprinting import prepared
+    from probe_match.fingerprinting.chat import asking
+
+    prepared.make_ready(references)
+    asking.make_ready(references)
 
 
 @click.command("log")
