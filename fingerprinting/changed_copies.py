@@ -46,6 +46,7 @@ def altered(client: Any, train: Pool, inputs: Inputs, seed: int) -> Panel:
         from . import tampering  # needs torch, which is there if the client is
 
         made = [(_kind(name), name, twin) for name, twin in (*tampering.copies(client, train, seed),
+                                                             *tampering.gentle_copies(client, train, seed),
                                                              *tampering.cheap_copies(client))]  # fmt: skip
     elif hasattr(client, "estimator"):
         made = list(_copies(client, train, seed))

@@ -14,7 +14,7 @@ from scipy.stats import binom
 from . import change_kinds, information, rescaled
 from .collect import Client, Progress, collect, merge, require_answers
 from .errors import UsageError
-from .fragile import MOVED
+from .fragile import LIGHT, MOVED
 from .records import Access, Change, Decision, Fragile, Match, Responses, Verdict
 
 EDGES: Final = 10  # asked to say whether anything changed
@@ -247,7 +247,7 @@ def _flips(fragile: Fragile, edges: int) -> np.ndarray:
     panel = fragile.panel
     if panel is None:
         return np.zeros((0, edges), bool)
-    rows = [i for i, kind in enumerate(panel.families) if kind in ("fine-tuned", "pruned", "quantised")]
+    rows = [i for i, kind in enumerate(panel.families) if kind in LIGHT]
     if fragile.suite.spec.output == "number":
         assert panel.scores is not None
         assert fragile.answers.scores is not None
