@@ -35,6 +35,7 @@ from probe_match.fingerprinting.targets import open_any
 GENERATOR: Final = Generator("targeted")
 SEED: Final = 20261126  # of the claimant's key, and of what an attacker draws
 SURROGATES: Final = 5
+ROWS: Final = 1000  # of the pool, on which models are compared plainly
 PIECE: Final = 8  # models trained between two looks at the clock
 TRIED: Final = 20_000  # mixtures that an attacker looks at
 
@@ -158,6 +159,14 @@ class Measuring:
         return complete
 
 
+def alike(zoo: Zoo, source: str, names: list[str]) -> np.ndarray:
+    """float64 (models,): the share of the pool's rows on which each model says what the source does."""
+    targets = {model.name: model.target for model in zoo.models}
+    own, *theirs = (running.labels_for(open_any(targets[name]), zoo.pool, ROWS) for name in [source, *names])
+
+    return np.array([float((labels == own).mean()) for labels in theirs])
+
+
 def fresh(both: np.ndarray) -> np.ndarray:
     """int64 (2 m,): numbers that are equal where inputs are."""
     return np.asarray(np.unique(both.reshape(len(both), -1), axis=0, return_inverse=True)[1]).ravel()
@@ -180,6 +189,10 @@ def main() -> None:
     options.output.mkdir(parents=True, exist_ok=True)
     file = options.output / f"{options.zoo.parent.name}-{options.zoo.name}-{options.source}-{options.kind}.npz"
     if file.exists() and "peers" in np.load(file):
+        if options.kind == "honest" and "alike" not in np.load(file):
+            found = dict(np.load(file))
+            found["alike"] = alike(read_zoo(options.zoo), options.source, found["names"].tolist())
+            np.savez_compressed(file, **found)  # type: ignore[arg-type]
         return
     done = Measuring(read_zoo(options.zoo), options.source, options.kind, file).go_on(options.seconds)
     print(f"{file.name}: {'done' if done else 'to be gone on with'}, {time.process_time():.0f} s", flush=True)

@@ -1,5 +1,6 @@
 """Cases: run in a small world, closed, opened and recomputed; and everything a claimant could try is refused."""
 
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from claims_world import GENERATOR, KEY, POOL, World, client
 from probe_match.fingerprinting.claims import (
+    again,
     books,
     cases,
     commitments,
@@ -23,6 +25,7 @@ from probe_match.fingerprinting.claims import (
 from probe_match.fingerprinting.claims.beacons import Beacon
 from probe_match.fingerprinting.claims.cases import Case
 from probe_match.fingerprinting.claims.segments import Generator
+from probe_match.fingerprinting.claims.verifying import Opened
 from probe_match.fingerprinting.errors import BadData, InputRefused
 
 Claim = dict[str, Any]
@@ -35,6 +38,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> World:
     committed = w.commit(at_hand=[peer])
     suspect, copy = client(0, "stolen", rounded=True), client(0, "known copy", rounded=True)
     return w.run(tmp_path_factory.mktemp("case"), suspect, (peer, "peer"), (copy, "copy"), committed=committed)
+
+
+@pytest.fixture(scope="module")
+def whole(found: World) -> Opened:
+    """The same case, opened whole and verified."""
+    whole = verifying.verify(w.opened(found)).whole
+    assert whole is not None
+    return whole
 
 
 def outcome(world: World) -> str:
@@ -256,22 +267,29 @@ def test_a_failed_control_voids_the_case(tmp_path: Path) -> None:
     assert outcome(void) == outcome(lost) == "inconclusive"
 
 
-def test_an_honest_model_of_the_verifier_counts(found: World) -> None:
+def test_an_honest_model_of_the_verifier_counts(whole: Opened) -> None:
     """Whoever verifies may add honest models; one that answers as the source does takes the match away."""
-    whole = verifying.verify(w.opened(found)).whole
-    assert whole is not None
-
-    assert verifying.with_others(whole, [client(800, "theirs")])["finding"]["outcome"] == "match"
-    assert verifying.with_others(whole, [client(0, "theirs")])["finding"]["outcome"] == "inconclusive"
+    assert again.with_others(whole, [client(800, "theirs")])["finding"]["outcome"] == "match"
+    assert again.with_others(whole, [client(0, "theirs")])["finding"]["outcome"] == "inconclusive"
 
 
-def test_places_can_be_compared_with_the_owners_model(found: World) -> None:
-    """The owner's model gives the recorded labels, places and readings; another does not."""
-    whole = verifying.verify(w.opened(found)).whole
-    assert whole is not None
+def test_models_can_be_asked_again(whole: Opened) -> None:
+    """The owner's model gives the recorded labels, places and readings, the suspect its answers; others do not."""
+    other = again.source_says(whole, client(1, "another"))
 
-    assert verifying.not_the_sources(whole, client(0, "mine")) == []
-    assert "places" in verifying.not_the_sources(whole, client(1, "another"))
+    assert set(again.source_says(whole, client(0, "mine")).values()) == {1.0}
+    assert min(other.values()) < again.ENOUGH
+    assert again.suspect_says(whole, client(0, "stolen", rounded=True)) == 1.0
+    assert again.suspect_says(whole, client(3, "another")) < again.ENOUGH
+
+
+def test_honest_models_can_be_trained_again(whole: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained again from the seeds they give the recorded readings; readings that were made up do not."""
+    monkeypatch.setattr(again.panel, "train", w.honest)
+    made_up = tuple(p._replace(readings="0" * len(p.readings)) for p in whole.case.peers)
+
+    assert again.peers_say(whole, client(0, "mine")) == 1.0
+    assert again.peers_say(whole._replace(case=replace(whole.case, peers=made_up)), client(0, "mine")) < again.ENOUGH
 
 
 def test_crossings_are_for_screening(tmp_path: Path) -> None:
@@ -306,10 +324,12 @@ def test_failures_are_asked_again_and_recorded(tmp_path: Path) -> None:
     assert verifying.verify(w.opened(world)).result["finding"]["answered"] == GENERATOR.ways
 
 
-@pytest.mark.parametrize("name", ["../book.jsonl", "Book.jsonl", "a/b/c"])
+@pytest.mark.parametrize("name", ["../book.jsonl", ".book", "a/b/c"])
 def test_strange_files_are_no_case(found: World, tmp_path: Path, name: str) -> None:
     """Members with other names, and files that are no zip, are unreadable; members too many are refused."""
-    files.write(tmp_path / "x.mfpb", found.closed | {name: b""})
+    with zipfile.ZipFile(tmp_path / "x.mfpb", "w") as archive:
+        for member, data in (found.closed | {name: b""}).items():
+            archive.writestr(member, data)
     (tmp_path / "y.mfpb").write_bytes(b"PK\3\4 nothing")
 
     for file in ("x.mfpb", "y.mfpb"):

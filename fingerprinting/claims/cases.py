@@ -210,6 +210,10 @@ def _controlled(finding: deciding.Finding, controls: Sequence[Mapping[str, Any]]
     failed = [control for control in controls if not control["as_expected"]]
     if not failed:
         return finding
+    if all(control["role"] == "source" for control in failed):
+        return finding._replace(
+            outcome="inconclusive", why="by these probes not even the source itself is found; commit to more ways"
+        )
     told = ", ".join(f"{c['of']} ({c['role']}) with {c['hits']} hits" for c in failed[:3])
 
     return finding._replace(outcome="inconclusive", why=f"void: a control failed: {told}")

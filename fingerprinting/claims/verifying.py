@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting import storage
-from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.evidence import merkle
 from probe_match.fingerprinting.records import Pool
 
-from . import books, cases, commitments, files, keys, panel, running, segments, tree
+from . import books, cases, commitments, files, keys, panel, running, segments
 from .asking import Attempt
 from .beacons import Beacon
 from .cases import Asked, Case, Probes
@@ -28,11 +28,12 @@ KINDS: Final = {"peer": {"kind", *Peer._fields}, "attempt": {"kind", "of", "role
 
 
 class Opened(NamedTuple):
-    """A case that was opened whole, its probes, and the pool they lie in."""
+    """A case that was opened whole, its probes, the pool they lie in, and the seed that they were drawn from."""
 
     case: Case
     probes: Probes
     pool: Pool
+    seed: bytes
 
 
 class Verified(NamedTuple):
@@ -112,7 +113,7 @@ def _recompute(given: Files, commitment: Commitment, run: Run, result: dict[str,
     if not same(cases.conclude(case, probes), result):
         raise BadData("the result is not what the leaves give")
 
-    return Opened(case, probes, pool)
+    return Opened(case, probes, pool, seed)
 
 
 def _case(
@@ -173,7 +174,7 @@ def _leaf(leaf: Any, place: int) -> dict[str, Any]:
 
 def root_of(salts: bytes, leaves: Sequence[bytes]) -> bytes:
     """The root over leaves, whose salts are drawn from a seed."""
-    return tree.root([tree.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)])
+    return merkle.root([merkle.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)])
 
 
 def _some(opened: Any, run: Run) -> int:
@@ -181,13 +182,13 @@ def _some(opened: Any, run: Run) -> int:
     try:
         for one in opened:
             salt, path = bytes.fromhex(one["salt"]), [bytes.fromhex(step) for step in one["path"]]
-            if set(one) != {"index", "leaf", "salt", "path"} or len(salt) != tree.SALT:
+            if set(one) != {"index", "leaf", "salt", "path"} or len(salt) != merkle.SALT:
                 raise ValueError("unknown fields")
             if type(one["index"]) is not int or not 0 <= one["index"] < run.leaves:
                 raise ValueError("no such leaf")
             _leaf(one["leaf"], one["index"])
-            digest = tree.leaf(salt, storage.canonical_json(one["leaf"]))
-            root = tree.climb(digest, one["index"], run.leaves, path)
+            digest = merkle.leaf(salt, storage.canonical_json(one["leaf"]))
+            root = merkle.climb(digest, one["index"], run.leaves, path)
             if root is None or root.hex() != run.root:
                 raise BadData(f"leaf {one['index']} does not lead to the root that was sealed; it was changed")
         return len(opened)
@@ -204,33 +205,3 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float | int) and not isinstance(b, bool):
         return math.isclose(a, b, rel_tol=CLOSE, abs_tol=0.0)
     return type(a) is type(b) and bool(a == b)
-
-
-def not_the_sources(whole: Opened, source: Client) -> list[str]:
-    """What of the derivation the owner's model does not say: labels of the pool, places, readings; mostly nothing."""
-    case, pool = whole.case, whole.pool
-    x, ways, gap = cases.rows_of(pool), whole.probes.ways, case.commitment.generator.gap
-    places = segments.locate(lambda inputs: running.answers_of(source, pool, inputs), pool.spec, x, ways)
-    both = segments.sides(pool.spec, x, ways, case.places, gap)
-    own = segments.read(running.answers_of(source, pool, both), np.tile(ways.base, 2))
-    said = {
-        "labels": np.array_equal(running.labels_for(source, pool), case.labels),
-        "places": np.array_equal(places, case.places),
-        "readings": panel.written(own) == case.own,
-    }
-
-    return [what for what, holds in said.items() if not holds]
-
-
-def with_others(whole: Opened, clients: Sequence[Client]) -> dict[str, Any]:
-    """The result if the verifier's own honest models are counted among the peers; they are asked the opened probes."""
-    extra = []
-    for client in clients:
-        labels = running.answers_of(client, whole.pool, whole.probes.inputs)
-        attempts = [
-            Attempt(i, 0, name, "answered", int(label), 0, 0, None)
-            for i, (name, label) in enumerate(zip(whole.probes.names, labels, strict=True))
-        ]
-        extra.append(Asked(client.target, "peer", tuple(attempts)))
-
-    return cases.conclude(cases.with_models(whole.case, extra), whole.probes)

@@ -1,0 +1,82 @@
+"""
+What a verifier who has models at hand can do beyond recomputing a case: ask and train again, and compare.
+
+A claimant's records are his own. Whoever asks the suspect again, trains the honest models again from the seeds that key
+and beacon give, and adds honest models of his own, believes none of them.
+"""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from probe_match.fingerprinting.collect import Client, Progress
+
+from . import cases, panel, running, segments
+from .asking import Attempt
+from .cases import Asked
+from .verifying import Opened
+
+ENOUGH: Final = 0.98  # of what is compared; runtimes and versions differ in the last digits
+
+
+def source_says(whole: Opened, source: Client) -> dict[str, float]:
+    """Of what was recorded of the owner's model, the share that it says again: labels of the pool, places, readings."""
+    case, pool, ways = whole.case, whole.pool, whole.probes.ways
+    x, gap = cases.rows_of(pool), case.commitment.generator.gap
+    places = segments.locate(lambda inputs: running.answers_of(source, pool, inputs), pool.spec, x, ways)
+    both = segments.sides(pool.spec, x, ways, case.places, gap)
+    own = segments.read(running.answers_of(source, pool, both), np.tile(ways.base, 2))
+    recorded = panel.parsed(case.own, len(both))
+
+    return {
+        "labels": float((running.labels_for(source, pool) == case.labels).mean()),
+        "places": float((np.abs(places - case.places) <= 1).mean()),
+        "readings": float((own == recorded).mean()),
+    }
+
+
+def suspect_says(whole: Opened, suspect: Client) -> float:
+    """Of the suspect's recorded answers, the share that a model at hand, or the suspect asked again, gives too."""
+    (asked,) = (model for model in whole.case.asked if model.role == "suspect")
+    given = {attempt.probe: attempt.label for attempt in asked.attempts if attempt.label >= 0}
+    labels = running.answers_of(suspect, whole.pool, whole.probes.inputs)
+
+    return float(np.mean([labels[probe] == label for probe, label in given.items()])) if given else 0.0
+
+
+def peers_say(whole: Opened, source: Client, *, jobs: int = 1, progress: Progress | None = None) -> float:
+    """
+    Of the honest models' recorded readings, the share that they give when they are trained again; 0 where they are
+    others.
+
+    source: the owner's model, whose class kin are of.
+    """
+    case, pool, ways = whole.case, whole.pool, whole.probes.ways
+    both = segments.sides(pool.spec, cases.rows_of(pool), ways, case.places, case.commitment.generator.gap)
+    again = panel.train(source, pool, both, whole.seed, case.commitment.peers, jobs=jobs, progress=progress)
+    readings = segments.read(again.labels.astype(np.int64), np.tile(ways.base, 2))
+    same: list[np.ndarray] = []
+    recorded = {peer.name: peer for peer in case.peers}
+    for name, role, use, theirs in zip(again.names, again.roles, again.uses, readings, strict=True):
+        chooses = use in panel.CHOOSING
+        peer = recorded.get(name)
+        if peer is None or (peer.role, peer.use) != (role, "choose" if chooses else "calibrate"):
+            return 0.0
+        expected = theirs if chooses else theirs[whole.probes.rows]
+        same.append(panel.parsed(peer.readings, len(expected)) == expected)
+
+    return float(np.mean([share.mean() for share in same]))
+
+
+def with_others(whole: Opened, clients: Sequence[Client]) -> dict[str, Any]:
+    """The result if the verifier's own honest models are counted among the peers; they are asked the opened probes."""
+    extra = []
+    for client in clients:
+        labels = running.answers_of(client, whole.pool, whole.probes.inputs)
+        attempts = [
+            Attempt(i, 0, name, "answered", int(label), 0, 0, None)
+            for i, (name, label) in enumerate(zip(whole.probes.names, labels, strict=True))
+        ]
+        extra.append(Asked(client.target, "peer", tuple(attempts)))
+
+    return cases.conclude(cases.with_models(whole.case, extra), whole.probes)
