@@ -77,7 +77,7 @@ def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None)
 @click.pass_context
 def verify(
     ctx: click.Context, case: str, owner: str | None, honest: tuple[str, ...], source: str | None,
-    retrain: bool, again: str | None, allow_pickle: bool, timeout: float, as_json: bool,
+    retrain: bool, jobs: int, again: str | None, allow_pickle: bool, timeout: float, as_json: bool,
 ) -> None:  # fmt: skip
     """
     Recompute a case from its file alone; with models at hand, ask and train again and compare.
@@ -108,7 +108,7 @@ def verify(
         raise click.UsageError("--retrain needs --source, the owner's model, whose class some honest models are of")
     if checked.whole is not None:
         others = _ask_again(
-            checked.whole, source, retrain, again, honest, allow_pickle=allow_pickle, timeout=timeout
+            checked.whole, source, jobs if retrain else 0, again, honest, allow_pickle=allow_pickle, timeout=timeout
         )  # fmt: skip
     if as_json:
         click.echo(json.dumps(_report(checked, others), indent=1, ensure_ascii=False))
@@ -122,9 +122,9 @@ def verify(
 
 
 def _ask_again(
-    whole: "Opened", source: str | None, retrain: bool, again: str | None, honest: tuple[str, ...], **how: Any
+    whole: "Opened", source: str | None, jobs: int, again: str | None, honest: tuple[str, ...], **how: Any
 ) -> dict[str, Any]:
-    """What models at hand say of an opened case."""
+    """What models at hand say of an opened case. jobs: to train the honest models again with, 0 not to."""
     from probe_match.fingerprinting.claims import again as asking_again
 
     from . import _session
@@ -134,9 +134,9 @@ def _ask_again(
         if source is not None:
             own = opened.enter_context(_session.target(source, **how))
             found["source"] = asking_again.source_says(whole, own)
-            if retrain:
+            if jobs:
                 count = opened.enter_context(_session.progress("training", quiet=False))
-                found["peers"] = asking_again.peers_say(whole, own, jobs=-1, progress=count)
+                found["peers"] = asking_again.peers_say(whole, own, jobs=jobs, progress=count)
         if again is not None:
             found["suspect"] = asking_again.suspect_says(whole, opened.enter_context(_session.target(again, **how)))
         if honest:
