@@ -26,6 +26,7 @@ from probe_match.fingerprinting.claims.cases import Case
 from probe_match.fingerprinting.claims.segments import Generator
 from probe_match.fingerprinting.claims.verifying import Opened
 from probe_match.fingerprinting.errors import BadData, InputRefused
+from probe_match.fingerprinting.records import InputSpec
 
 Claim = dict[str, Any]
 
@@ -270,6 +271,25 @@ def test_an_honest_model_of_the_verifier_counts(whole: Opened) -> None:
     """Whoever verifies may add honest models; one that answers as the source does takes the match away."""
     assert again.with_others(whole, [client(800, "theirs")])["finding"]["outcome"] == "match"
     assert again.with_others(whole, [client(0, "theirs")])["finding"]["outcome"] == "inconclusive"
+
+
+def test_a_verifiers_pool_teaches_honest_models(whole: Opened) -> None:
+    """Honest models trained on a verifier's rows join the peers; a pool of another input is refused."""
+    few = whole._replace(case=replace(whole.case, commitment=whole.case.commitment._replace(peers=8)))
+    peers = again.trained_on(few, client(0, "mine"), POOL)
+    counted = again.with_others(whole, [], peers)
+    narrow = replace(POOL, spec=InputSpec("tabular", (3,)), x=POOL.x[:, :3])  # type: ignore[call-overload]
+
+    assert len(peers) == 8
+    assert sum(counted["finding"]["peers"].values()) == len(peers) + 201
+    assert counted["finding"]["nearest_hits"] >= max(peer_hits(whole, peer.readings) for peer in peers)
+    with pytest.raises(BadData, match="a pool of the case's input"):
+        again.trained_on(few, client(0, "mine"), narrow)
+
+
+def peer_hits(whole: Opened, readings: str) -> int:
+    bits = whole.probes.ways.bits[whole.probes.chosen]
+    return sum(int(reading) == bit for reading, bit in zip(readings, bits.tolist(), strict=True))
 
 
 def test_models_can_be_asked_again(whole: Opened) -> None:

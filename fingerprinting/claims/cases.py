@@ -201,9 +201,9 @@ def conclude(case: Case, probes: Probes) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def with_models(case: Case, models: Sequence[Asked]) -> Case:
-    """The case with further models that were put the probes."""
-    return replace(case, asked=(*case.asked, *models))
+def with_models(case: Case, models: Sequence[Asked], peers: Sequence[Peer] = ()) -> Case:
+    """The case with further models that were put the probes, and further honest models that were trained."""
+    return replace(case, asked=(*case.asked, *models), peers=(*case.peers, *peers))
 
 
 def _controlled(finding: deciding.Finding, controls: Sequence[Mapping[str, Any]]) -> deciding.Finding:
