@@ -124,29 +124,34 @@ def generator_of(statistic: str, questions: int) -> Generator:
 
 def attack(cases: dict[str, Answers]) -> dict[str, Any]:
     """
-    Claims of an attacker's own model or pool against honest models; and once more with honest models of the verifier's.
-
-    Those are every so many-th of the models, and are not accused.
+    Claims of an attacker's own model or pool against honest models: as he claims, and as a verifier comes to who counts
+    20 honest models of his own (of those under test, which are then not accused), or 200 trained on data of his own.
     """
     told = {}
     for statistic in ("targeted", "crossings"):
         generator = generator_of(statistic, 1024)
-        plain, judged = [], []
+        rule = Rule(0.5 if statistic == "targeted" else 0.0)
+        results: dict[str, list[np.ndarray]] = defaultdict(list)
         for found in cases.values():
             known = decided(found, generator)
-            theirs = np.arange(len(found["names"])) % (len(found["names"]) // VERIFIERS) == 0
-            plain.append(accepted(known["findings"])[~theirs])
             _, chosen, hits = counted(found, generator)
-            all_hits = hits(found["models"])
-            peers = np.concatenate([known["theirs"][0], all_hits[theirs]])
-            kin = np.concatenate([known["kin"][0], np.zeros(int(theirs.sum()), bool)])
-            rule = Rule(0.5 if statistic == "targeted" else 0.0)
-            again = [deciding.decide(int(k), len(chosen), 1.0, peers, kin, 1.0, rule) for k in all_hits[~theirs]]
-            judged.append(accepted(again))
-        told[statistic] = {
-            "as claimed": share(np.concatenate(plain)),
-            f"with {VERIFIERS} honest models of the verifier's": share(np.concatenate(judged)),
-        }
+            tested, trained, kin = hits(found["models"]), known["theirs"][0], known["kin"][0]
+            mine = np.arange(len(tested)) % (len(tested) // VERIFIERS) == 0
+            panels = {
+                "as claimed": (trained, kin),
+                f"with {VERIFIERS} honest models of the verifier's": (
+                    np.concatenate([trained, tested[mine]]), np.concatenate([kin, np.zeros(int(mine.sum()), bool)]),
+                ),
+            }  # fmt: skip
+            if "second peers" in found:
+                second = hits(found["second peers"])
+                panels["with 260 honest models trained on the verifier's pool"] = (
+                    np.concatenate([trained, second]), np.concatenate([kin, found["second roles"] == "kin peer"]),
+                )  # fmt: skip
+            for name, (peers, its_kin) in panels.items():
+                again = [deciding.decide(int(k), len(chosen), 1.0, peers, its_kin, 1.0, rule) for k in tested[~mine]]
+                results[name].append(accepted(again))
+        told[statistic] = {name: share(np.concatenate(some)) for name, some in results.items()}
 
     return told
 
