@@ -147,7 +147,7 @@ class Measuring:
         return complete
 
     def train(self, name: str, recipe: panel.Recipe, until: float) -> bool:
-        """Go on training one panel, up to a processor time; whether it is whole. Its readings are kept as `peers` are."""
+        """Go on training one panel, up to a processor time; whether it is whole."""
         roles, peers = ("roles", "peers") if name == "trained" else ("second roles", "second peers")
         if peers in self.found:
             return True

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from probe_match.fingerprinting.calibration import ENOUGH as ENOUGH_PEERS
 from probe_match.fingerprinting.collect import Client, Progress
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.records import Pool
@@ -17,6 +18,7 @@ from probe_match.fingerprinting.records import Pool
 from . import cases, panel, running, segments
 from .asking import Attempt
 from .cases import Asked
+from .deciding import SHARED
 from .panel import Peer
 from .verifying import Opened
 
@@ -102,7 +104,7 @@ def trained_on(
 def with_others(whole: Opened, clients: Sequence[Client], peers: Sequence[Peer] = ()) -> dict[str, Any]:
     """
     The result if a verifier's own honest models are counted among the peers: those trained for it, and clients that are
-    asked the opened probes.
+    asked the opened probes. With enough trained ones of both kinds nothing needs to be assumed beyond what they show.
     """
     extra = []
     for client in clients:
@@ -113,4 +115,7 @@ def with_others(whole: Opened, clients: Sequence[Client], peers: Sequence[Peer] 
         ]
         extra.append(Asked(client.target, "peer", tuple(attempts)))
 
-    return cases.conclude(cases.with_models(whole.case, extra, peers), whole.probes)
+    kin = sum(peer.role == "kin peer" for peer in peers)
+    shared = 0.0 if min(kin, len(peers) - kin) >= ENOUGH_PEERS else SHARED
+
+    return cases.conclude(cases.with_models(whole.case, extra, peers), whole.probes, shared)

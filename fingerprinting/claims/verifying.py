@@ -14,7 +14,7 @@ from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.records import Pool
 
-from . import books, cases, commitments, files, keys, panel, running, segments, tree
+from . import books, cases, commitments, deciding, files, keys, panel, running, segments, tree
 from .asking import Attempt
 from .beacons import Beacon
 from .cases import Asked, Case, Probes
@@ -76,16 +76,23 @@ def verify(given: Files) -> Verified:
     elif files.SOME in given:
         opened = _some(files.parse(given[files.SOME], files.SOME), run)
 
-    return Verified(commitment, result, str(book.owner), (opened, run.leaves), whole, _notes(whole, commitment))
+    return Verified(commitment, result, str(book.owner), (opened, run.leaves), whole, _notes(whole, commitment, result))
 
 
-def _notes(whole: Opened | None, commitment: Commitment) -> tuple[str, ...]:
-    told = ["the recorded answers are taken for the suspect's: whose they are rests on who asked"]
+def _notes(whole: Opened | None, commitment: Commitment, result: dict[str, Any]) -> tuple[str, ...]:
+    told = [
+        "the recorded answers are taken for the suspect's: whose they are rests on who asked (--again)",
+        "the honest models learnt from the claimant's pool: add some of yours, or your own data (--honest, --pool)",
+    ]
     if whole is None:
         told.append("the key was not revealed: probes, answers and p-values could not be recomputed")
+    ground = min(1.0, float(result["finding"]["p_query"]) * result["searched"] * result["audits"] * deciding.RESERVE)
     if commitment.beacon is None:
+        told.append("no beacon: the p-value is corrected for 2^40 keys that could have been tried")
+    else:
         told.append(
-            f"no beacon: the p-value is corrected for 2^{math.log2(2.0**40):.0f} keys that could have been tried"
+            "the beacon counts if a trusted time shows the commitment to be older than its round; if not, keys could "
+            f"have been tried, and the p-value is {ground:.2g}"
         )
     if commitment.generator.statistic == "crossings":
         told.append("screening only: without registered bits the error rate rests on the honest models alone")
