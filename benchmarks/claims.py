@@ -81,6 +81,8 @@ def accepted(findings: list[Finding]) -> np.ndarray:
 
 def share(hit: np.ndarray) -> dict[str, Any]:
     """How many of how many, with Wilson's interval."""
+    if len(hit) == 0:
+        return {"accepted": 0, "of": 0}
     got = wilson(int(hit.sum()), len(hit))
     return {"accepted": int(hit.sum()), "of": len(hit), "interval": [round(got.low, 4), round(got.high, 4)]}
 
@@ -222,14 +224,16 @@ def grinding(cases: dict[str, Answers], models: int) -> dict[str, Any]:
         peers = found["peers"][calibrating]
         for k, bits in zip(best, bits_of, strict=True):
             theirs = (np.where(bits == 1, peers[:, chosen + m], peers[:, chosen]) == bits).sum(1)
-            for times, into in ((1.0, single), (deciding.RESERVE, final)):
-                into.append(deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, rule_of(generator)))
+            for times, shared, into in ((1.0, 0.0, single), (deciding.RESERVE, deciding.SHARED, final)):
+                rule = rule_of(generator, shared)
+                into.append(deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, rule))
         copies = decided(found, generator, beacon=False)["findings"]
         reserved += [f.outcome == "match" for f, kind in zip(copies, found["kinds"], strict=True) if kind in WEIGHTS]
 
     return {
-        "keys": KEYS, "least p-value before correction": min(f.p_query for f in single),
-        "accepted if keys were not corrected for": share(accepted(single)), "accepted": share(accepted(final)),
+        "keys": KEYS, "least p-value of all, corrected for nothing": min(f.p_query for f in single),
+        "accepted if keys were not corrected for and nothing assumed of honest models": share(accepted(single)),
+        "accepted": share(accepted(final)),
         "weight-level copies accepted without a beacon": share(np.array(reserved)),
     }  # fmt: skip
 
