@@ -12,9 +12,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.evidence import merkle
 from probe_match.fingerprinting.records import Pool
 
-from . import books, cases, commitments, deciding, files, keys, panel, running, segments, tree
+from . import books, cases, commitments, deciding, files, keys, panel, running, segments
 from .asking import Attempt
 from .beacons import Beacon
 from .cases import Asked, Case, Probes
@@ -180,7 +181,7 @@ def _leaf(leaf: Any, place: int) -> dict[str, Any]:
 
 def root_of(salts: bytes, leaves: Sequence[bytes]) -> bytes:
     """The root over leaves, whose salts are drawn from a seed."""
-    return tree.root([tree.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)])
+    return merkle.root([merkle.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)])
 
 
 def _some(opened: Any, run: Run) -> int:
@@ -188,13 +189,13 @@ def _some(opened: Any, run: Run) -> int:
     try:
         for one in opened:
             salt, path = bytes.fromhex(one["salt"]), [bytes.fromhex(step) for step in one["path"]]
-            if set(one) != {"index", "leaf", "salt", "path"} or len(salt) != tree.SALT:
+            if set(one) != {"index", "leaf", "salt", "path"} or len(salt) != merkle.SALT:
                 raise ValueError("unknown fields")
             if type(one["index"]) is not int or not 0 <= one["index"] < run.leaves:
                 raise ValueError("no such leaf")
             _leaf(one["leaf"], one["index"])
-            digest = tree.leaf(salt, storage.canonical_json(one["leaf"]))
-            root = tree.climb(digest, one["index"], run.leaves, path)
+            digest = merkle.leaf(salt, storage.canonical_json(one["leaf"]))
+            root = merkle.climb(digest, one["index"], run.leaves, path)
             if root is None or root.hex() != run.root:
                 raise BadData(f"leaf {one['index']} does not lead to the root that was sealed; it was changed")
         return len(opened)

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from ._evidence import roots_option, seal_option, trusted
 from ._options import target_options
 from .db import json_option, printable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from probe_match.fingerprinting.claims.keys import OwnerKey
-    from probe_match.fingerprinting.claims.verifying import Opened, Verified
+    from probe_match.fingerprinting.claims.verifying import Opened
+    from probe_match.fingerprinting.evidence.checking import Checked
 
 key_option = click.option(
     "--owner-key",
@@ -36,24 +40,32 @@ def read_key(file: str | None) -> "OwnerKey":
 )
 @click.option("--output", "-o", required=True, metavar="FILE", help="The opened case.")
 @key_option
-def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None) -> None:
+@seal_option
+def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None, seal: str) -> None:
     """
     Open a case for whoever is to verify it: with the key, so that everything can be recomputed, or single leaves.
 
     \b
     Examples:
-      probe-match claim reveal case.mfpb --owner-key owner.key -o opened.mfpb
-      probe-match claim reveal case.mfpb --owner-key owner.key --only 17 -o one.mfpb
+      probe-match claim reveal case.mfpb --owner-key owner.key --seal seal.pem -o opened.mfpb
+      probe-match claim reveal case.mfpb --owner-key owner.key --seal seal.pem --only 17 -o one.mfpb
     """
-    from probe_match.fingerprinting.claims import files, opening, verifying
+    from probe_match.fingerprinting.claims import opening
+    from probe_match.fingerprinting.evidence import archive, bundle, checking
+    from probe_match.fingerprinting.storage import read_file
 
     from . import _session
 
     _session.require_writable(output)
-    closed, private = files.read(Path(case)), files.read(Path(f"{case}.private"))
-    opened = opening.reveal(closed, private, read_key(owner_key), only)
-    checked = verifying.verify(opened)
-    files.write(Path(output), opened)
+    given, private = archive.read(Path(case)), archive.read(Path(f"{case}.private"))
+    closed = checking.check(given, case).bundle.case
+    revealed = opening.reveal(closed, private, read_key(owner_key), only)
+    made = bundle.close(
+        revealed, read_file(Path(seal), "sealing key"), did="reveal", log=given[bundle.CUSTODY],
+        tokens=bundle.read_tokens(given),
+    )  # fmt: skip
+    checked = checking.check(made, output).claim
+    archive.write(Path(output), made)
     what = "the key" if checked.whole else f"{checked.leaves[0]} of {checked.leaves[1]} leaves"
     click.echo(f"revealed {what} in {output}; check it with: probe-match claim verify {output}")
 
@@ -73,32 +85,34 @@ def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None)
 @click.option("--retrain", is_flag=True, help="Train the claimant's honest models again and compare; needs --source.")
 @click.option("--again", metavar="TARGET", help="The suspect, to be asked again.")
 @click.option("--jobs", default=-1, show_default=True, type=int, help="Processes for training; -1 uses all processors.")
+@roots_option
 @target_options
 @json_option
 @click.pass_context
 def verify(
     ctx: click.Context, case: str, owner: str | None, honest: tuple[str, ...], source: str | None,
-    pool: str | None, retrain: bool, jobs: int, again: str | None, allow_pickle: bool, timeout: float, as_json: bool,
+    pool: str | None, retrain: bool, jobs: int, again: str | None, roots: tuple[str, ...], allow_pickle: bool,
+    timeout: float, as_json: bool,
 ) -> None:  # fmt: skip
     """
     Recompute a case from its file alone; with models at hand, ask and train again and compare.
 
-    Exit codes: 0 valid, 1 invalid, 2 unreadable, 3 valid but not opened whole, or your own honest models (--honest,
-    --pool) change its outcome, or the suspect answers otherwise now (--again).
+    Exit codes: 0 valid, 1 invalid, 2 unreadable, 3 valid but not opened whole, or its times are not those of two
+    authorities that you trust (--tsa-root), or your own honest models (--honest, --pool) change its outcome, or the
+    suspect answers otherwise now (--again).
 
     \b
     Examples:
-      probe-match claim verify opened.mfpb
+      probe-match claim verify opened.mfpb --tsa-root north.pem --tsa-root south.pem
       probe-match claim verify opened.mfpb --honest mine-1.onnx --honest mine-2.onnx
     """
-    from probe_match.fingerprinting.claims import files, verifying
     from probe_match.fingerprinting.errors import BadData
+    from probe_match.fingerprinting.evidence import archive, checking
 
-    given = files.read(Path(case))
+    given, authorities = archive.read(Path(case)), trusted(roots)
     try:
-        checked = verifying.verify(given)
-        if owner is not None and owner.lower() != checked.owner:
-            raise BadData(f"the case book was sealed by {checked.owner[:16]}…, not by {owner[:16]}")
+        found = checking.check(given, case, authorities, owner)
+        checked = found.claim
     except BadData as error:
         click.echo(f"invalid: {printable(str(error))}", err=True)
         ctx.exit(1)
@@ -111,14 +125,14 @@ def verify(
         wanted = _Wanted(honest, pool, source, again, retrain, jobs)
         others = _ask_again(checked.whole, wanted, allow_pickle=allow_pickle, timeout=timeout)
     if as_json:
-        click.echo(json.dumps(_report(checked, others), indent=1, ensure_ascii=False))
+        click.echo(json.dumps(_report(found, others), indent=1, ensure_ascii=False))
     else:
-        click.echo("\n".join([_in_lines(checked), *_others_in_lines(others)]))
+        click.echo("\n".join([_in_lines(found), *_others_in_lines(others)]))
     counted = others.get("with_honest")
     stands = counted is None or counted["finding"]["outcome"] == checked.result["finding"]["outcome"]
     if min([*others.get("source", {"": 1.0}).values(), others.get("peers", 1.0)]) < 0.98:
         ctx.exit(1)
-    ctx.exit(0 if checked.whole is not None and stands and others.get("suspect", 1.0) >= 0.98 else 3)
+    ctx.exit(0 if found.complete and stands and others.get("suspect", 1.0) >= 0.98 else 3)
 
 
 class _Wanted(NamedTuple):
@@ -193,23 +207,38 @@ def told(result: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _in_lines(checked: "Verified") -> str:
+def _in_lines(found: "Checked") -> str:
     """What was verified, in a few lines."""
+    checked = found.claim
     opened, leaves = checked.leaves
     head = "valid" if checked.whole is not None else f"valid, but only {opened} of {leaves} leaves are open"
     who = f"case {checked.commitment.serial} of owner {checked.owner[:16]}…"
     lines = [
         f"{head}: {who}, {checked.result['statistic']}, {leaves} leaves",
         told(checked.result),
-        *(f"  note: {printable(note)}" for note in checked.notes),
+        *(f"  {what} by {time:%Y-%m-%d %H:%M:%S} UTC, say {_names(found, link)}" for what, time, link in _times(found)),
+        *(f"  note: {printable(note)}" for note in found.notes),
     ]
 
     return "\n".join(lines)
 
 
-def _report(checked: "Verified", others: dict[str, Any]) -> dict[str, Any]:
+def _names(found: "Checked", link: int) -> str:
+    return " and ".join(printable(stamp.authority) for stamp in found.stamps[link])
+
+
+def _times(found: "Checked") -> list[tuple[str, "datetime", int]]:
+    """What two authorities vouch for: what, when, and the link of the book."""
+    links = len(found.bundle.lines)
+    moments = (("committed to", found.committed, links - 1), ("run", found.run, links))
+    return [(what, time, link) for what, time, link in moments if time is not None]
+
+
+def _report(found: "Checked", others: dict[str, Any]) -> dict[str, Any]:
+    checked = found.claim
     return {
         "schema": "probe-match/claim-check/1", "valid": True, "whole": checked.whole is not None,
         "owner": checked.owner, "commitment": checked.commitment.to_json(), "result": checked.result,
-        "opened": checked.leaves[0], "leaves": checked.leaves[1], "notes": list(checked.notes), "again": others,
+        "opened": checked.leaves[0], "leaves": checked.leaves[1], "notes": list(found.notes), "again": others,
+        "times": {what: time.isoformat() for what, time, _ in _times(found)},
     }  # fmt: skip
