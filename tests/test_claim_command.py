@@ -112,6 +112,15 @@ def test_other_owners_models_are_told_apart(folder: Path) -> None:
     assert claim("verify", folder / "opened.mfpb", "--retrain").exit_code == 2
 
 
+def test_without_trusted_times_nobody_was_first(folder: Path) -> None:
+    """Two cases on one model without timestamps are ambiguous, which a person must look at."""
+    reveal(folder, "opened.mfpb")
+    told = claim("verify", folder / "opened.mfpb", "--against", folder / "case.mfpb")
+
+    assert told.exit_code == 3
+    assert "committed to first: neither" in told.output
+
+
 def test_hand_picked_lists_are_refused(folder: Path) -> None:
     """No list of probes is taken, wherever it comes from."""
     refused = commit(folder, "--beacon", "dice:3", "--suite", "best.npz")
