@@ -1,5 +1,7 @@
 """Cases: run in a small world, closed, opened and recomputed; and everything a claimant could try is refused."""
 
+import contextlib
+import json
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -10,6 +12,7 @@ import claims_world as w
 import numpy as np
 import pytest
 from claims_world import GENERATOR, KEY, POOL, World, client
+from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.claims import (
     again,
     books,
@@ -154,6 +157,29 @@ def test_what_a_claimant_forges_is_refused(found: World, what: str) -> None:
 
     with pytest.raises(BadData, match=why):
         verifying.verify(w.forged(found, forge(found.case)))
+
+
+def test_strange_values_are_refused_in_one_line(found: World) -> None:
+    """Whatever a forger seals, huge, nested or of another type, is an error of ours, or what nothing follows from."""
+    rng = np.random.default_rng(0)
+    strange = [10**30, -5, 2**31, None, [], {}, "x", "1" * 5000, 0.5, True, [[1]], "0" * 96]
+    leaves, hits = found.case.leaves(), cases.conclude(found.case, found.probes)["finding"]["hits"]
+    for value in strange:
+        for _ in range(4):
+            place = int(rng.integers(len(leaves)))
+            leaf = json.loads(leaves[place])
+            leaf[str(rng.choice(sorted(leaf)))] = value
+            changed = [*leaves[:place], storage.canonical_json(leaf), *leaves[place + 1 :]]
+            with contextlib.suppress(BadData):
+                checked = verifying.verify(w.forged(found, found.case, leaves=changed))
+                assert checked.result["finding"]["hits"] == hits
+        for name in ("searched", "audits", "floor", "suspect", "controls", "nearest", "questions", "beacon"):
+            refused(w.forged(found, found.case, **{name: value}))
+
+
+def refused(given: files.Files) -> None:
+    with pytest.raises(BadData):
+        verifying.verify(given)
 
 
 def test_leaves_are_bound_by_the_root(found: World) -> None:

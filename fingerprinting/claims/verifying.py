@@ -23,6 +23,9 @@ from .commitments import Commitment, Run
 from .files import Files
 from .panel import Peer
 
+# What values of other types and sizes raise in the arithmetic that recomputes a case; it has no other way to fail.
+STRANGE: Final = (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError, RecursionError)
+MOST: Final = 1 << 31  # of any whole number in a leaf
 CLOSE: Final = 1e-6  # relative; the last digits of a p-value differ between machines
 KINDS: Final = {"peer": {"kind", *Peer._fields}, "attempt": {"kind", "of", "role", *Attempt._fields}}
 
@@ -52,6 +55,13 @@ class Verified(NamedTuple):
 
 def verify(given: Files) -> Verified:
     """Check everything that can be. Raises BadData with the first thing that does not hold."""
+    try:
+        return _verify(given)
+    except STRANGE as error:
+        raise BadData(f"the case holds what no case holds ({type(error).__name__}: {str(error)[:80]})") from error
+
+
+def _verify(given: Files) -> Verified:
     unknown = set(given) - {*files.CLOSED, *files.OPENED, files.SOME}
     missing = set(files.CLOSED) - set(given)
     if unknown or missing:
@@ -65,6 +75,8 @@ def verify(given: Files) -> Verified:
     result = files.parse(given[files.RESULT], files.RESULT)
     if storage.sha256(given[files.RESULT]) != run.result or result["commitment"] != commitment.digest:
         raise BadData("the result is not the one that the run was sealed with")
+    if type(result["searched"]) is not int or not 1 <= result["searched"] < MOST:
+        raise BadData("the result does not say how many models were searched")
     audits = commitments.check_chain(book.links)
     if result["audits"] != audits:
         raise BadData(f"the p-value is corrected for {result['audits']} audits, the case book holds {audits}")
@@ -168,11 +180,15 @@ def _leaf(leaf: Any, place: int) -> dict[str, Any]:
         raise BadData(f"leaf {place} is neither an honest model's nor an attempt's")
     texts = {"name", "role", "use", "readings", "of", "input", "outcome"} & set(leaf)
     numbers = {"probe", "attempt", "label", "sent", "entry"} & set(leaf)
-    sound = all(isinstance(leaf[name], str) for name in texts) and all(type(leaf[name]) is int for name in numbers)
-    if not sound or (kind == "attempt" and leaf["role"] not in cases.ROLES) or min(leaf.get("label", 0), 0) < -1:
+    sound = all(isinstance(leaf[name], str) for name in texts) and all(
+        type(leaf[name]) is int and -1 <= leaf[name] < MOST for name in numbers
+    )
+    if not sound or (kind == "attempt" and leaf["role"] not in cases.ROLES):
         raise BadData(f"leaf {place} holds a field that cannot be")
     if kind == "attempt" and (leaf["outcome"] == "answered") != (leaf["label"] >= 0):
         raise BadData(f"leaf {place} says that it was {leaf['outcome'][:20]} and holds label {leaf['label']}")
+    if leaf.get("response") is not None and not commitments.DIGEST.fullmatch(str(leaf["response"])):
+        raise BadData(f"leaf {place} holds a field that cannot be")
     if kind == "peer" and leaf["use"] not in ("choose", "calibrate"):
         raise BadData(f"leaf {place} holds a field that cannot be")
 
