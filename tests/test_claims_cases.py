@@ -12,6 +12,7 @@ import claims_world as w
 import numpy as np
 import pytest
 from claims_world import GENERATOR, KEY, POOL, World, client
+from probe_match.clients import oip
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.claims import (
     again,
@@ -30,6 +31,8 @@ from probe_match.fingerprinting.claims.cases import Case
 from probe_match.fingerprinting.claims.segments import Generator
 from probe_match.fingerprinting.claims.verifying import Opened
 from probe_match.fingerprinting.errors import BadData, InputRefused
+from probe_match.fingerprinting.ledger import read_ledger
+from probe_match.fingerprinting.oip_server import serve
 from probe_match.fingerprinting.records import InputSpec
 
 Claim = dict[str, Any]
@@ -368,6 +371,20 @@ def test_failures_are_asked_again_and_recorded(tmp_path: Path) -> None:
 
     assert outcomes.count("failed") == sum(a.attempt for a in asked) > 5
     assert verifying.verify(w.opened(world)).result["finding"]["answered"] == GENERATOR.ways
+
+
+def test_a_suspect_behind_a_server_leaves_its_bytes(tmp_path: Path) -> None:
+    """Asked over real HTTP, a copy is found, and every leaf names the digest of the bytes that came."""
+    with serve({"suspect": w.nearest(0, rounded=True)}, (4,), max_rows=32) as url:
+        world = w.run(tmp_path, oip.connect(f"{url}/v2/models/suspect"))
+    (asked,) = (model.attempts for model in world.case.asked if model.role == "suspect")
+    ledger = read_ledger(tmp_path / "1.ledger")
+    with ledger:
+        came = {storage.sha256(entry.raw) for entry in ledger.entries() if entry.raw}
+
+    assert outcome(world) == "match"
+    assert {attempt.response for attempt in asked} == came
+    assert len(came) == len({attempt.sent for attempt in asked}) >= GENERATOR.ways / 32
 
 
 @pytest.mark.parametrize("name", ["../book.jsonl", ".book", "a/b/c"])
