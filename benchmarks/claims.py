@@ -24,7 +24,7 @@ from probe_match.fingerprinting.claims.deciding import Finding, Rule
 from probe_match.fingerprinting.claims.segments import Generator, Statistic, Ways
 
 Answers = Mapping[str, np.ndarray]
-WAYS: Final = (256, 512, 1024)  # questions of registered bits; crossings ask both sides of half as many ways
+WAYS: Final = (256, 512, 1024, 2048)  # questions of registered bits; crossings ask both sides of half as many ways
 # Copies of the weights; "hard" ones have lost much of what the source does, as the tables of honest models show.
 WEIGHTS: Final = (
     "copy", "round-1", "round-2", "temperature", "quantise-8bit", "quantise-2bit", "prune-30", "prune-60",
