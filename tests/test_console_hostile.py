@@ -19,11 +19,13 @@ from probe_match.fingerprinting.chat.changing import RoundP
 from probe_match.fingerprinting.chat.history import History
 from probe_match.fingerprinting.chat.records import Bank, Question
 from probe_match.fingerprinting.chat.sentinels import Plan
+from probe_match.fingerprinting.compliance.records import Examined, Judged, Report
+from probe_match.fingerprinting.compliance.settings import Endpoint
 from probe_match.fingerprinting.console import results
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.records import About
 from probe_match.probes import chat_words
-from test_audit_hostile import MARK, Tags, live, payloads, report_of
+from test_audit_hostile import MARK, Tags, hostile_verdict, live, payloads, report_of
 from test_console import done, get, start
 
 TEXTS = [text.encode("utf-8", "replace").decode() for text in payloads()]  # half characters do not cross a wire
@@ -72,7 +74,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             db.add(replace(plain, name=name, about=about))
         bank = chat_words.generate(n=25, seed=0, languages=("en",))
         habits = Habits()
-        shelf.add(db, [habits.reference(f"chat {i}", bank, 10) for i in range(4)])
+        shelf.add(db, [habits.reference(name, bank, 10) for name in ("chat 1", "chat 2", "chat 3", "chat 4")])
     history = History(folder / "watch.db")
     for text in TEXTS:
         watch = history.begin(text, Bank("b", (Question("c", "word", text, "word"),)), Plan(), 5, 0)
@@ -122,6 +124,18 @@ def test_no_text_is_live_in_any_export(world: World) -> None:
         assert not [cell for cell in cells if cell.lstrip(" \"'\t")[:1] in tuple("=+@|%＝＋＠") and cell[0] != "'"]
     assert len(answers.json()["answers"]) >= len(TEXTS)
     assert f"{MARK}199" in files["answers"]
+
+
+def test_no_cell_of_a_match_is_a_formula() -> None:
+    """Whatever target and reference are called, its CSV begins no cell as a formula."""
+    for text in TEXTS:
+        judged = Judged(Examined(Endpoint("target", text), hostile_verdict(text, text)), ())
+        _, documents = results.of_match(Report((judged,), {}))
+        head, row = csv.reader(io.StringIO(documents["csv"].decode()))
+
+        assert dict(zip(head, row, strict=True))["score"] == "1"
+        assert not [cell for cell in row if cell.lstrip(' "\t')[:1] in tuple("=+-@|%＝＋－＠")]
+        assert live("".join(row)) == set()
 
 
 @pytest.mark.skipif(consoles.CHROMIUM is None, reason="NO CHROMIUM HERE: hostile texts were not tried in a browser")
