@@ -29,6 +29,7 @@ COMMANDS: Final = {
     "enroll": "Add a known model to the reference database.",
     "suite": "Build, list and show probe suites.",
     "weights": "Digest, sign, verify and mark a model's weights.",
+    "claim": "Prove that a model descends from yours: commit, run, reveal, verify.",
     "watch": "Say whether a language model is still what it was, look after look.",
     "serve": "Serve the web console and its REST API.",
     "bench": "Measure error rates on models whose descent is known.",

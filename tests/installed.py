@@ -18,31 +18,37 @@ import pytest
 from packaging.requirements import Requirement
 
 ROOT = Path(__file__).resolve().parents[1]
+ALIEN = ("PYTHON", "PIP_", "XDG_", "SOURCE_DATE_EPOCH")
 NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
 
 
-def run(*command: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
+def run(*command: str | Path, cwd: Path, **others: str) -> "subprocess.CompletedProcess[str]":
     """A program that sees nothing of this environment: another home, no Python settings."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_", "XDG_"))}
-    kept |= {"HOME": str(cwd), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull}
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(ALIEN)}
+    kept |= {"HOME": str(cwd), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull} | others
     return subprocess.run(
         [str(word) for word in command], cwd=cwd, env=kept, capture_output=True, text=True, timeout=200, check=False
     )
 
 
+def built(source: Path, into: Path, **others: str) -> Path:
+    """
+    A source archive of a clean copy of the checkout, and the wheel from that archive alone. Returns the wheel.
+
+    The copy's files are new: their times and modes are of now and of the umask.
+    """
+    copy = source / "checkout"
+    shutil.copytree(ROOT, copy, ignore=NOT_COPIED, copy_function=shutil.copyfile)
+    done = run(sys.executable, "-m", "build", "--no-isolation", "--outdir", into, cwd=copy, **others)
+
+    assert done.returncode == 0, done.stdout[-2000:] + done.stderr
+    return next(into.glob("*.whl"))
+
+
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as for a release: a source archive of a clean copy, and the wheel from that archive alone."""
-    copy = tmp_path_factory.mktemp("source") / "checkout"
-    made = tmp_path_factory.mktemp("dist")
-    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
-    archive = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
-    wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", made]
-    steps = [run(sys.executable, "-c", archive, made, cwd=copy)]
-    steps.append(run(*wheel, *made.glob("*.tar.gz"), cwd=made))
-
-    assert [step.returncode for step in steps] == [0, 0], steps[-1].stderr + steps[0].stderr
-    return next(made.glob("*.whl"))
+    """Built as for a release."""
+    return built(tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("dist"))
 
 
 class Installed(NamedTuple):

@@ -1,12 +1,14 @@
 """What users install: the wheel's files, and what its programs do where nothing but the declared packages is."""
 
+import os
 import resource
+import tarfile
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from installed import ROOT, Installed, installed, wheel
+from installed import ROOT, Installed, built, installed, wheel
 
 __all__ = ["installed", "wheel"]  # fixtures
 
@@ -28,6 +30,31 @@ def test_the_wheel_holds_all_of_the_product_and_nothing_else(wheel: Path) -> Non
 
     assert names == set(shipped())
     assert {f"probe_match/{folder}/py.typed" for folder in FOLDERS} <= names
+
+
+def test_whoever_builds_gets_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    """Another folder, time zone, umask and age of the files change no byte of the wheel and of the source archive."""
+    elsewhere = tmp_path / "another folder"
+    elsewhere.mkdir()
+    former = os.umask(0o077)
+    try:
+        again = built(elsewhere, tmp_path, TZ="Pacific/Auckland", LC_ALL="C")
+    finally:
+        os.umask(former)
+    (archive,) = tmp_path.glob("*.tar.gz")
+
+    assert again.read_bytes() == wheel.read_bytes()
+    assert archive.read_bytes() == next(wheel.parent.glob("*.tar.gz")).read_bytes()
+
+
+def test_the_source_archive_holds_what_a_packager_needs(wheel: Path) -> None:
+    """Tests, documentation, the Makefile and the locks come with the source; nothing is owned by its builder."""
+    with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
+        members = archive.getmembers()
+    names = {member.name.partition("/")[2] for member in members}
+
+    assert {"Makefile", "constraints.txt", "docs/decisions.md", "tests/test_wheel.py", "benchmarks/twins.py"} <= names
+    assert {(member.uid, member.gid, member.mode, member.mtime) for member in members} == {(0, 0, 0o644, 315532800)}
 
 
 def test_the_wheel_carries_its_licence(wheel: Path) -> None:
