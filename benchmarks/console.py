@@ -10,6 +10,7 @@ timed apart: the first page then reads all headers anew.
 
 import argparse
 import json
+import os
 import platform
 import tempfile
 import time
@@ -142,7 +143,14 @@ def main() -> None:
         told = measure(folder, words.references, words.jobs, words.times)
     size = {"references": words.references, "jobs": words.jobs, "watches": words.watches, "times": words.times}
     slowest = max(told["pages"].items(), key=lambda item: item[1]["p95_ms"])
-    told = {"machine": platform.processor() or platform.machine(), **size, "slowest_p95": slowest[0], **told}
+    load = round(os.getloadavg()[0], 1)  # of the machine, which may be doing other things
+    told = {
+        "machine": platform.processor() or platform.machine(),
+        "load": load,
+        **size,
+        "slowest_p95": slowest[0],
+        **told,
+    }
     Path(words.output).write_text(json.dumps(told, indent=1) + "\n")
 
 

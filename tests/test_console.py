@@ -239,11 +239,14 @@ def test_two_consoles_do_not_share_a_folder(running: tuple[str, Workshop], folde
 def test_answers_are_forgotten_after_their_time(
     models: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Past the days of retention the raw answers are erased by themselves; the verdict stays, and says so."""
+    """Past the days of retention raw answers are erased by themselves, but for those on hold; the verdict stays."""
     consoles.known(tmp_path)
     with console(tmp_path) as (url, workshop):
         job = start(url, match={"target": f"oip:{models}/v2/models/open"})
+        endpoint = {"name": "e", "target": f"oip:{models}/v2/models/open"}
+        held = start(url, audit={"endpoint": [endpoint], "retention": {"hold": "a case is open"}})
         done(url, job)
+        done(url, held)
         now = time.time()
         monkeypatch.setattr(forgetting.time, "time", lambda: now + 89 * 86_400)
         young = workshop.sweep()
@@ -251,7 +254,9 @@ def test_answers_are_forgotten_after_their_time(
         old, again = workshop.sweep(), workshop.sweep()
         rows = get(url, f"/jobs/{job}/answers")
         verdict = get(url, f"/jobs/{job}/result")
+        kept = get(url, f"/jobs/{held}/answers")["answers"]
 
+    assert kept != []
     assert (young, old, again) == (0, 1, 0)
     assert rows["answers"] == []
     assert rows["erased"] == "kept for 90 days"
