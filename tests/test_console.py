@@ -17,6 +17,10 @@ from consoles import FEATURES, TOKEN, console, model
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
 from probe_match.fingerprinting import cli
+from probe_match.fingerprinting.chat.changing import RoundP
+from probe_match.fingerprinting.chat.history import History
+from probe_match.fingerprinting.chat.records import Bank, Question
+from probe_match.fingerprinting.chat.sentinels import Plan
 from probe_match.fingerprinting.compliance import forgetting, told
 from probe_match.fingerprinting.console.config import Config
 from probe_match.fingerprinting.console.openapi import description
@@ -286,6 +290,23 @@ def test_a_new_reference_is_listed_at_once(tmp_path: Path) -> None:
     assert before == 1
     assert (found["total"], found["pages"], found["references"][0]["name"]) == (2, 2, "newer")
     assert child == ["newer"]
+
+
+def test_a_new_round_of_a_watch_is_shown_at_once(url: str, folder: Path) -> None:
+    """A history is kept in memory, and read again when somebody wrote to it."""
+    history = History(folder / "watch.db")
+    bank = Bank("b", (Question("c", "w", "A word.", "word"),))
+    watch = history.begin("openai:http://127.0.0.1:9/v1#m", bank, Plan(), 5, 0)
+    seen = []
+    for p in (0.5, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9):
+        history.end(history.open_round(watch, "round"), RoundP(p))
+        seen.append(get(url, "/watches")["watches"][0])
+    history.close()
+
+    assert [len(one["rounds"]) for one in seen] == [1, 2, 3, 4, 5, 6, 7]
+    assert (seen[0]["state"], seen[0]["alarm"]) == ("unchanged", None)
+    assert (seen[-1]["state"], seen[-1]["alarm"] is None) == ("alarm", False)
+    assert seen[-1]["rounds"][seen[-1]["alarm"] - 1]["evidence"] >= seen[-1]["needed"]
 
 
 # --- who may ask what ------------------------------------------------------------------------------------------------
