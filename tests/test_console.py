@@ -329,12 +329,17 @@ def test_files_and_modules_of_this_machine_are_no_endpoints(target: str, url: st
 
 def test_no_foreign_host_is_asked_without_leave(url: str, folder: Path) -> None:
     """Without an authorization nothing begins; with one its questions count over all jobs under it."""
-    told = {"target": "openai:https://api.example.org/v1#m", "budget": 30}
+    hosts = {
+        "openai:https://api.example.org/v1#m": "api.example.org", "anthropic:m http://127.0.0.1/": "api.anthropic.com",
+        "rest:litserve@https://api.example.org/@http://127.0.0.1/": "api.example.org",
+    }  # fmt: skip
     count = get(url, "/jobs")["total"]
-    refused = requests.post(f"{url}/api/v1/jobs", json={"match": told}, timeout=10)
+    for target, host in hosts.items():
+        told = {"target": target, "budget": 30}
+        refused = requests.post(f"{url}/api/v1/jobs", json={"match": told}, timeout=10)
 
-    assert refused.status_code == 403
-    assert "api.example.org is not this machine" in refused.json()["error"]
+        assert refused.status_code == 403
+        assert f"{host} is not this machine" in refused.json()["error"]
     assert get(url, "/jobs")["total"] == count
 
 
@@ -389,12 +394,17 @@ def test_a_form_needs_the_word_of_its_session(url: str) -> None:
 def test_large_and_broken_bodies_are_refused(url: str) -> None:
     """Neither fills the memory nor ends in a traceback."""
     kind = {"Content-Type": "application/json"}
+    broken = [
+        b"{", b"[]", b"[" * 100_000, b'{"match": 3}', b'{"match": {"target": 3}}', b'{"match": {"target": "http://[::1"}}',
+        b'{"match": {"target": "http://127.0.0.1/", "alpha": NaN}}', b'{"match": {"target": "http://127.0.0.1/\\ud800"}}',
+        b'{"audit": {"endpoint": [{"name": "e", "target": "http://127.0.0.1/", "model": "\\ud800"}]}}', b"\xff",
+    ]  # fmt: skip
     codes = [
         requests.post(f"{url}/api/v1/jobs", data=body, headers=kind, timeout=10).status_code
-        for body in (b"x" * (3 << 20), b"{", b"[]", b"[" * 100_000, b'{"match": 3}', b'{"match": {"target": 3}}')
+        for body in (b"x" * (3 << 20), *broken)
     ]
 
-    assert codes == [413, 400, 400, 400, 400, 400]
+    assert codes == [413, 400, 400, 400, 400, 400, 403, 400, 400, 400, 400]
 
 
 def test_with_a_token_nothing_is_shown_without_it(tmp_path: Path) -> None:
