@@ -140,7 +140,7 @@ def measure(folder: Path, references: int, jobs: int, times: int) -> dict[str, A
         changed = []
         for i in range(5):
             with open_db(folder / "known.db") as db:
-                db.add(replace(reference(np.random.default_rng(i)), name=f"new-{i}"))
+                db.add(replace(reference(np.random.default_rng(i)), name=f"new-{os.getpid()}-{i}"))
             changed.append(timed(session, f"{url}/references", 1)["max_ms"])
 
     return {"seconds_to_start": round(up, 2), "pages": found, "first_page_after_a_change_ms": changed}

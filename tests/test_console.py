@@ -16,18 +16,21 @@ import requests
 from consoles import FEATURES, TOKEN, console, model
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
-from probe_match.fingerprinting import cli
+from probe_match.fingerprinting import cli, quarantine
+from probe_match.fingerprinting.chat import shelf
 from probe_match.fingerprinting.chat.changing import RoundP
 from probe_match.fingerprinting.chat.history import History
-from probe_match.fingerprinting.chat.records import Bank, Question
+from probe_match.fingerprinting.chat.records import Bank, ChatReference, Question
 from probe_match.fingerprinting.chat.sentinels import Plan
 from probe_match.fingerprinting.compliance import forgetting, told
+from probe_match.fingerprinting.console.catalogue import Catalogue
 from probe_match.fingerprinting.console.config import Config
 from probe_match.fingerprinting.console.openapi import description
 from probe_match.fingerprinting.console.tasks import NotAllowed
 from probe_match.fingerprinting.console.working import Workshop
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.oip_server import Address, serve
+from probe_match.fingerprinting.records import About
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -277,19 +280,29 @@ def test_a_dead_endpoint_is_a_job_that_failed_and_says_why(url: str) -> None:
     assert requests.get(f"{url}/api/v1/jobs/{job}/result", timeout=10).status_code == 404
 
 
-def test_a_new_reference_is_listed_at_once(tmp_path: Path) -> None:
-    """Listings are kept in memory, and read again when the database's own log has grown."""
+def test_a_change_of_the_database_is_listed_at_once(tmp_path: Path) -> None:
+    """Listings are kept in memory; what the database's own log names is read again, and comes to the same."""
     consoles.known(tmp_path)
-    with console(tmp_path) as (url, _):
+    bank = Bank("b", (Question("c", "w", "A word.", "word"),))
+    with console(tmp_path) as (url, workshop):
         before = get(url, "/references?search=cc-by")["total"]
         with open_db(tmp_path / "known.db") as db:
             db.add(consoles.reference("newer", 4, license="CC-BY-4.0", parent="open"))
-        found = get(url, "/references?search=cc-by&per_page=1&page=2")
+            shelf.add(db, [ChatReference("talker", About(license="CC-BY-4.0"), bank, {"c": {"a": 1}}, {"c": 1})])
+            quarantine.set_apart(db, "closed", "a hub")
+            db.remove("tuned")
+        found = get(url, "/references?search=cc-by&per_page=2&page=2")
         child = get(url, "/reference?name=open")["children"]
+        apart = get(url, "/reference?name=closed")
+        gone = requests.get(f"{url}/api/v1/reference?name=tuned", timeout=10).status_code
+        listed = get(url, "/references")
+        anew = Catalogue(workshop.references).listing()
 
     assert before == 1
-    assert (found["total"], found["pages"], found["references"][0]["name"]) == (2, 2, "newer")
-    assert child == ["newer"]
+    assert (found["total"], found["pages"], found["references"][0]["name"]) == (3, 2, "talker")
+    assert (child, gone) == (["newer"], 404)
+    assert (apart["quarantined"], apart["children"]) == ("a hub", [])
+    assert listed["references"] == anew.rows
 
 
 def test_a_new_round_of_a_watch_is_shown_at_once(url: str, folder: Path) -> None:
