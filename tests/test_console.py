@@ -13,6 +13,8 @@ import consoles
 import numpy as np
 import pytest
 import requests
+from chat_models import Habits
+from chat_server import scripted
 from consoles import FEATURES, TOKEN, console, model
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
@@ -31,6 +33,7 @@ from probe_match.fingerprinting.console.working import Workshop
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.oip_server import Address, serve
 from probe_match.fingerprinting.records import About
+from probe_match.probes import chat_words
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -134,6 +137,34 @@ def test_a_match_is_the_command_lines_match(
     assert done(url, job)["state"] == "done"
     assert get(url, f"/jobs/{job}/result") == json.loads((tmp_path / "v.json").read_text())
     assert get(url, f"/jobs/{job}/result")["decision"] == {"copy": "match", "strange": "no match"}[name]
+
+
+def test_a_match_of_a_language_model_is_the_command_lines_match(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same questions, the same stop, the same verdict; progress counts to what may be asked, not to 50."""
+    with open_db(tmp_path / "known.db", create=True) as db:
+        bank = chat_words.generate(n=12, seed=0, languages=("en",))
+        shelf.add(db, [Habits().reference(f"known-{i}", bank, 20) for i in range(12)])
+    with scripted(Habits()) as first:
+        words = ("match", f"openai:{first.url}/v1#known-3", "--db", tmp_path / "known.db", "-q")
+        command(*words, "--json", tmp_path / "v.json", monkeypatch=monkeypatch)
+    with scripted(Habits()) as second, console(tmp_path) as (url, workshop):
+        told = {"target": f"openai:{second.url}/v1#known-3"}
+        most = workshop.cost(workshop.task("match", told))[-1][1]
+        job = start(url, match=told)
+        done(url, job)
+        ours = get(url, f"/jobs/{job}/result")
+        answers = get(url, f"/jobs/{job}/answers")
+    theirs = json.loads((tmp_path / "v.json").read_text())
+
+    assert ours == theirs | {"target": ours["target"]}
+    assert ours["decision"] == "match"
+    planned = len(first.bodies()) + ours["queries"]["saved_by_stopping"]
+    assert most == f"at most {planned} questions, against 12 known models"
+    assert sorted(map(str, second.bodies())) == sorted(map(str, first.bodies()))  # four at a time, in any order
+    assert len(answers["answers"]) == ours["queries"]["sent"]
+    assert answers["answers"][0]["probe"].startswith("one-word: ")
 
 
 def test_an_audit_is_the_command_lines_audit(
