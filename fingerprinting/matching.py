@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from . import evasion, information
-from .collect import Client, Progress
+from .collect import Client, Progress, require_answers
 from .confirming import BUDGET, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
 from .joining import joinable, joined
@@ -51,7 +51,7 @@ def match(
     only: names of the references to consider, all if empty. budget: most questions to the client, 50 unless told.
     alpha: accepted rate of false accusations. access: "label" ignores scores. seed: order in which probes are sent.
     screen: when some probes are put again, within the budget, to see whether one model answers (see `evasion`): "in
-    doubt" wherever the verdict is no match. Raises TargetError where the client fails.
+    doubt" wherever the verdict is no match. Raises TargetError where the client fails or refuses everything.
     """
     check_limits(budget, alpha)
     groups = references.inputs(client.shape, only)
@@ -184,6 +184,7 @@ def _verdict(
     limit: int,
     again: _Again,
 ) -> Verdict:
+    require_answers([c.responses for c in confirmed] + [ranking.responses for ranking in rankings])
     own = {c.reference.name: c for c in confirmed}
     evidence = [own[e.reference].evidence if e.reference in own else e for e in ranked]
     # Evidence from a reference's own suite outranks a place in the public list.

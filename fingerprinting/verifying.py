@@ -12,7 +12,7 @@ import numpy as np
 from scipy.stats import binom
 
 from . import change_kinds, information, rescaled
-from .collect import Client, Progress, collect, merge
+from .collect import Client, Progress, collect, merge, require_answers
 from .errors import UsageError
 from .fragile import MOVED
 from .records import Access, Change, Decision, Fragile, Match, Responses, Verdict
@@ -69,7 +69,7 @@ def verify(
         left = budget - asked.sent - found.sent
         rows = np.flatnonzero(np.isnan(asked.latency))[:left]
         if len(rows):
-            more = collect(client, fragile.suite, rows=rows, access=access, rng=rng, progress=progress)
+            more = collect(client, fragile.suite, rows=rows, access=access, rng=rng, progress=progress, patient=True)
             asked = merge(asked, more)
     return _verdict(fragile, claim, asked, found, p, alpha, edges)
 
@@ -90,7 +90,8 @@ def _look(
     found = Differences(np.zeros(0, int), np.zeros(0, int), 0, "")
     done = 0
     for n in (*([FIRST] if stop_early and edges > FIRST else []), edges):
-        new = collect(client, fragile.suite, rows=np.arange(done, n), access=access, rng=rng, progress=progress)
+        rows = np.arange(done, n)
+        new = collect(client, fragile.suite, rows=rows, access=access, rng=rng, progress=progress, patient=True)
         asked, done = new if asked is None else merge(asked, new), n
         different, hidden = _different(fragile, asked)
         fresh = np.setdiff1d(different, np.concatenate([found.rows, found.wavering]))
@@ -103,6 +104,7 @@ def _look(
         if _p_value(fragile, found, edges) <= alpha:
             break
     assert asked is not None
+    require_answers([asked])
 
     return asked, found
 
@@ -118,7 +120,7 @@ def _again(
     """Bool (m,): rows whose answer, asked for again, is the same as the first time. What stays silent is not."""
     if not len(rows):
         return np.zeros(0, bool)
-    again = collect(client, fragile.suite, rows=rows, access=access, rng=rng)
+    again = collect(client, fragile.suite, rows=rows, access=access, rng=rng, patient=True)
     same = (again.label[rows] == asked.label[rows]) & again.answered[rows]
     first, second = asked.score, again.score
     if first is not None and second is not None and first.shape == second.shape:

@@ -60,12 +60,38 @@ def test_a_copy_answers_the_same_prompts_alike() -> None:
     copy = [text.replace(text.split()[0], "changed") for text in source]
     others = [[" ".join(rng.choice(prompt, 12)) for prompt in prompts] for _ in range(6)]
     alike = same_prompts.similarities([source, copy, *others])
-    scores = same_prompts.lineage(alike.mean(0))
+    scores = same_prompts.lineage(alike)
 
     assert alike.shape == (12, 8, 8)
     assert scores[0].argmax() == 1
     assert scores[0, 1] > scores[2:, 2:].max()
     assert np.isneginf(np.diag(scores)).all()
+
+
+def test_words_that_a_prompt_puts_into_every_mouth_relate_nobody() -> None:
+    """Of two words that are as rare among all texts, the one that few answer to a prompt makes alike, and more."""
+    here = ["odd", "odd", "sea", "sea", "sea", "sea", "sea"]
+    there = ["odd", "odd", "odd", "calm", "calm", "calm", "calm"]
+    own = [f"own{i}" for i in range(7)]
+    told = [[f"{here[i]} {own[i]}", f"{own[i - 1]} {there[i]}"] for i in range(7)]
+    alike = same_prompts.similarities(told)[0]
+
+    assert alike[0, 1] > alike[2, 3] + 0.1
+    assert alike[2, 3] == pytest.approx(alike[5, 6])
+
+
+def test_prompts_that_all_answer_alike_do_not_drown_the_others() -> None:
+    """Each prompt counts in its own deviations, and one of them alone by no more than a few of these."""
+    rng = np.random.default_rng(0)
+    quiet = rng.normal(0.10, 0.01, (6, 250, 250))
+    quiet[:, 0, 1] = quiet[:, 1, 0] = 0.12  # kin, a little nearer to each of six prompts
+    loud = rng.normal(0.60, 0.20, (2, 250, 250))
+    once = rng.normal(0.10, 0.01, (1, 250, 250))
+    once[0, 2, 3] = once[0, 3, 2] = 1.0  # strangers, the same stock phrase to one prompt
+    alike = np.concatenate([quiet, loud, once])
+    scores = same_prompts.lineage((alike + alike.transpose(0, 2, 1)) / 2)
+
+    assert np.unravel_index(scores.argmax(), scores.shape) in ((0, 1), (1, 0))
 
 
 def test_shared_opinions_of_the_few_make_kin() -> None:

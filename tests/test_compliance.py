@@ -1,15 +1,18 @@
 """What a policy makes of an endpoint's answers: licences, lineage, obligations, exceptions, and leave to ask."""
 
 import datetime as dt
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from probe_match.fingerprinting.compliance import authority, settings
+from probe_match.fingerprinting import network
+from probe_match.fingerprinting.compliance import auditing, authority, settings
 from probe_match.fingerprinting.compliance.judging import Known, judge, line_of, standing
 from probe_match.fingerprinting.compliance.records import Examined, Finding, Judged, Report
-from probe_match.fingerprinting.compliance.settings import Endpoint, Policy, Waiver
+from probe_match.fingerprinting.compliance.settings import Endpoint, Policy, Retention, Settings, Waiver
+from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.errors import ProbeMatchError, UsageError
 from probe_match.fingerprinting.records import Match, Verdict
 
@@ -257,3 +260,25 @@ def test_settings_that_cannot_be_meant_are_refused_in_one_line(tmp_path: Path, t
         settings.read(file)
 
     assert str(refused.value).isprintable()
+
+
+SPY = """from probe_match.fingerprinting import errors, network
+seen = []
+def connect(where):
+    seen.append(network.current().proxy)
+    raise errors.TargetError("nobody there")
+"""
+
+
+def test_an_audits_threads_ask_as_the_command_was_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy holds in the threads that ask, too, where each endpoint's client is made."""
+    (tmp_path / "spying").mkdir()
+    (tmp_path / "spying" / "client.py").write_text(SPY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    endpoints = tuple(Endpoint(f"e{i}", "spying.client:127.0.0.1") for i in range(3))
+    proxy = "http://127.0.0.1:8888"
+    with open_db(tmp_path / "known.db", create=True) as db, network.using(network.Network(proxy)):
+        report = auditing.audit(Settings(Policy(), endpoints, Retention()), db)
+
+    assert sys.modules["spying.client"].seen == [proxy] * 3
+    assert {endpoint.outcome for endpoint in report.endpoints} == {"review"}
