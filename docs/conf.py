@@ -18,7 +18,8 @@ html_show_copyright = html_show_sphinx = html_copy_source = False
 html_theme_options = {"navigation_with_keys": True}
 
 default_role = "code"
-autodoc_default_options = {"members": True}
+autodoc_default_options = {"members": True, "ignore-module-all": True}
+add_module_names = False
 autodoc_member_order = "bysource"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
@@ -74,7 +75,13 @@ def plain(app: object, what: str, name: str, item: object, options: object, line
     lines[:] = written
 
 
+def skip(app: object, what: str, name: str, item: object, left_out: bool, options: object) -> "bool | None":
+    """Fields of named tuples are told by their class, not by what Python says of each."""
+    return True if str(getattr(item, "__doc__", "")).startswith("Alias for field number") else None
+
+
 def setup(app: object) -> None:
     """Called by Sphinx when it starts."""
     app.connect("source-read", page)  # type: ignore[attr-defined]
+    app.connect("autodoc-skip-member", skip)  # type: ignore[attr-defined]
     app.connect("autodoc-process-docstring", plain)  # type: ignore[attr-defined]

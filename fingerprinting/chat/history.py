@@ -74,8 +74,8 @@ class History:
             found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             strange = found == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
             if found > SCHEMA or strange:
-                made = "by a newer probe-match" if found > SCHEMA else "for something else"
-                raise DatabaseError(f"{path} was made {made}; pass another --history")
+                made = "by a newer probe-match; upgrade it, or" if found > SCHEMA else "for something else;"
+                raise DatabaseError(f"{path} was made {made} pass another --history")
             self._db.executescript(f"{TABLES} PRAGMA user_version={SCHEMA};")
         except (sqlite3.Error, OSError) as error:
             raise DatabaseError(f"cannot open the history {path} ({error}); pass another --history") from error
