@@ -84,9 +84,16 @@ def screen(
     if below is not None and not len(changed):  # else it is known already
         nudged, by_nudge, more = _nudges(client, suite, below, asked, rows[: MOST[1]], left - sent, access, rng)
         sent += more
-    flipped = bool((asked.label[again.rows] != again.label).any())
+    spare = Again()
+    if not len(changed) and not by_nudge:  # a question that no nudge could use
+        rest = rows[len(again.rows) : MOST[0]][: left - sent]
+        spare = _again(client, suite, asked, rest, access, rng)
+    flipped = any(bool((asked.label[some.rows] != some.label).any()) for some in (again, spare))
 
-    return Screens(len(again.rows), len(changed), nudged, by_nudge, sent, flipped, jumps)
+    return Screens(
+        len(again.rows) + len(spare.rows), len(changed) + len(spare.changed), nudged, by_nudge, sent + spare.sent,
+        flipped, jumps,
+    )  # fmt: skip
 
 
 def _nudges(

@@ -105,9 +105,8 @@ def test_screens_are_paid_from_the_budget() -> None:
 
     verdict = judged(counting, stop_early=False)
 
-    assert sum(asked[1:]) == verdict.sent
-    assert 50 - 1 <= verdict.sent <= 50  # one is kept to see whether a nudge counts
-    assert sum(asked[2:]) in (evasion.REPEATED + evasion.NUDGED - 1, evasion.REPEATED + evasion.NUDGED)
+    assert sum(asked[1:]) == verdict.sent == 50
+    assert sum(asked[2:]) == evasion.REPEATED + evasion.NUDGED
     assert judged(innocent().predict_proba, stop_early=False, budget=20).sent == 20
     assert judged(innocent().predict_proba, stop_early=False, screen="never").sent == 50
 
