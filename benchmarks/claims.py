@@ -13,6 +13,7 @@ import argparse
 import json
 from collections import defaultdict
 from collections.abc import Mapping
+from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -23,7 +24,7 @@ from probe_match.fingerprinting.claims.deciding import Finding, Rule
 from probe_match.fingerprinting.claims.segments import Generator, Statistic, Ways
 
 Answers = Mapping[str, np.ndarray]
-WAYS: Final = (256, 512, 1024)  # questions of registered bits; crossings ask both sides of half as many ways
+WAYS: Final = (256, 512, 1024, 2048)  # questions of registered bits; crossings ask both sides of half as many ways
 # Copies of the weights; "hard" ones have lost much of what the source does, as the tables of honest models show.
 WEIGHTS: Final = (
     "copy", "round-1", "round-2", "temperature", "quantise-8bit", "quantise-2bit", "prune-30", "prune-60",
@@ -35,20 +36,27 @@ OFFERED: Final = 5000
 VERIFIERS: Final = 20  # honest models that who verifies has
 
 
-def decided(found: Answers, generator: Generator, audits: int = 1, beacon: bool = True) -> dict[str, list[Any]]:
+def decided(
+    found: Answers, generator: Generator, beacon: bool = True, shared: float = deciding.SHARED
+) -> dict[str, list[Any]]:
     """The finding on every model under test; in the order of `names`."""
     _, chosen, hits = counted(found, generator)
     calibrating = found["uses"] == "calibrate"
     kin = found["roles"][calibrating] == "kin peer"
     theirs = hits(found["peers"][calibrating])
-    rule = Rule(0.5 if generator.statistic == "targeted" else 0.0)
-    times = deciding.factor(1, audits, beacon)
+    rule = rule_of(generator, shared)
+    times = deciding.factor(1, 1, beacon)
     findings = [
         deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, rule) for k in hits(found["models"])
     ]  # fmt: skip
     own = deciding.decide(int(hits(found["own"][None])[0]), len(chosen), 1.0, theirs, kin, times, rule)
 
     return {"findings": findings, "own": [own], "theirs": [theirs], "kin": [kin]}
+
+
+def rule_of(generator: Generator, shared: float = deciding.SHARED) -> Rule:
+    """The usual rule. shared: share of boundaries that honest models are assumed to have in common with the source."""
+    return Rule(deciding.floor(generator.statistic == "targeted", shared))
 
 
 def counted(found: Answers, generator: Generator) -> tuple[Ways, np.ndarray, Any]:
@@ -73,6 +81,8 @@ def accepted(findings: list[Finding]) -> np.ndarray:
 
 def share(hit: np.ndarray) -> dict[str, Any]:
     """How many of how many, with Wilson's interval."""
+    if len(hit) == 0:
+        return {"accepted": 0, "of": 0}
     got = wilson(int(hit.sum()), len(hit))
     return {"accepted": int(hit.sum()), "of": len(hit), "interval": [round(got.low, 4), round(got.high, 4)]}
 
@@ -80,26 +90,26 @@ def share(hit: np.ndarray) -> dict[str, Any]:
 def honest_claims(cases: dict[str, Answers]) -> dict[str, Any]:
     """Owners' own claims: copies that are accepted, by kind and source, and honest models that are."""
     told: dict[str, Any] = {}
-    for statistic in ("targeted", "crossings"):
-        for questions in WAYS:
-            by_kind: dict[str, list[bool]] = defaultdict(list)
-            by_source: dict[str, list[bool]] = defaultdict(list)
-            nearer: list[bool] = []
-            for name, found in cases.items():
-                hit = accepted(decided(found, generator_of(statistic, questions))["findings"])
-                nearer += hit[nearer_than_honest(found)].tolist()
-                for kind, yes in zip(found["kinds"], hit, strict=True):
-                    by_kind[str(kind)].append(bool(yes))
-                    if kind in WEIGHTS:
-                        by_source[name].append(bool(yes))
-            weights = np.array([yes for kind in WEIGHTS for yes in by_kind[kind]], bool)
-            strangers = np.array([yes for kind, some in by_kind.items() if kind.startswith("honest") for yes in some])
-            told[f"{statistic}, {questions} questions"] = {
-                "weight-level copies": share(weights), "honest models": share(strangers),
-                "weight-level copies nearer to the source than every honest model": share(np.array(nearer, bool)),
-                "by kind": {kind: share(np.array(some, bool)) for kind, some in sorted(by_kind.items())},
-                "weight-level copies by source": {name: share(np.array(some)) for name, some in by_source.items()},
-            }  # fmt: skip
+    rules = (("as claimed", deciding.SHARED), ("nothing assumed of honest models", 0.0))
+    for statistic, questions, (rule, shared) in product(("targeted", "crossings"), WAYS, rules):
+        by_kind: dict[str, list[bool]] = defaultdict(list)
+        by_source: dict[str, list[bool]] = defaultdict(list)
+        nearer: list[bool] = []
+        for name, found in cases.items():
+            hit = accepted(decided(found, generator_of(statistic, questions), shared=shared)["findings"])
+            nearer += hit[nearer_than_honest(found)].tolist()
+            for kind, yes in zip(found["kinds"], hit, strict=True):
+                by_kind[str(kind)].append(bool(yes))
+                if kind in WEIGHTS:
+                    by_source[name].append(bool(yes))
+        weights = np.array([yes for kind in WEIGHTS for yes in by_kind[kind]], bool)
+        strangers = np.array([yes for kind, some in by_kind.items() if kind.startswith("honest") for yes in some])
+        told[f"{statistic}, {questions} questions, {rule}"] = {
+            "weight-level copies": share(weights), "honest models": share(strangers),
+            "weight-level copies nearer to the source than every honest model": share(np.array(nearer, bool)),
+            "by kind": {kind: share(np.array(some, bool)) for kind, some in sorted(by_kind.items())},
+            "weight-level copies by source": {name: share(np.array(some)) for name, some in by_source.items()},
+        }  # fmt: skip
 
     return told
 
@@ -124,29 +134,36 @@ def generator_of(statistic: str, questions: int) -> Generator:
 
 def attack(cases: dict[str, Answers]) -> dict[str, Any]:
     """
-    Claims of an attacker's own model or pool against honest models; and once more with honest models of the verifier's.
-
-    Those are every so many-th of the models, and are not accused.
+    Claims of an attacker's own model or pool against honest models: as he claims, and as a verifier comes to who counts
+    20 honest models of his own (of those under test, which are then not accused), or 200 trained on data of his own.
     """
     told = {}
     for statistic in ("targeted", "crossings"):
         generator = generator_of(statistic, 1024)
-        plain, judged = [], []
+        usual, none = rule_of(generator), rule_of(generator, 0.0)
+        results: dict[str, list[np.ndarray]] = defaultdict(list)
         for found in cases.values():
             known = decided(found, generator)
-            theirs = np.arange(len(found["names"])) % (len(found["names"]) // VERIFIERS) == 0
-            plain.append(accepted(known["findings"])[~theirs])
             _, chosen, hits = counted(found, generator)
-            all_hits = hits(found["models"])
-            peers = np.concatenate([known["theirs"][0], all_hits[theirs]])
-            kin = np.concatenate([known["kin"][0], np.zeros(int(theirs.sum()), bool)])
-            rule = Rule(0.5 if statistic == "targeted" else 0.0)
-            again = [deciding.decide(int(k), len(chosen), 1.0, peers, kin, 1.0, rule) for k in all_hits[~theirs]]
-            judged.append(accepted(again))
-        told[statistic] = {
-            "as claimed": share(np.concatenate(plain)),
-            f"with {VERIFIERS} honest models of the verifier's": share(np.concatenate(judged)),
-        }
+            tested, trained, kin = hits(found["models"]), known["theirs"][0], known["kin"][0]
+            mine = np.arange(len(tested)) % (len(tested) // VERIFIERS) == 0
+            panels = {
+                "as claimed": (trained, kin, usual),
+                "as claimed, were nothing assumed of honest models": (trained, kin, none),
+                f"with {VERIFIERS} honest models of the verifier's": (
+                    np.concatenate([trained, tested[mine]]), np.concatenate([kin, np.zeros(int(mine.sum()), bool)]),
+                    usual,
+                ),
+            }  # fmt: skip
+            if "second peers" in found:
+                second = hits(found["second peers"])
+                panels["with 260 honest models trained on the verifier's pool, and nothing assumed"] = (
+                    np.concatenate([trained, second]), np.concatenate([kin, found["second roles"] == "kin peer"]), none,
+                )  # fmt: skip
+            for name, (peers, its_kin, rule) in panels.items():
+                again = [deciding.decide(int(k), len(chosen), 1.0, peers, its_kin, 1.0, rule) for k in tested[~mine]]
+                results[name].append(accepted(again))
+        told[statistic] = {name: share(np.concatenate(some)) for name, some in results.items()}
 
     return told
 
@@ -207,14 +224,16 @@ def grinding(cases: dict[str, Answers], models: int) -> dict[str, Any]:
         peers = found["peers"][calibrating]
         for k, bits in zip(best, bits_of, strict=True):
             theirs = (np.where(bits == 1, peers[:, chosen + m], peers[:, chosen]) == bits).sum(1)
-            for times, into in ((1.0, single), (deciding.RESERVE, final)):
-                into.append(deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, Rule(0.5)))
+            for times, shared, into in ((1.0, 0.0, single), (deciding.RESERVE, deciding.SHARED, final)):
+                rule = rule_of(generator, shared)
+                into.append(deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, rule))
         copies = decided(found, generator, beacon=False)["findings"]
         reserved += [f.outcome == "match" for f, kind in zip(copies, found["kinds"], strict=True) if kind in WEIGHTS]
 
     return {
-        "keys": KEYS, "least p-value before correction": min(f.p_query for f in single),
-        "accepted if keys were not corrected for": share(accepted(single)), "accepted": share(accepted(final)),
+        "keys": KEYS, "least p-value of all, corrected for nothing": min(f.p_query for f in single),
+        "accepted if keys were not corrected for and nothing assumed of honest models": share(accepted(single)),
+        "accepted": share(accepted(final)),
         "weight-level copies accepted without a beacon": share(np.array(reserved)),
     }  # fmt: skip
 

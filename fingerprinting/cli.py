@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "weights": "Digest, sign, verify and mark a model's weights.",
     "claim": "Prove that a model descends from yours: commit, run, reveal, verify.",
     "watch": "Say whether a language model is still what it was, look after look.",
+    "serve": "Serve the web console and its REST API.",
     "bench": "Measure error rates on models whose descent is known.",
     "db": "List, show, remove and check references.",
     "ledger": "Say what a ledger holds, and list every query in doubt.",

@@ -66,7 +66,7 @@ def run(at: Path, suspect: str, output: Path, *words: object) -> Result:
 def test_a_case_goes_its_way(folder: Path) -> None:
     """Revealed whole it is valid, exit code 0, with what so few honest models can show; the private part is private."""
     shown = reveal(folder, "opened.mfpb")
-    checked = claim("verify", folder / "opened.mfpb", "--source", MINE, "--retrain")
+    checked = claim("verify", folder / "opened.mfpb", "--source", MINE, "--retrain", "--jobs", 1)
     told = json.loads(claim("verify", folder / "opened.mfpb", "--json").output)
 
     assert (shown.exit_code, checked.exit_code) == (0, 0)
@@ -110,6 +110,15 @@ def test_other_owners_models_are_told_apart(folder: Path) -> None:
     assert claim("verify", folder / "opened.mfpb", "--honest", OTHER, "--again", STOLEN).exit_code == 0
     assert claim("verify", folder / "opened.mfpb", "--again", OTHER).exit_code == 3
     assert claim("verify", folder / "opened.mfpb", "--retrain").exit_code == 2
+
+
+def test_without_trusted_times_nobody_was_first(folder: Path) -> None:
+    """Two cases on one model without timestamps are ambiguous, which a person must look at."""
+    reveal(folder, "opened.mfpb")
+    told = claim("verify", folder / "opened.mfpb", "--against", folder / "case.mfpb")
+
+    assert told.exit_code == 3
+    assert "committed to first: neither" in told.output
 
 
 def test_hand_picked_lists_are_refused(folder: Path) -> None:

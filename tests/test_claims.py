@@ -147,12 +147,14 @@ def test_the_worst_honest_model_sets_the_rate() -> None:
     assert deciding.decide(1000, 1024, 1.0, peers, KIN, 1.0, TARGETED).outcome != "match"
 
 
-def test_registered_bits_are_never_trusted_with_less_than_half() -> None:
-    """Honest models that hit nothing do not make half of the hits a finding."""
-    nothing = np.zeros(200, int)
+def test_honest_models_are_assumed_to_share_boundaries() -> None:
+    """Peers that hit nothing, having learnt nothing, do not make three hits in four a finding."""
+    nothing, rule = np.zeros(200, int), Rule(deciding.floor(targeted=True))
 
-    assert deciding.decide(560, 1024, 1.0, nothing, KIN, 1.0, TARGETED).bound == 0.5
-    assert deciding.decide(560, 1024, 1.0, nothing, KIN, 1.0, TARGETED).outcome == "inconclusive"
+    assert (deciding.floor(targeted=True), deciding.floor(targeted=False)) == (0.75, 0.5)
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, rule).bound == 0.75
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, rule).outcome == "no match"
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, TARGETED).outcome == "match"
 
 
 def test_ground_keys_and_tried_models_count() -> None:

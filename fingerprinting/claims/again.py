@@ -5,15 +5,21 @@ A claimant's records are his own. Whoever asks the suspect again, trains the hon
 and beacon give, and adds honest models of his own, believes none of them.
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Final
 
 import numpy as np
+from probe_match.fingerprinting.calibration import ENOUGH as ENOUGH_PEERS
 from probe_match.fingerprinting.collect import Client, Progress
+from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.records import Pool
 
 from . import cases, panel, running, segments
 from .asking import Attempt
 from .cases import Asked
+from .deciding import SHARED
+from .panel import Peer
 from .verifying import Opened
 
 ENOUGH: Final = 0.98  # of what is compared; runtimes and versions differ in the last digits
@@ -68,8 +74,38 @@ def peers_say(whole: Opened, source: Client, *, jobs: int = 1, progress: Progres
     return float(np.mean([share.mean() for share in same]))
 
 
-def with_others(whole: Opened, clients: Sequence[Client]) -> dict[str, Any]:
-    """The result if the verifier's own honest models are counted among the peers; they are asked the opened probes."""
+def trained_on(
+    whole: Opened, source: Client, pool: Pool, *, seed: bytes = b"", jobs: int = 1, progress: Progress | None = None
+) -> list[Peer]:
+    """
+    As many honest models as the case has, trained on a verifier's own pool. seed: beside which their seeds are drawn.
+
+    Nothing in them is the claimant's: neither rows nor labels that were made for the case. Raises BadData for a pool of
+    another input or other classes.
+    """
+    if not pool.spec.accepts(whole.pool.spec) or pool.classes != whole.pool.classes:
+        raise BadData(
+            f"expected a pool of the case's input {whole.pool.spec.shape} and classes, got {pool.spec.shape}; use one"
+        )
+    drawn = hashlib.sha256(b"probe-match/verifier\0" + whole.seed + seed).digest()
+    probes = whole.probes
+    given = panel.train(
+        source, pool, probes.inputs, drawn, whole.case.commitment.peers, jobs=jobs, progress=progress
+    )  # fmt: skip
+    base = whole.probes.ways.base[probes.rows % len(whole.probes.ways.base)]
+    readings = segments.read(given.labels.astype(np.int64), base)
+
+    return [
+        Peer(f"{name} of the verifier", role, "calibrate", panel.written(theirs))
+        for name, role, theirs in zip(given.names, given.roles, readings, strict=True)
+    ]
+
+
+def with_others(whole: Opened, clients: Sequence[Client], peers: Sequence[Peer] = ()) -> dict[str, Any]:
+    """
+    The result if a verifier's own honest models are counted among the peers: those trained for it, and clients that are
+    asked the opened probes. With enough trained ones of both kinds nothing needs to be assumed beyond what they show.
+    """
     extra = []
     for client in clients:
         labels = running.answers_of(client, whole.pool, whole.probes.inputs)
@@ -79,4 +115,7 @@ def with_others(whole: Opened, clients: Sequence[Client]) -> dict[str, Any]:
         ]
         extra.append(Asked(client.target, "peer", tuple(attempts)))
 
-    return cases.conclude(cases.with_models(whole.case, extra), whole.probes)
+    kin = sum(peer.role == "kin peer" for peer in peers)
+    shared = 0.0 if min(kin, len(peers) - kin) >= ENOUGH_PEERS else SHARED
+
+    return cases.conclude(cases.with_models(whole.case, extra, peers), whole.probes, shared)

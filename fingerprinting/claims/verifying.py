@@ -15,7 +15,7 @@ from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.evidence import merkle
 from probe_match.fingerprinting.records import Pool
 
-from . import books, cases, commitments, files, keys, panel, running, segments
+from . import books, cases, commitments, deciding, files, keys, panel, running, segments
 from .asking import Attempt
 from .beacons import Beacon
 from .cases import Asked, Case, Probes
@@ -23,6 +23,9 @@ from .commitments import Commitment, Run
 from .files import Files
 from .panel import Peer
 
+# What values of other types and sizes raise in the arithmetic that recomputes a case; it has no other way to fail.
+STRANGE: Final = (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError, RecursionError)
+MOST: Final = 1 << 31  # of any whole number in a leaf
 CLOSE: Final = 1e-6  # relative; the last digits of a p-value differ between machines
 KINDS: Final = {"peer": {"kind", *Peer._fields}, "attempt": {"kind", "of", "role", *Attempt._fields}}
 
@@ -52,6 +55,13 @@ class Verified(NamedTuple):
 
 def verify(given: Files) -> Verified:
     """Check everything that can be. Raises BadData with the first thing that does not hold."""
+    try:
+        return _verify(given)
+    except STRANGE as error:
+        raise BadData(f"the case holds what no case holds ({type(error).__name__}: {str(error)[:80]})") from error
+
+
+def _verify(given: Files) -> Verified:
     unknown = set(given) - {*files.CLOSED, *files.OPENED, files.SOME}
     missing = set(files.CLOSED) - set(given)
     if unknown or missing:
@@ -65,6 +75,8 @@ def verify(given: Files) -> Verified:
     result = files.parse(given[files.RESULT], files.RESULT)
     if storage.sha256(given[files.RESULT]) != run.result or result["commitment"] != commitment.digest:
         raise BadData("the result is not the one that the run was sealed with")
+    if type(result["searched"]) is not int or not 1 <= result["searched"] < MOST:
+        raise BadData("the result does not say how many models were searched")
     audits = commitments.check_chain(book.links)
     if result["audits"] != audits:
         raise BadData(f"the p-value is corrected for {result['audits']} audits, the case book holds {audits}")
@@ -77,16 +89,23 @@ def verify(given: Files) -> Verified:
     elif files.SOME in given:
         opened = _some(files.parse(given[files.SOME], files.SOME), run)
 
-    return Verified(commitment, result, str(book.owner), (opened, run.leaves), whole, _notes(whole, commitment))
+    return Verified(commitment, result, str(book.owner), (opened, run.leaves), whole, _notes(whole, commitment, result))
 
 
-def _notes(whole: Opened | None, commitment: Commitment) -> tuple[str, ...]:
-    told = ["the recorded answers are taken for the suspect's: whose they are rests on who asked"]
+def _notes(whole: Opened | None, commitment: Commitment, result: dict[str, Any]) -> tuple[str, ...]:
+    told = [
+        "the recorded answers are taken for the suspect's: whose they are rests on who asked (--again)",
+        "the honest models learnt from the claimant's pool: add some of yours, or your own data (--honest, --pool)",
+    ]
     if whole is None:
         told.append("the key was not revealed: probes, answers and p-values could not be recomputed")
+    ground = min(1.0, float(result["finding"]["p_query"]) * result["searched"] * result["audits"] * deciding.RESERVE)
     if commitment.beacon is None:
+        told.append("no beacon: the p-value is corrected for 2^40 keys that could have been tried")
+    else:
         told.append(
-            f"no beacon: the p-value is corrected for 2^{math.log2(2.0**40):.0f} keys that could have been tried"
+            "the beacon counts if a trusted time shows the commitment to be older than its round; if not, keys could "
+            f"have been tried, and the p-value is {ground:.2g}"
         )
     if commitment.generator.statistic == "crossings":
         told.append("screening only: without registered bits the error rate rests on the honest models alone")
@@ -161,11 +180,15 @@ def _leaf(leaf: Any, place: int) -> dict[str, Any]:
         raise BadData(f"leaf {place} is neither an honest model's nor an attempt's")
     texts = {"name", "role", "use", "readings", "of", "input", "outcome"} & set(leaf)
     numbers = {"probe", "attempt", "label", "sent", "entry"} & set(leaf)
-    sound = all(isinstance(leaf[name], str) for name in texts) and all(type(leaf[name]) is int for name in numbers)
-    if not sound or (kind == "attempt" and leaf["role"] not in cases.ROLES) or min(leaf.get("label", 0), 0) < -1:
+    sound = all(isinstance(leaf[name], str) for name in texts) and all(
+        type(leaf[name]) is int and -1 <= leaf[name] < MOST for name in numbers
+    )
+    if not sound or (kind == "attempt" and leaf["role"] not in cases.ROLES):
         raise BadData(f"leaf {place} holds a field that cannot be")
     if kind == "attempt" and (leaf["outcome"] == "answered") != (leaf["label"] >= 0):
         raise BadData(f"leaf {place} says that it was {leaf['outcome'][:20]} and holds label {leaf['label']}")
+    if leaf.get("response") is not None and not commitments.DIGEST.fullmatch(str(leaf["response"])):
+        raise BadData(f"leaf {place} holds a field that cannot be")
     if kind == "peer" and leaf["use"] not in ("choose", "calibrate"):
         raise BadData(f"leaf {place} holds a field that cannot be")
 

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -77,32 +77,36 @@ def reveal(case: str, only: tuple[int, ...], output: str, owner_key: str | None,
     "--honest", "honest", multiple=True, metavar="TARGET",
     help="Honest model of your own, to be asked the opened probes and counted among the peers; repeat.",
 )  # fmt: skip
+@click.option(
+    "--pool", metavar="FILE",
+    help="Labelled inputs of your own: honest models are trained on them and count; needs --source.",
+)  # fmt: skip
 @click.option("--source", metavar="TARGET", help="The owner's model, to see that places and labels are its own.")
-@click.option(
-    "--retrain", is_flag=True, help="Train the honest models again and compare; needs --source, takes a while."
-)
-@click.option(
-    "--again", metavar="TARGET", help="The suspect, to be asked again; or the model that is said to be behind it."
-)
+@click.option("--retrain", is_flag=True, help="Train the claimant's honest models again and compare; needs --source.")
+@click.option("--again", metavar="TARGET", help="The suspect, to be asked again.")
+@click.option("--jobs", default=-1, show_default=True, type=int, help="Processes for training; -1 uses all processors.")
+@click.option("--against", metavar="CASE", help="Somebody else's case on the same model: say who committed first.")
 @roots_option
 @target_options
 @json_option
 @click.pass_context
 def verify(
     ctx: click.Context, case: str, owner: str | None, honest: tuple[str, ...], source: str | None,
-    retrain: bool, again: str | None, roots: tuple[str, ...], allow_pickle: bool, timeout: float, as_json: bool,
+    pool: str | None, retrain: bool, jobs: int, again: str | None, against: str | None, roots: tuple[str, ...],
+    allow_pickle: bool, timeout: float, as_json: bool,
 ) -> None:  # fmt: skip
     """
     Recompute a case from its file alone; with models at hand, ask and train again and compare.
 
     Exit codes: 0 valid, 1 invalid, 2 unreadable, 3 valid but not opened whole, or its times are not those of two
-    authorities that you trust (--tsa-root), or your own honest models (--honest) change its outcome, or the suspect
-    answers otherwise now (--again).
+    authorities that you trust (--tsa-root), or your own honest models (--honest, --pool) change its outcome, or the
+    suspect answers otherwise now (--again), or another case is not shown to be later (--against).
 
     \b
     Examples:
       probe-match claim verify opened.mfpb --tsa-root north.pem --tsa-root south.pem
       probe-match claim verify opened.mfpb --honest mine-1.onnx --honest mine-2.onnx
+      probe-match claim verify opened.mfpb --against theirs.mfpb --tsa-root north.pem --tsa-root south.pem
     """
     from probe_match.fingerprinting.errors import BadData
     from probe_match.fingerprinting.evidence import archive, checking
@@ -111,18 +115,20 @@ def verify(
     try:
         found = checking.check(given, case, authorities, owner)
         checked = found.claim
+        others: dict[str, Any] = {}
+        if against is not None:
+            theirs = checking.check(archive.read(Path(against)), against, authorities)
+            others["earlier"] = _earlier(found, theirs)
     except BadData as error:
         click.echo(f"invalid: {printable(str(error))}", err=True)
         ctx.exit(1)
-    others: dict[str, Any] = {}
-    if (honest or source or again or retrain) and checked.whole is None:
+    if (honest or source or again or retrain or pool) and checked.whole is None:
         raise click.UsageError("asking and training again needs a case that was opened with the owner's key")
-    if retrain and source is None:
-        raise click.UsageError("--retrain needs --source, the owner's model, whose class some honest models are of")
+    if (retrain or pool) and source is None:
+        raise click.UsageError("--retrain and --pool need --source, the owner's model, whose class some are of")
     if checked.whole is not None:
-        others = _ask_again(
-            checked.whole, source, retrain, again, honest, allow_pickle=allow_pickle, timeout=timeout
-        )  # fmt: skip
+        wanted = _Wanted(honest, pool, source, again, retrain, jobs)
+        others |= _ask_again(checked.whole, wanted, allow_pickle=allow_pickle, timeout=timeout)
     if as_json:
         click.echo(json.dumps(_report(found, others), indent=1, ensure_ascii=False))
     else:
@@ -131,30 +137,54 @@ def verify(
     stands = counted is None or counted["finding"]["outcome"] == checked.result["finding"]["outcome"]
     if min([*others.get("source", {"": 1.0}).values(), others.get("peers", 1.0)]) < 0.98:
         ctx.exit(1)
-    ctx.exit(0 if found.complete and stands and others.get("suspect", 1.0) >= 0.98 else 3)
+    stands = stands and others.get("suspect", 1.0) >= 0.98 and others.get("earlier", "first") == "first"
+    ctx.exit(0 if found.complete and stands else 3)
 
 
-def _ask_again(
-    whole: "Opened", source: str | None, retrain: bool, again: str | None, honest: tuple[str, ...], **how: Any
-) -> dict[str, Any]:
+def _earlier(mine: "Checked", theirs: "Checked") -> str:
+    """Whose commitment is the earlier one, by the times of trusted authorities: first, second or ambiguous."""
+    from probe_match.fingerprinting.claims import precedence
+
+    first, second = ([time.timestamp() for time in one.times] for one in (mine, theirs))
+    return precedence.earlier(first, second)
+
+
+class _Wanted(NamedTuple):
+    """What a verifier has at hand: honest models, a pool, the source, the suspect; and how to train."""
+
+    honest: tuple[str, ...]
+    pool: str | None
+    source: str | None
+    again: str | None
+    retrain: bool
+    jobs: int
+
+
+def _ask_again(whole: "Opened", wanted: _Wanted, **how: Any) -> dict[str, Any]:
     """What models at hand say of an opened case."""
-    from probe_match.fingerprinting.claims import again as asking_again
+    from probe_match.fingerprinting.claims import again
+    from probe_match.fingerprinting.pools import load_pool
 
     from . import _session
 
     found: dict[str, Any] = {}
+    peers, clients = [], []
     with contextlib.ExitStack() as opened:
-        if source is not None:
-            own = opened.enter_context(_session.target(source, **how))
-            found["source"] = asking_again.source_says(whole, own)
-            if retrain:
-                count = opened.enter_context(_session.progress("training", quiet=False))
-                found["peers"] = asking_again.peers_say(whole, own, jobs=-1, progress=count)
-        if again is not None:
-            found["suspect"] = asking_again.suspect_says(whole, opened.enter_context(_session.target(again, **how)))
-        if honest:
-            clients = [opened.enter_context(_session.target(where, **how)) for where in honest]
-            found["with_honest"] = asking_again.with_others(whole, clients)
+        count = opened.enter_context(_session.progress("training", quiet=False))
+        if wanted.source is not None:
+            own = opened.enter_context(_session.target(wanted.source, **how))
+            found["source"] = again.source_says(whole, own)
+            if wanted.retrain:
+                found["peers"] = again.peers_say(whole, own, jobs=wanted.jobs, progress=count)
+            if wanted.pool is not None:
+                pool = load_pool(Path(wanted.pool))
+                peers = again.trained_on(whole, own, pool, jobs=wanted.jobs, progress=count)
+        if wanted.again is not None:
+            suspect = opened.enter_context(_session.target(wanted.again, **how))
+            found["suspect"] = again.suspect_says(whole, suspect)
+        clients = [opened.enter_context(_session.target(where, **how)) for where in wanted.honest]
+        if clients or peers:
+            found["with_honest"] = again.with_others(whole, clients, peers)
 
     return found
 
@@ -168,6 +198,9 @@ def _others_in_lines(others: dict[str, Any]) -> list[str]:
         lines.append(f"  honest models trained again give {others['peers']:.1%} of the recorded readings")
     if "suspect" in others:
         lines.append(f"  asked again, the suspect gives {others['suspect']:.1%} of the recorded answers")
+    if "earlier" in others:
+        whose = {"first": "this case", "second": "the other case", "ambiguous": "neither, by times that are trusted"}
+        lines.append(f"  committed to first: {whose[others['earlier']]}")
     if "with_honest" in others:
         lines.append(f"with your honest models: {told(others['with_honest'])}")
 
