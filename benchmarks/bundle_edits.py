@@ -136,6 +136,8 @@ def main() -> None:
     sample = load()
     data, judges, start = archive.pack(sample.files), Judges(SAMPLE, owner_of(sample)), time.perf_counter()
     unchanged = [judges.first(data), judges.second(data)]
+    if unchanged != [True, True]:
+        raise SystemExit("the sample itself is refused: nothing would be learnt from refusing its changes")
     told: dict[str, Any] = {"seed": SEED, "bundle_bytes": len(data), "unchanged_accepted": unchanged}
     parts = {
         "structured": lambda: edits(sample, given.edits, SEED),

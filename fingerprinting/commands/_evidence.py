@@ -59,8 +59,7 @@ def stamp(
 
     \b
     Example:
-      probe-match claim stamp cases.jsonl --tsa https://tsa.north.example/ --tsa-root north.pem \\
-          --tsa https://tsa.south.example/ --tsa-root south.pem --case case.mfpb --seal seal.pem
+      probe-match claim stamp cases.jsonl --tsa http://a.org --tsa-root a.pem --tsa http://b.org --tsa-root b.pem
     """
     from probe_match.fingerprinting.evidence import archive, bundle, checking, stamping
     from probe_match.fingerprinting.storage import read_file
