@@ -23,9 +23,11 @@ from probe_match.fingerprinting.claims import deciding, precedence, segments
 from probe_match.fingerprinting.claims.deciding import Finding, Rule
 from probe_match.fingerprinting.claims.segments import Generator, Statistic, Ways
 
+from benchmarks.claims_answers import finished
+
 Answers = Mapping[str, np.ndarray]
 WAYS: Final = (256, 512, 1024, 2048)  # questions of registered bits; crossings ask both sides of half as many ways
-# Copies of the weights; "hard" ones have lost much of what the source does, as the tables of honest models show.
+# Kinds of copies whose weights, or outputs, were changed; not those trained on a source's answers.
 WEIGHTS: Final = (
     "copy", "round-1", "round-2", "temperature", "quantise-8bit", "quantise-2bit", "prune-30", "prune-60",
     "prune-leaves", "warm-start", "input-noise",
@@ -258,7 +260,7 @@ def read(folder: Path, kind: str) -> dict[str, Answers]:
     found = {}
     for file in sorted(folder.glob(f"*-{kind}.npz")):
         answers = dict(np.load(file))
-        if "peers" in answers:
+        if finished(answers, kind):
             found[file.stem.removesuffix(f"-{kind}")] = answers
 
     return found
