@@ -29,7 +29,11 @@ def trusted(roots: tuple[str, ...]) -> list["Authority"]:
         return []  # without any nothing needs the package
     from probe_match.fingerprinting.evidence import timestamps
 
-    return [timestamps.authority(Path(root)) for root in roots]
+    found = [timestamps.authority(Path(root)) for root in roots]
+    names = [one.name for one in found]
+    return [
+        one if names.count(one.name) == 1 else one._replace(name=root) for one, root in zip(found, roots, strict=True)
+    ]
 
 
 @click.command()
@@ -55,8 +59,7 @@ def stamp(
 
     \b
     Example:
-      probe-match claim stamp cases.jsonl --tsa https://tsa.north.example/ --tsa-root north.pem \\
-          --tsa https://tsa.south.example/ --tsa-root south.pem --case case.mfpb --seal seal.pem
+      probe-match claim stamp cases.jsonl --tsa http://a.org --tsa-root a.pem --tsa http://b.org --tsa-root b.pem
     """
     from probe_match.fingerprinting.evidence import archive, bundle, checking, stamping
     from probe_match.fingerprinting.storage import read_file

@@ -100,13 +100,14 @@ def opened(files: Files, known: Collection[str], where: str) -> Bundle:
     missing = {GUIDE, CUSTODY, BOOK} - set(found)
     if strange or missing:
         raise BadData(f"{where} holds {strange[:1] or 'no'} {min(missing, default='')}; no version of bundles does")
+    steps = custody.read(files[CUSTODY])
     lines = files[BOOK].split(b"\n")
     if set(sealed.predicate) != FIELDS or lines[-1] or sealed.predicate["links"] != len(lines) - 1:
         raise BadData(f"the seal of {where} speaks of another case book than it holds")
 
     return Bundle(
         sealed.owner, {name: files[name] for name in found if name in known}, _tokens(files), lines[:-1],
-        custody.read(files[CUSTODY]), exchanges.read(files[EXCHANGES]) if EXCHANGES in files else None,
+        steps, exchanges.read(files[EXCHANGES]) if EXCHANGES in files else None,
     )  # fmt: skip
 
 
@@ -124,7 +125,10 @@ def _tokens(files: Mapping[str, bytes]) -> dict[int, list[bytes]]:
     found: dict[int, list[bytes]] = {}
     for name in sorted(files):
         if match := TOKEN.fullmatch(name):
-            found.setdefault(int(match[1]), []).append(files[name])
+            held = found.setdefault(int(match[1]), [])
+            held.append(files[name])
+            if int(match[2]) != len(held):
+                raise BadData(f"{name} does not follow the timestamp before; one was taken out")
 
     return found
 

@@ -24,7 +24,8 @@ KNOWN = frozenset({*files.CLOSED, *files.OPENED, files.SOME})
 class Checked(NamedTuple):
     """
     A bundle that holds. stamps: by the link they are over, of trusted authorities. committed, run: when the commitment
-    and the run were there at the latest, None where too few authorities say so. notes: what was not checked.
+    and the run were there at the latest, None where too few authorities say so. pinned: whether times were asked for.
+    notes: what was not checked.
     """
 
     bundle: Bundle
@@ -32,12 +33,14 @@ class Checked(NamedTuple):
     stamps: dict[int, tuple[Stamp, ...]]
     committed: datetime.datetime | None
     run: datetime.datetime | None
+    pinned: bool
     notes: tuple[str, ...]
 
     @property
     def timed(self) -> bool:
-        """Whether nothing that the bundle says of its times had to be believed."""
-        return (self.committed is not None and self.run is not None) or not self.bundle.tokens
+        """Whether two authorities say when, or neither the bundle nor whoever checks it speaks of times."""
+        claimed = self.pinned or bool(self.bundle.tokens)
+        return not claimed or (self.committed is not None and self.run is not None)
 
     @property
     def complete(self) -> bool:
@@ -58,6 +61,11 @@ def check(given: Files, where: str, trusted: Sequence[Authority] = (), owner: st
     Raises BadData with the first thing that does not hold.
     """
     opened = bundle.opened(given, KNOWN, where)
+    stamps = {
+        link: tuple(timestamps.verify(one, opened.stamped(link), trusted, f"timestamp of link {link}") for one in held)
+        for link, held in opened.tokens.items()
+        if trusted
+    }  # fmt: skip
     claim = verifying.verify(opened.case)
     if opened.owner != claim.owner or (owner is not None and owner.lower() != claim.owner):
         raise BadData(
@@ -65,14 +73,11 @@ def check(given: Files, where: str, trusted: Sequence[Authority] = (), owner: st
             f"{(owner or claim.owner)[:16]}…"
         )
     _require_answers(opened, claim)
-    stamps = {
-        link: tuple(timestamps.verify(one, opened.stamped(link), trusted, f"timestamp of link {link}") for one in held)
-        for link, held in opened.tokens.items()
-        if trusted
-    }  # fmt: skip
     committed, run = (_time(stamps, link) for link in (len(opened.lines) - 1, len(opened.lines)))
 
-    return Checked(opened, claim, stamps, committed, run, (*claim.notes, *_notes(opened, stamps, committed, run)))
+    notes = (*claim.notes, *_notes(opened, stamps, committed, run))
+
+    return Checked(opened, claim, stamps, committed, run, bool(trusted), notes)
 
 
 def _time(stamps: dict[int, tuple[Stamp, ...]], link: int) -> datetime.datetime | None:

@@ -19,7 +19,7 @@ MOST: Final = 10_000
 
 def extended(log: bytes, what: str, files: Mapping[str, bytes], why: str = "") -> bytes:
     """The log with one more line. files: as they are afterwards; their digests are written down."""
-    before = read(log)
+    before = read(log) if log else []
     line = {
         "number": len(before) + 1,
         "time": datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="seconds"),
@@ -37,8 +37,8 @@ def read(log: bytes) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
     previous = None
     try:
-        if len(lines) > MOST or not (log.endswith(b"\n") or not log):
-            raise ValueError("cut off, or too long")
+        if not 0 < len(lines) <= MOST or not log.endswith(b"\n"):
+            raise ValueError("empty, cut off, or too long")
         for number, raw in enumerate(lines, 1):
             line = json.loads(raw)
             if set(line) != FIELDS or storage.canonical_json(line) + b"\n" != raw:

@@ -15,9 +15,10 @@ somebody else than whoever gave you this file.
    Exit code 0: valid, and everything was recomputed. 1: invalid. 2: unreadable. 3: valid, but not all was opened, or
    the times could not be trusted.
 
-2. With a second program of eighty lines that shares no code with the first (docs/second_verifier.py of probe-match):
+2. With a second program of eighty lines that shares no code with the first (docs/second_verifier.py of probe-match).
+   It prints the key that sealed, for you to compare, and leaves only the counting of hits to the first:
 
-       python second_verifier.py BUNDLE.mfpb --owner KEY --root north.pem --root south.pem
+       python second_verifier.py BUNDLE.mfpb north.pem south.pem
 
 3. The times by hand. A bundle is a plain zip. Line {last} of book.jsonl says how the case ended, line {commitment} what
    was committed to before; their timestamps are over the line without its end:

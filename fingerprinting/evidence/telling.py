@@ -89,7 +89,7 @@ def rates(found: dict[str, Any], threshold: float) -> list[Row]:
         _rate("honest models of the decisive kind that hit as often as the suspect", alike, decisive),
         {"what": "chance of as many hits for a model like the worst honest one", "value": found["p_query"],
          "low": None, "high": None, "of": None},
-        {"what": f"the same, times {found['factor']:.3g} chances that the claimant had; must be at most {threshold:g}",
+        {"what": f"the same, times the chances the claimant had ({found['factor']:.3g}); to be at most {threshold:g}",
          "value": found["p_corrected"], "low": None, "high": None, "of": None},
         {"what": f"rank among {peers} honest models, in the worse of their kinds", "value": found["p_model"],
          "low": None, "high": None, "of": None},
@@ -114,17 +114,21 @@ def _rule(checked: Checked) -> dict[str, Any]:
         "says": [
             f"{result['questions']} questions near the source's decision boundary ({where}), drawn from the owner's "
             f"secret key and {beacon or 'no beacon'}; none picked, none skipped.",
-            f"A match needs a p-value of at most {c.threshold:g} after correction for {result['searched']} models "
-            f"searched and {result['audits']} cases in the owner's book"
-            f"{'' if beacon else ', and 2^40 keys, as no beacon was waited for'}, and a rank of at most {c.alpha:g} "
-            f"among honest models of either kind.",
-            f"An unanswered question was asked again at most {c.retries} times; at least "
+            f"A match needs a p-value of at most {c.threshold:g} after correction for models searched "
+            f"({result['searched']}) and cases in the owner's book ({result['audits']})"
+            f"{'' if beacon else ', and for 2^40 keys, as no beacon was waited for'}, and a rank of at most "
+            f"{c.alpha:g} among honest models of either kind.",
+            f"A question without an answer could be asked again {_times(c.retries)}; at least "
             f"{deciding.COVERAGE:.0%} must be answered.",
             f"{c.peers} honest models were trained from seeds that key and beacon draw.",
         ],
         "statistic": c.generator.statistic, "threshold": c.threshold, "alpha": c.alpha, "confidence": c.confidence,
         "retries": c.retries, "beacon": beacon, "generator": c.generator.digest, "version": c.generator.version,
     }  # fmt: skip
+
+
+def _times(retries: int) -> str:
+    return {0: "never", 1: "once"}.get(retries, f"{retries} times")
 
 
 def _moments(checked: Checked) -> list[tuple[str, datetime.datetime | None, int]]:
