@@ -29,7 +29,7 @@ test-servers: dev ## test against a dozen real model servers; the first time it 
 
 dev: .venv/.dev-stamp .links/probe_match ## set up everything to work on the project
 
-check: lint types ## what CI runs: format, lint, types and the whole test suite, the wheel's included
+check: lint types docs ## what CI runs: format, lint, types, documentation and the whole test suite, the wheel's included
 	@$(MAKE) --no-print-directory test
 
 lint: dev ## format and lint, changing nothing

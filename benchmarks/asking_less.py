@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from language_measures import share
-from language_verdicts import LEFT, only, whose, wrong
+from language_verdicts import LEFT, only, ready_for, whose, wrong
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import scoring, tallies
 from probe_match.fingerprinting.chat.asking import looks_at
@@ -42,12 +42,14 @@ def measure(
         used = sorted(rng.choice(cells, CELLS, replace=False))
         drawn = {name: _in_order(counts[name], used, rng) for name in names}
         rests = {name: tallies.without(counts[name], _first(drawn[name], ROUNDS)) for name in names}
-        everybody, all_made = knowing.know(rests), dict[bytes, Honest]()
+        ready = ready_for(rests, used)
         tried: list[tuple[str, str, Known, dict[bytes, Honest]]] = []
         if draw < known_draws:
+            everybody = only(ready, rests, lambda _: True)
+            all_made = dict[bytes, Honest]()
             tried += [("in the database", name, everybody, all_made) for name in names]
         for name in names[draw % LEFT :: LEFT]:
-            tried.append(("left out", name, only(everybody, rests, lambda other, name=name: other != name), {}))
+            tried.append(("left out", name, only(ready, rests, lambda other, name=name: other != name), {}))
         for where, name, known, made in tried:
             for how, looks in (("looks", looks_at(CELLS * ROUNDS, CELLS)), ("at the end", ())):
                 asked = _asked(drawn[name], known, rests, _remembering(made), [n // CELLS for n in looks])

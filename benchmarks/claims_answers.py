@@ -35,6 +35,7 @@ from probe_match.fingerprinting.targets import open_any
 GENERATOR: Final = Generator("targeted")
 SEED: Final = 20261126  # of the claimant's key, and of what an attacker draws
 SURROGATES: Final = 5
+ROWS: Final = 1000  # of the pool, on which models are compared plainly
 PIECE: Final = 8  # models trained between two looks at the clock
 TRIED: Final = 20_000  # mixtures that an attacker looks at
 
@@ -105,7 +106,9 @@ class Measuring:
         key = keys.OwnerKey(bytes(np.random.default_rng([SEED, 3]).integers(0, 256, 32, np.uint8)))
         made = running.commit(source, pool, key, GENERATOR, links=[], beacon=("benchmark", 1), peers=peers)
         self.seed = cases.seed(made, key, beacon, "probes")
-        self.recipe = panel.recipe(source, pool, self.seed, peers)
+        self.recipes = {"trained": panel.recipe(source, pool, self.seed, peers)}
+        if kind != "honest":  # who verifies has data of the task that no claimant touched
+            self.recipes["second"] = panel.recipe(source, zoo.pool, self.seed[::-1], peers)
         labels, x = running.labels_for(source, pool), cases.rows_of(pool)
         self.ways = segments.draw(self.seed, labels, GENERATOR.candidates)
         places = self.kept("places", lambda: segments.locate(self.ask_source, pool.spec, x, self.ways))
@@ -127,35 +130,57 @@ class Measuring:
     def go_on(self, seconds: float) -> bool:
         """Train and ask for about so long, write it all down, and say whether everything is done."""
         started = time.process_time()
-        held = self.recipe.held
-        assert isinstance(held.x, np.ndarray)
-        inputs = np.concatenate([held.x, self.both])
-        done = self.found.get("trained", np.zeros((0, len(inputs)), np.int16))
-        plans, first = self.recipe.first, len(self.recipe.first)
-        if len(done) >= first:
-            plans = plans + self.recipe.rest(panel.kin_of(self.source, self.recipe, done[:first, : len(held)]))
-        while len(done) < len(plans) and time.process_time() - started < seconds:
-            more = train_panel(self.recipe.material, plans[len(done) : len(done) + PIECE], inputs)
-            done = np.concatenate([done, more.labels])
-        self.found["trained"] = done
+        whole = [self.train(name, recipe, started + seconds) for name, recipe in self.recipes.items()]
         names = [m.name for m in self.tested]
         said = self.found.get("models", np.zeros((0, len(self.both)), np.int8))
         while len(said) < len(names) and time.process_time() - started < seconds:
             answers = running.answers_of(open_any(self.tested[len(said)].target), self.pool, self.both)
             said = np.concatenate([said, segments.read(answers, self.base)[None].astype(np.int8)])
         self.found["models"] = said
-        complete = first < len(plans) == len(done) and len(said) == len(names)
-        if complete:
-            self.found |= {
-                "peers": segments.read(done[:, len(held) :].astype(np.int64), self.base).astype(np.int8),
-                "roles": np.array([plan.role for plan in plans]), "uses": np.array([plan.use for plan in plans]),
-                "names": np.array(names), "fresh": fresh(self.both),
-                "kinds": np.array([m.attack if m.role == "derived" else f"honest {m.data}" for m in self.tested]),
-            }  # fmt: skip
-            del self.found["trained"]
+        complete = all(whole) and len(said) == len(names)
+        self.found |= {
+            "names": np.array(names), "fresh": fresh(self.both),
+            "kinds": np.array([kind_of(m) for m in self.tested]),
+        }  # fmt: skip
         np.savez_compressed(self.file, **self.found)  # type: ignore[arg-type]
 
         return complete
+
+    def train(self, name: str, recipe: panel.Recipe, until: float) -> bool:
+        """Go on training one panel, up to a processor time; whether it is whole."""
+        roles, peers = ("roles", "peers") if name == "trained" else ("second roles", "second peers")
+        if peers in self.found:
+            return True
+        held = recipe.held
+        assert isinstance(held.x, np.ndarray)
+        inputs = np.concatenate([held.x, self.both])
+        done = self.found.get(name, np.zeros((0, len(inputs)), np.int16))
+        plans, first = recipe.first, len(recipe.first)
+        while time.process_time() < until:
+            if len(done) >= first:
+                plans = recipe.first + recipe.rest(panel.kin_of(self.source, recipe, done[:first, : len(held)]))
+                if len(done) == len(plans):
+                    break
+            more = train_panel(recipe.material, plans[len(done) : len(done) + PIECE], inputs)
+            done = np.concatenate([done, more.labels])
+        self.found[name] = done
+        if not first < len(plans) == len(done):
+            return False
+        readings = segments.read(done[:, len(held) :].astype(np.int64), self.base).astype(np.int8)
+        self.found |= {peers: readings, roles: np.array([plan.role for plan in plans])}
+        if name == "trained":
+            self.found["uses"] = np.array([plan.use for plan in plans])
+        del self.found[name]
+
+        return True
+
+
+def alike(zoo: Zoo, source: str, names: list[str]) -> np.ndarray:
+    """float64 (models,): the share of the pool's rows on which each model says what the source does."""
+    targets = {model.name: model.target for model in zoo.models}
+    own, *theirs = (running.labels_for(open_any(targets[name]), zoo.pool, ROWS) for name in [source, *names])
+
+    return np.array([float((labels == own).mean()) for labels in theirs])
 
 
 def fresh(both: np.ndarray) -> np.ndarray:
@@ -163,9 +188,20 @@ def fresh(both: np.ndarray) -> np.ndarray:
     return np.asarray(np.unique(both.reshape(len(both), -1), axis=0, return_inverse=True)[1]).ravel()
 
 
+def kind_of(model: ZooModel) -> str:
+    """How a copy was made, or whose data an honest model has."""
+    return model.attack if model.role == "derived" else f"honest {model.data}"
+
+
 def tested_with(model: ZooModel, source: str, kind: str) -> bool:
     """Whether a model of the zoo is put the probes: the honest ones, and of an owner's claim the source's copies."""
     return model.role == "independent" or (kind == "honest" and model.role == "derived" and model.parent == source)
+
+
+def finished(found: dict[str, np.ndarray], kind: str) -> bool:
+    """Whether everything was measured."""
+    asked = "peers" in found and len(found["models"]) == len(found.get("names", ()))
+    return asked and (kind == "honest" or "second peers" in found)
 
 
 def main() -> None:
@@ -179,7 +215,11 @@ def main() -> None:
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
     file = options.output / f"{options.zoo.parent.name}-{options.zoo.name}-{options.source}-{options.kind}.npz"
-    if file.exists() and "peers" in np.load(file):
+    if file.exists() and finished(dict(np.load(file)), options.kind):
+        if options.kind == "honest" and "alike" not in np.load(file):
+            found = dict(np.load(file))
+            found["alike"] = alike(read_zoo(options.zoo), options.source, found["names"].tolist())
+            np.savez_compressed(file, **found)  # type: ignore[arg-type]
         return
     done = Measuring(read_zoo(options.zoo), options.source, options.kind, file).go_on(options.seconds)
     print(f"{file.name}: {'done' if done else 'to be gone on with'}, {time.process_time():.0f} s", flush=True)

@@ -9,8 +9,11 @@ timed apart: the first page then reads all headers anew.
 """
 
 import argparse
+import contextlib
 import json
+import os
 import platform
+import sqlite3
 import tempfile
 import time
 from dataclasses import replace
@@ -19,11 +22,13 @@ from typing import Any, Final
 
 import numpy as np
 import requests
+from probe_match.fingerprinting import schema, storage, storing
 from probe_match.fingerprinting.chat.changing import RoundP
 from probe_match.fingerprinting.chat.history import History
 from probe_match.fingerprinting.chat.records import Bank, Question
 from probe_match.fingerprinting.chat.sentinels import Plan
 from probe_match.fingerprinting.console.config import Config
+from probe_match.fingerprinting.console.jobs import Jobs
 from probe_match.fingerprinting.console.serving import serving
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.oip_server import serve
@@ -31,6 +36,7 @@ from probe_match.fingerprinting.records import About, InputSpec, Panel, ProbeSui
 
 FEATURES: Final = 6
 PROBES: Final = 40
+TARGET: Final = "oip:http://127.0.0.1:9/v2/models/m"
 LICENCES: Final = ("Apache-2.0", "MIT", "CC-BY-NC-4.0", "LicenseRef-scancode-llama-3.3-license-2024")
 
 
@@ -58,10 +64,14 @@ def fill(folder: Path, references: int, watches: int) -> None:
     rng = np.random.default_rng(0)
     plain = reference(rng)
     with open_db(folder / "known.db", create=True) as db:
-        for i in range(references):
-            parent = f"family-{i // 10:05}/model-0" if i % 10 else None
-            about = About(license=LICENCES[i % 4], parent=parent, source=f"https://example.org/{i}", date="2026-01-01")
-            db.add(replace(plain, name=f"family-{i // 10:05}/model-{i % 10}", about=about))
+        suite = storage.to_bytes(plain.suite)
+        with db.store.transaction(write=True) as connection:  # one for all: thousands take a while to reach the disk
+            for i in range(references):
+                parent = f"family-{i // 10:05}/model-0" if i % 10 else None
+                about = About(license=LICENCES[i % 4], parent=parent, source=f"https://example.org/{i}")
+                one = replace(plain, name=f"family-{i // 10:05}/model-{i % 10}", about=about)
+                rows = [schema.body_row(one), *schema.derived_rows(one)]
+                storing.add_rows(db.name, connection, rows, plain.suite.digest, suite, replace=False)
     history = History(folder / "watch.db")
     for i in range(watches):
         bank = Bank("b", tuple(Question(f"c{j}", "word", f"Say a word, {j}.", "word") for j in range(30)))
@@ -69,6 +79,18 @@ def fill(folder: Path, references: int, watches: int) -> None:
         for _ in range(30):
             history.end(history.open_round(watch, "round"), RoundP(float(rng.uniform())))
     history.close()
+
+
+def fill_jobs(folder: Path, jobs: int) -> None:
+    """As many jobs of a console that were never done."""
+    Jobs(folder / "console.db").close()
+    asked, now = json.dumps({"endpoint": [{"name": "target", "target": TARGET}]}), time.time()
+    with contextlib.closing(sqlite3.connect(folder / "console.db")) as db, db:
+        db.executemany(
+            "INSERT INTO jobs (id, kind, title, asked, state, begun, ended, answered, outcome, why, leave, granted) "
+            "VALUES (?, 'match', ?, ?, 'failed', ?, ?, 0, '', 'nobody there', '', 0)",
+            [(f"{i:016x}", f"{TARGET}{i}", asked, now, now) for i in range(jobs)],
+        )
 
 
 def timed(session: requests.Session, address: str, times: int) -> dict[str, float]:
@@ -90,16 +112,16 @@ def measure(folder: Path, references: int, jobs: int, times: int) -> dict[str, A
     config = Config(
         str(folder / "known.db"), folder / "console", folder / "watch.db", folder / "authorization.toml", port=0
     )
+    if not (folder / "console").exists():
+        fill_jobs(folder / "console", jobs)
     begun = time.monotonic()
-    with serving(config) as (url, workshop), serve({"m": model(1)}, (FEATURES,)) as endpoint:
+    with serving(config) as (url, _), serve({"m": model(1)}, (FEATURES,)) as endpoint:
         up = time.monotonic() - begun
         target = f"oip:{endpoint}/v2/models/m"
         asked = {"match": {"target": target, "references": ["family-00000/model-0"]}}
         job = requests.post(f"{url}/api/v1/jobs", json=asked, timeout=30).json()
         while requests.get(f"{url}/api/v1/jobs/{job['id']}", timeout=30).json()["state"] in ("waiting", "running"):
             time.sleep(0.05)
-        for i in range(jobs):
-            workshop.jobs.end(workshop.jobs.add("match", f"{target}{i}", {}).id, "failed", answered=0, why="dead")
         middle, last = f"family-{references // 25:05}/model-0", references // 50
         pages = {
             "references": "/references", "references, last page": f"/references?page={last}",
@@ -118,7 +140,7 @@ def measure(folder: Path, references: int, jobs: int, times: int) -> dict[str, A
         changed = []
         for i in range(5):
             with open_db(folder / "known.db") as db:
-                db.add(replace(reference(np.random.default_rng(i)), name=f"new-{i}"))
+                db.add(replace(reference(np.random.default_rng(i)), name=f"new-{os.getpid()}-{i}"))
             changed.append(timed(session, f"{url}/references", 1)["max_ms"])
 
     return {"seconds_to_start": round(up, 2), "pages": found, "first_page_after_a_change_ms": changed}
@@ -142,7 +164,14 @@ def main() -> None:
         told = measure(folder, words.references, words.jobs, words.times)
     size = {"references": words.references, "jobs": words.jobs, "watches": words.watches, "times": words.times}
     slowest = max(told["pages"].items(), key=lambda item: item[1]["p95_ms"])
-    told = {"machine": platform.processor() or platform.machine(), **size, "slowest_p95": slowest[0], **told}
+    load = round(os.getloadavg()[0], 1)  # of the machine, which may be doing other things
+    told = {
+        "machine": platform.processor() or platform.machine(),
+        "load": load,
+        **size,
+        "slowest_p95": slowest[0],
+        **told,
+    }
     Path(words.output).write_text(json.dumps(told, indent=1) + "\n")
 
 

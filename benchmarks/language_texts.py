@@ -65,7 +65,8 @@ def _style(texts: Texts, learn: np.ndarray, test: np.ndarray, known: np.ndarray,
         for seed in range(draws):
             rng = np.random.default_rng(seed)
             picked = [rng.choice(len(test), many, replace=False) for _ in texts]
-            suspects = [style_space.Writer(placed[i][picked[i]].mean(0), many) for i in everyone]
+            chosen = [style_space.Placed(*(part[some] for part in p)) for p, some in zip(placed, picked, strict=True)]
+            suspects = [style_space.writer(p) for p in chosen]
             mean = np.array([suspect.mean for suspect in suspects])
             spread = np.linalg.norm(mean[:, None] - np.array([w.mean for w in writers]), axis=2)
             text = np.vstack([np.asarray(words[i][picked[i]].mean(0)) for i in everyone])

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 import token_models
@@ -19,7 +19,7 @@ from token_models import vendor
 ALPHA: Final = 0.01
 ALL: Final = "all other answers"
 ASKED: Final = "answers to the questions asked"
-SIZES: Final = ((16, 3, ALL), (16, 3, ASKED), (40, 1, ALL), (16, 6, ALL), (16, 15, ALL))  # the first by default
+SIZES: Final = ((16, 3, ALL), (16, 3, ASKED), (40, 1, ALL), (16, 6, ALL), (16, 15, ALL))  # the first is the default
 LEFT: Final = 5  # one model in so many is left out by itself in a draw
 WHOM: Final = ("right", "same vendor", "descent", "stranger")
 KINDS: Final = (*(f"{whom}, as {how}" for whom in WHOM for how in ("itself", "family")), "no match", "inconclusive")
@@ -53,21 +53,21 @@ def measure(
             rests = {n: tallies.without(counts[n], suspects[n]) for n in names}
             if held == ASKED:
                 rests = {n: {cell: some for cell, some in rest.items() if cell in used} for n, rest in rests.items()}
-            everybody = knowing.know(rests)
-            asked = np.array([times if cell in used else 0 for cell in everybody.table.cells])
-            trials = [("in the database", names, everybody)]
+            ready = ready_for(rests, used)
+            asked = np.full(many, times)
+            trials = [("in the database", names, only(ready, rests, lambda _: True))]
             trials += [
-                ("left out", [name], only(everybody, rests, lambda other, n=name: other != n))
+                ("left out", [name], only(ready, rests, lambda other, n=name: other != n))
                 for name in names[draw % LEFT :: LEFT]
             ]
             for maker in dict.fromkeys(map(vendor, names)):
                 theirs = [name for name in names if vendor(name) == maker]
-                rest = only(everybody, rests, lambda other, v=maker: vendor(other) != v)
+                rest = only(ready, rests, lambda other, v=maker: vendor(other) != v)
                 trials.append(("vendor left out", theirs, rest))
-            for where, some, ready in trials:
-                honest = knowing.honest(ready, asked)
+            for where, some, known in trials:
+                honest = knowing.honest(known, asked)
                 for name in some:
-                    kind, whom = said(suspects[name], rests, ready, honest, name, names, same)
+                    kind, whom = said(suspects[name], rests, known, honest, name, names, same)
                     told[where][kind] += 1
                     if kind.startswith(("descent", "stranger")) or (
                         kind.startswith("same") and kind.endswith("itself")
@@ -100,10 +100,10 @@ def wrong(said_: Mapping[str, int]) -> tuple[int, int]:
 
 
 def said(
-    suspect: Counts, rests: Any, ready: Known, honest: knowing.Honest, truth: str, names: list[str], same: Any
+    suspect: Counts, rests: Any, known: Known, honest: knowing.Honest, truth: str, names: list[str], same: Any
 ) -> tuple[str, str]:
     """The verdict in a few words, one of KINDS, and whom it names, "" if nobody."""
-    scores = scoring.score(suspect, ready, alpha=ALPHA, prepare=lambda _, __: honest)
+    scores = scoring.score(suspect, known, alpha=ALPHA, prepare=lambda _, __: honest)
     decision, _ = _identified(scores, 1000, ALPHA)
     named = scores.evidence[0].reference
     if decision != "match":
@@ -124,11 +124,30 @@ def whose(truth: str, named: str, names: list[str], same: np.ndarray) -> str:
     return "descent" if token_models.descent(truth, named) else "stranger"
 
 
-def only(everybody: Known, rests: Mapping[str, Any], kept: Callable[[str], bool]) -> Known:
-    """What is known of some models alone, but for who is whose relative, which is told once a draw."""
-    rows = np.array([i for i, name in enumerate(everybody.table.names) if kept(name)])
-    table = tallies.tabulate({everybody.table.names[i]: rests[everybody.table.names[i]] for i in rows})
-    kin, same = (pairs[np.ix_(rows, rows)] for pairs in (everybody.kin, everybody.same))
+class Ready(NamedTuple):
+    """
+    What is told once a draw, of all models together: who is whose relative, kin, or twin, same: bool (m, m), in the
+    order of names, by all answers or by those to the cells that are asked.
+    """
+
+    names: tuple[str, ...]
+    cells: list[str]
+    kin: np.ndarray
+    same: np.ndarray
+
+
+def ready_for(rests: Mapping[str, Counts], cells: list[str]) -> Ready:
+    """Of references and the cells that suspects are asked."""
+    known = knowing.know(rests)
+    asked = np.isin(known.table.cells, cells)
+    return Ready(known.table.names, cells, known.kin | knowing._relatives(known, asked, 0), known.same)
+
+
+def only(ready: Ready, rests: Mapping[str, Counts], kept: Callable[[str], bool]) -> Known:
+    """What is known of some models alone, by their answers to the cells that are asked: no others count then."""
+    rows = np.array([i for i, name in enumerate(ready.names) if kept(name)])
+    table = tallies.tabulate({ready.names[i]: rests[ready.names[i]] for i in rows}, ready.cells)
+    kin, same = (pairs[np.ix_(rows, rows)] for pairs in (ready.kin, ready.same))
 
     return Known(
         table, single_token.all_own_evidence(table), single_token.all_repeats(table), np.arange(len(rows)), kin, same

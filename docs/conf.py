@@ -11,6 +11,7 @@ release = version = metadata.version("probe-match")
 extensions = ["myst_parser", "sphinx.ext.autodoc"]
 exclude_patterns = ["_build"]
 myst_heading_anchors = 3
+suppress_warnings = ["toc.empty_glob"]  # pages that not every checkout has
 
 html_theme = "furo"
 html_title = f"probe-match {release}"

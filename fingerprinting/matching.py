@@ -198,16 +198,22 @@ def _verdict(
         shown, known = own[best.reference].responses, own[best.reference].reference.answers
         number = own[best.reference].reference.suite.spec.output == "number"
         given, source = (shown.score, _codes(known.label, known.score)) if number else (None, known.label)
+        panel = own[best.reference].reference.panel
+        usual = (
+            None if number or panel is None else evasion.usual(shown.label, source, panel.labels[panel.rows("peer")])
+        )
     else:
         leader = next(ranking for ranking in rankings if best.reference in ranking.names)
         digest, suite = leader.responses.suite, leader.suite
         shown, its = leader.responses, leader.answers_of(best.reference)
         number = leader.suite.spec.output == "number"
         given, source = (shown.score, _codes(np.zeros(len(its), int), its[:, None])) if number else (None, its)
+        usual = None if number or leader.packed else evasion.usual(shown.label, source, leader.labels)
     put = ~np.isnan(shown.latency)
     decision, why = decide(best, _codes(shown.label, given)[put], source[put], shown.sent, searched, alpha)
     if again.screen == "always" or (again.screen == "in doubt" and decision != "match"):
-        screens = evasion.screen(client, suite, shown, limit - sent, again.access, again.rng)
+        first = None if decision == "match" else usual
+        screens = evasion.screen(client, suite, shown, limit - sent, again.access, again.rng, first)
         decision, why = evasion.judged(decision, why, screens)
         sent, answered = sent + screens.sent, answered + screens.repeated + screens.nudged
     relation = None

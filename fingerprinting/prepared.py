@@ -69,10 +69,9 @@ def packed(db: "ReferenceDB", suite: str, read: Callable[[], tuple[list[str], np
         with contextlib.suppress(OSError, ValueError, EOFError):
             names = json.loads((where / f"{stem}.names").read_bytes())
             rows = np.load(where / f"{stem}.rows", mmap_mode="r", allow_pickle=False)
-            counts, silences = (
-                np.load(where / f"{stem}.{part}", allow_pickle=False) for part in ("counts", "silences")
+            found = Packed(
+                rows, *(np.load(where / f"{stem}.{part}", allow_pickle=False) for part in ("counts", "silences"))
             )
-            found = Packed(rows, counts, silences)
             if rows.shape == (len(found.counts), len(names)) and _agrees(db, suite, names, found):
                 return names, found
     names, labels = read()
@@ -82,6 +81,13 @@ def packed(db: "ReferenceDB", suite: str, read: Callable[[], tuple[list[str], np
         _keep(where, stem, {**parts, "names": storage.canonical_json(names)})
 
     return names, found
+
+
+def make_ready(db: "ReferenceDB") -> None:
+    """Prepare all of it now, so that a first suspect need not wait; of small databases nothing."""
+    if folder(db) is not None:
+        for spec, _ in db.inputs(None):
+            db.public_packed(spec)
 
 
 def _agrees(db: "ReferenceDB", suite: str, names: list[str], found: Packed) -> bool:

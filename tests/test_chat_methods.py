@@ -12,6 +12,7 @@ from probe_match.fingerprinting.chat import (
     style_space,
 )  # fmt: skip
 from probe_match.fingerprinting.errors import BadData, NoAnswers
+from scipy.stats import bernoulli
 
 OPENERS = ("Certainly! ", "Sure, ", "", "Well: ", "Of course. ", "In short, ")
 ENDS = ("!", ".", "...", " - done.", ";", "?")
@@ -49,6 +50,35 @@ def test_writers_are_told_by_their_habits_and_enrolled_without_training() -> Non
         assert ratio[who] > 0
     with pytest.raises(NoAnswers, match="3 models"):
         style_space.fit({"w0": texts["w0"]})
+
+
+def test_words_too_rare_for_the_space_tell_writers_apart_one_by_one() -> None:
+    """Writers that differ in rare words alone, which the space does not see, are told apart by what it is added."""
+    rng = np.random.default_rng(0)
+    every = " ".join(f"{a}{b}{c}o" for a in "bcdfghjklmnpqrstvwxyz" for b in "aeiou" for c in "bdfgk")  # 525 words
+    rare = np.array([f"{a}{b}zz" for a in "bcdfgh" for b in "aeiou"])
+    habits = [rng.dirichlet(np.full(len(rare), 0.3)) for _ in range(6)]
+
+    def wrote(who: int, n: int) -> list[str]:
+        return [f"{every} {' '.join(rng.choice(rare, 6, p=habits[who]))}" for _ in range(n)]
+
+    texts = {f"w{who}": wrote(who, 30) for who in range(6)}
+    space = style_space.fit(texts)
+    known = [style_space.enroll(some, space) for some in texts.values()]
+    suspects = [style_space.enroll(wrote(who, 20), space) for who in range(6)]
+    placed = [style_space.gaussian_ratio(suspect, known, space) for suspect in suspects]
+    added = [
+        style_space.log_ratio(suspect, known, space) - seen for suspect, seen in zip(suspects, placed, strict=True)
+    ]
+    counted = style_space.counted_ratio(suspects[0], known, space)
+    rate = (known[1].counts + style_space.PRIOR * space.usual) / (30 + style_space.PRIOR)
+    by_hand = bernoulli.logpmf(1, rate) * suspects[0].counts + bernoulli.logpmf(0, rate) * (20 - suspects[0].counts)
+    usual = bernoulli.logpmf(1, space.usual) * suspects[0].counts
+    usual += bernoulli.logpmf(0, space.usual) * (20 - suspects[0].counts)
+
+    assert [int(more.argmax()) for more in added] == list(range(6))
+    assert [more.std() for more in added] == pytest.approx([style_space.COUNTED_SHARE * p.std() for p in placed])
+    assert counted[1] == pytest.approx((by_hand - usual).sum())
 
 
 def test_a_copy_answers_the_same_prompts_alike() -> None:

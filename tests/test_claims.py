@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from claims_world import KEY, POOL, client, commit, nearest
-from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, segments
+from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, precedence, segments
 from probe_match.fingerprinting.claims.asking import Attempt
 from probe_match.fingerprinting.claims.deciding import Rule
 from probe_match.fingerprinting.claims.segments import Generator
@@ -147,12 +147,14 @@ def test_the_worst_honest_model_sets_the_rate() -> None:
     assert deciding.decide(1000, 1024, 1.0, peers, KIN, 1.0, TARGETED).outcome != "match"
 
 
-def test_registered_bits_are_never_trusted_with_less_than_half() -> None:
-    """Honest models that hit nothing do not make half of the hits a finding."""
-    nothing = np.zeros(200, int)
+def test_honest_models_are_assumed_to_share_boundaries() -> None:
+    """Peers that hit nothing, having learnt nothing, do not make three hits in four a finding."""
+    nothing, rule = np.zeros(200, int), Rule(deciding.floor(targeted=True))
 
-    assert deciding.decide(560, 1024, 1.0, nothing, KIN, 1.0, TARGETED).bound == 0.5
-    assert deciding.decide(560, 1024, 1.0, nothing, KIN, 1.0, TARGETED).outcome == "inconclusive"
+    assert (deciding.floor(targeted=True), deciding.floor(targeted=False)) == (0.75, 0.5)
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, rule).bound == 0.75
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, rule).outcome == "no match"
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, TARGETED).outcome == "match"
 
 
 def test_ground_keys_and_tried_models_count() -> None:
@@ -231,3 +233,10 @@ def test_a_probe_without_an_answer_is_asked_again_as_committed() -> None:
 
     assert asking.answers(made, ["probe 0", "probe 1"], 1, "s").tolist() == [2, 1]
     assert asking.answers(silent, ["probe 0", "probe 1"], 1, "s").tolist() == [2, -1]
+
+
+def test_the_earlier_trusted_time_wins() -> None:
+    """Of two claims the earlier wins by the latest of its times; equal times and none make no winner."""
+    assert precedence.earlier([10.0, 12.0], [13.0]) == "first"
+    assert precedence.earlier([1.0, 20.0], [13.0, 14.0]) == "second"
+    assert precedence.earlier([10.0], [10.0]) == precedence.earlier([], [10.0]) == "ambiguous"

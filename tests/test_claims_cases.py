@@ -1,5 +1,8 @@
 """Cases: run in a small world, closed, opened and recomputed; and everything a claimant could try is refused."""
 
+import contextlib
+import json
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +12,10 @@ import claims_world as w
 import numpy as np
 import pytest
 from claims_world import GENERATOR, KEY, POOL, World, client
+from probe_match.clients import oip
+from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.claims import (
+    again,
     books,
     cases,
     commitments,
@@ -23,7 +29,11 @@ from probe_match.fingerprinting.claims import (
 from probe_match.fingerprinting.claims.beacons import Beacon
 from probe_match.fingerprinting.claims.cases import Case
 from probe_match.fingerprinting.claims.segments import Generator
+from probe_match.fingerprinting.claims.verifying import Opened
 from probe_match.fingerprinting.errors import BadData, InputRefused
+from probe_match.fingerprinting.ledger import read_ledger
+from probe_match.fingerprinting.oip_server import serve
+from probe_match.fingerprinting.records import InputSpec
 
 Claim = dict[str, Any]
 
@@ -35,6 +45,14 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> World:
     committed = w.commit(at_hand=[peer])
     suspect, copy = client(0, "stolen", rounded=True), client(0, "known copy", rounded=True)
     return w.run(tmp_path_factory.mktemp("case"), suspect, (peer, "peer"), (copy, "copy"), committed=committed)
+
+
+@pytest.fixture(scope="module")
+def whole(found: World) -> Opened:
+    """The same case, opened whole and verified."""
+    whole = verifying.verify(w.opened(found)).whole
+    assert whole is not None
+    return whole
 
 
 def outcome(world: World) -> str:
@@ -142,6 +160,29 @@ def test_what_a_claimant_forges_is_refused(found: World, what: str) -> None:
 
     with pytest.raises(BadData, match=why):
         verifying.verify(w.forged(found, forge(found.case)))
+
+
+def test_strange_values_are_refused_in_one_line(found: World) -> None:
+    """Whatever a forger seals, huge, nested or of another type, is an error of ours, or what nothing follows from."""
+    rng = np.random.default_rng(0)
+    strange = [10**30, -5, 2**31, None, [], {}, "x", "1" * 5000, 0.5, True, [[1]], "0" * 96]
+    leaves, hits = found.case.leaves(), cases.conclude(found.case, found.probes)["finding"]["hits"]
+    for value in strange:
+        for _ in range(4):
+            place = int(rng.integers(len(leaves)))
+            leaf = json.loads(leaves[place])
+            leaf[str(rng.choice(sorted(leaf)))] = value
+            changed = [*leaves[:place], storage.canonical_json(leaf), *leaves[place + 1 :]]
+            with contextlib.suppress(BadData):
+                checked = verifying.verify(w.forged(found, found.case, leaves=changed))
+                assert checked.result["finding"]["hits"] == hits
+        for name in ("searched", "audits", "floor", "suspect", "controls", "nearest", "questions", "beacon"):
+            refused(w.forged(found, found.case, **{name: value}))
+
+
+def refused(given: files.Files) -> None:
+    with pytest.raises(BadData):
+        verifying.verify(given)
 
 
 def test_leaves_are_bound_by_the_root(found: World) -> None:
@@ -256,22 +297,48 @@ def test_a_failed_control_voids_the_case(tmp_path: Path) -> None:
     assert outcome(void) == outcome(lost) == "inconclusive"
 
 
-def test_an_honest_model_of_the_verifier_counts(found: World) -> None:
+def test_an_honest_model_of_the_verifier_counts(whole: Opened) -> None:
     """Whoever verifies may add honest models; one that answers as the source does takes the match away."""
-    whole = verifying.verify(w.opened(found)).whole
-    assert whole is not None
-
-    assert verifying.with_others(whole, [client(800, "theirs")])["finding"]["outcome"] == "match"
-    assert verifying.with_others(whole, [client(0, "theirs")])["finding"]["outcome"] == "inconclusive"
+    assert again.with_others(whole, [client(800, "theirs")])["finding"]["outcome"] == "match"
+    assert again.with_others(whole, [client(0, "theirs")])["finding"]["outcome"] == "inconclusive"
 
 
-def test_places_can_be_compared_with_the_owners_model(found: World) -> None:
-    """The owner's model gives the recorded labels, places and readings; another does not."""
-    whole = verifying.verify(w.opened(found)).whole
-    assert whole is not None
+def test_a_verifiers_pool_teaches_honest_models(whole: Opened) -> None:
+    """Honest models trained on a verifier's rows join the peers; a pool of another input is refused."""
+    few = whole._replace(case=replace(whole.case, commitment=whole.case.commitment._replace(peers=8)))
+    peers = again.trained_on(few, client(0, "mine"), POOL)
+    counted = again.with_others(whole, [], peers)
+    narrow = replace(POOL, spec=InputSpec("tabular", (3,)), x=POOL.x[:, :3])  # type: ignore[call-overload]
 
-    assert verifying.not_the_sources(whole, client(0, "mine")) == []
-    assert "places" in verifying.not_the_sources(whole, client(1, "another"))
+    assert len(peers) == 8
+    assert sum(counted["finding"]["peers"].values()) == len(peers) + 201
+    assert counted["finding"]["nearest_hits"] >= max(peer_hits(whole, peer.readings) for peer in peers)
+    with pytest.raises(BadData, match="a pool of the case's input"):
+        again.trained_on(few, client(0, "mine"), narrow)
+
+
+def peer_hits(whole: Opened, readings: str) -> int:
+    bits = whole.probes.ways.bits[whole.probes.chosen]
+    return sum(int(reading) == bit for reading, bit in zip(readings, bits.tolist(), strict=True))
+
+
+def test_models_can_be_asked_again(whole: Opened) -> None:
+    """The owner's model gives the recorded labels, places and readings, the suspect its answers; others do not."""
+    other = again.source_says(whole, client(1, "another"))
+
+    assert set(again.source_says(whole, client(0, "mine")).values()) == {1.0}
+    assert min(other.values()) < again.ENOUGH
+    assert again.suspect_says(whole, client(0, "stolen", rounded=True)) == 1.0
+    assert again.suspect_says(whole, client(3, "another")) < again.ENOUGH
+
+
+def test_honest_models_can_be_trained_again(whole: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trained again from the seeds they give the recorded readings; readings that were made up do not."""
+    monkeypatch.setattr(again.panel, "train", w.honest)
+    made_up = tuple(p._replace(readings="0" * len(p.readings)) for p in whole.case.peers)
+
+    assert again.peers_say(whole, client(0, "mine")) == 1.0
+    assert again.peers_say(whole._replace(case=replace(whole.case, peers=made_up)), client(0, "mine")) < again.ENOUGH
 
 
 def test_crossings_are_for_screening(tmp_path: Path) -> None:
@@ -306,10 +373,26 @@ def test_failures_are_asked_again_and_recorded(tmp_path: Path) -> None:
     assert verifying.verify(w.opened(world)).result["finding"]["answered"] == GENERATOR.ways
 
 
-@pytest.mark.parametrize("name", ["../book.jsonl", "Book.jsonl", "a/b/c"])
+def test_a_suspect_behind_a_server_leaves_its_bytes(tmp_path: Path) -> None:
+    """Asked over real HTTP, a copy is found, and every leaf names the digest of the bytes that came."""
+    with serve({"suspect": w.nearest(0, rounded=True)}, (4,), max_rows=32) as url:
+        world = w.run(tmp_path, oip.connect(f"{url}/v2/models/suspect"))
+    (asked,) = (model.attempts for model in world.case.asked if model.role == "suspect")
+    ledger = read_ledger(tmp_path / "1.ledger")
+    with ledger:
+        came = {storage.sha256(entry.raw) for entry in ledger.entries() if entry.raw}
+
+    assert outcome(world) == "match"
+    assert {attempt.response for attempt in asked} == came
+    assert len(came) == len({attempt.sent for attempt in asked}) >= GENERATOR.ways / 32
+
+
+@pytest.mark.parametrize("name", ["../book.jsonl", ".book", "a/b/c"])
 def test_strange_files_are_no_case(found: World, tmp_path: Path, name: str) -> None:
     """Members with other names, and files that are no zip, are unreadable; members too many are refused."""
-    files.write(tmp_path / "x.mfpb", found.closed | {name: b""})
+    with zipfile.ZipFile(tmp_path / "x.mfpb", "w") as archive:
+        for member, data in (found.closed | {name: b""}).items():
+            archive.writestr(member, data)
     (tmp_path / "y.mfpb").write_bytes(b"PK\3\4 nothing")
 
     for file in ("x.mfpb", "y.mfpb"):

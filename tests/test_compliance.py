@@ -184,7 +184,11 @@ def test_the_worst_finding_is_the_exit_code(kinds: list[Any], code: int) -> None
         ("http://[::1]:8/v1", "::1"), ("model.onnx", None), ("onnx:a/b.onnx", None), ("sagemaker:eu/x", "sagemaker"),
         ("anthropic:claude", "api.anthropic.com"), ("ollama:llama3", "127.0.0.1"),
         ("oip:https://user:pw@evil.example/v2", "evil.example"),
-        ("oip:http://127.0.0.1@evil.example/", "evil.example"),
+        ("oip:http://127.0.0.1@evil.example/", "evil.example"), ("http://[::1", "http://[::1"),
+        ("anthropic:m http://127.0.0.1/", "api.anthropic.com"), ("openai:m#http://127.0.0.1/", "api.openai.com"),
+        ("rest:litserve@http://evil.example/@http://127.0.0.1", "evil.example"),
+        ("rest:litserve@http://127.0.0.1:8/predict", "127.0.0.1"), ("tgi:http://127.0.0.1:8", "127.0.0.1"),
+        ("sagemaker:eu-west-1/x#http://127.0.0.1/", "sagemaker"),
     ],
 )  # fmt: skip
 def test_a_target_says_which_host_is_asked(target: str, host: str | None) -> None:

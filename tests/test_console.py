@@ -13,17 +13,27 @@ import consoles
 import numpy as np
 import pytest
 import requests
+from chat_models import Habits
+from chat_server import scripted
 from consoles import FEATURES, TOKEN, console, model
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import validate
-from probe_match.fingerprinting import cli
+from probe_match.fingerprinting import cli, quarantine
+from probe_match.fingerprinting.chat import shelf
+from probe_match.fingerprinting.chat.changing import RoundP
+from probe_match.fingerprinting.chat.history import History
+from probe_match.fingerprinting.chat.records import Bank, ChatReference, Question
+from probe_match.fingerprinting.chat.sentinels import Plan
 from probe_match.fingerprinting.compliance import forgetting, told
+from probe_match.fingerprinting.console.catalogue import Catalogue
 from probe_match.fingerprinting.console.config import Config
 from probe_match.fingerprinting.console.openapi import description
 from probe_match.fingerprinting.console.tasks import NotAllowed
 from probe_match.fingerprinting.console.working import Workshop
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.oip_server import Address, serve
+from probe_match.fingerprinting.records import About
+from probe_match.probes import chat_words
 
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
@@ -127,6 +137,34 @@ def test_a_match_is_the_command_lines_match(
     assert done(url, job)["state"] == "done"
     assert get(url, f"/jobs/{job}/result") == json.loads((tmp_path / "v.json").read_text())
     assert get(url, f"/jobs/{job}/result")["decision"] == {"copy": "match", "strange": "no match"}[name]
+
+
+def test_a_match_of_a_language_model_is_the_command_lines_match(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same questions, the same stop, the same verdict; progress counts to what may be asked, not to 50."""
+    with open_db(tmp_path / "known.db", create=True) as db:
+        bank = chat_words.generate(n=12, seed=0, languages=("en",))
+        shelf.add(db, [Habits().reference(f"known-{i}", bank, 20) for i in range(12)])
+    with scripted(Habits()) as first:
+        words = ("match", f"openai:{first.url}/v1#known-3", "--db", tmp_path / "known.db", "-q")
+        command(*words, "--json", tmp_path / "v.json", monkeypatch=monkeypatch)
+    with scripted(Habits()) as second, console(tmp_path) as (url, workshop):
+        told = {"target": f"openai:{second.url}/v1#known-3"}
+        most = workshop.cost(workshop.task("match", told))[-1][1]
+        job = start(url, match=told)
+        done(url, job)
+        ours = get(url, f"/jobs/{job}/result")
+        answers = get(url, f"/jobs/{job}/answers")
+    theirs = json.loads((tmp_path / "v.json").read_text())
+
+    assert ours == theirs | {"target": ours["target"]}
+    assert ours["decision"] == "match"
+    planned = len(first.bodies()) + ours["queries"]["saved_by_stopping"]
+    assert most == f"at most {planned} questions, against 12 known models"
+    assert sorted(map(str, second.bodies())) == sorted(map(str, first.bodies()))  # four at a time, in any order
+    assert len(answers["answers"]) == ours["queries"]["sent"]
+    assert answers["answers"][0]["probe"].startswith("one-word: ")
 
 
 def test_an_audit_is_the_command_lines_audit(
@@ -239,11 +277,14 @@ def test_two_consoles_do_not_share_a_folder(running: tuple[str, Workshop], folde
 def test_answers_are_forgotten_after_their_time(
     models: Address, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Past the days of retention the raw answers are erased by themselves; the verdict stays, and says so."""
+    """Past the days of retention raw answers are erased by themselves, but for those on hold; the verdict stays."""
     consoles.known(tmp_path)
     with console(tmp_path) as (url, workshop):
         job = start(url, match={"target": f"oip:{models}/v2/models/open"})
+        endpoint = {"name": "e", "target": f"oip:{models}/v2/models/open"}
+        held = start(url, audit={"endpoint": [endpoint], "retention": {"hold": "a case is open"}})
         done(url, job)
+        done(url, held)
         now = time.time()
         monkeypatch.setattr(forgetting.time, "time", lambda: now + 89 * 86_400)
         young = workshop.sweep()
@@ -251,7 +292,9 @@ def test_answers_are_forgotten_after_their_time(
         old, again = workshop.sweep(), workshop.sweep()
         rows = get(url, f"/jobs/{job}/answers")
         verdict = get(url, f"/jobs/{job}/result")
+        kept = get(url, f"/jobs/{held}/answers")["answers"]
 
+    assert kept != []
     assert (young, old, again) == (0, 1, 0)
     assert rows["answers"] == []
     assert rows["erased"] == "kept for 90 days"
@@ -268,19 +311,46 @@ def test_a_dead_endpoint_is_a_job_that_failed_and_says_why(url: str) -> None:
     assert requests.get(f"{url}/api/v1/jobs/{job}/result", timeout=10).status_code == 404
 
 
-def test_a_new_reference_is_listed_at_once(tmp_path: Path) -> None:
-    """Listings are kept in memory, and read again when the database's own log has grown."""
+def test_a_change_of_the_database_is_listed_at_once(tmp_path: Path) -> None:
+    """Listings are kept in memory; what the database's own log names is read again, and comes to the same."""
     consoles.known(tmp_path)
-    with console(tmp_path) as (url, _):
+    bank = Bank("b", (Question("c", "w", "A word.", "word"),))
+    with console(tmp_path) as (url, workshop):
         before = get(url, "/references?search=cc-by")["total"]
         with open_db(tmp_path / "known.db") as db:
             db.add(consoles.reference("newer", 4, license="CC-BY-4.0", parent="open"))
-        found = get(url, "/references?search=cc-by&per_page=1&page=2")
+            shelf.add(db, [ChatReference("talker", About(license="CC-BY-4.0"), bank, {"c": {"a": 1}}, {"c": 1})])
+            quarantine.set_apart(db, "closed", "a hub")
+            db.remove("tuned")
+        found = get(url, "/references?search=cc-by&per_page=2&page=2")
         child = get(url, "/reference?name=open")["children"]
+        apart = get(url, "/reference?name=closed")
+        gone = requests.get(f"{url}/api/v1/reference?name=tuned", timeout=10).status_code
+        listed = get(url, "/references")
+        anew = Catalogue(workshop.references).listing()
 
     assert before == 1
-    assert (found["total"], found["pages"], found["references"][0]["name"]) == (2, 2, "newer")
-    assert child == ["newer"]
+    assert (found["total"], found["pages"], found["references"][0]["name"]) == (3, 2, "talker")
+    assert (child, gone) == (["newer"], 404)
+    assert (apart["quarantined"], apart["children"]) == ("a hub", [])
+    assert listed["references"] == anew.rows
+
+
+def test_a_new_round_of_a_watch_is_shown_at_once(url: str, folder: Path) -> None:
+    """A history is kept in memory, and read again when somebody wrote to it."""
+    history = History(folder / "watch.db")
+    bank = Bank("b", (Question("c", "w", "A word.", "word"),))
+    watch = history.begin("openai:http://127.0.0.1:9/v1#m", bank, Plan(), 5, 0)
+    seen = []
+    for p in (0.5, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9, 1e-9):
+        history.end(history.open_round(watch, "round"), RoundP(p))
+        seen.append(get(url, "/watches")["watches"][0])
+    history.close()
+
+    assert [len(one["rounds"]) for one in seen] == [1, 2, 3, 4, 5, 6, 7]
+    assert (seen[0]["state"], seen[0]["alarm"]) == ("unchanged", None)
+    assert (seen[-1]["state"], seen[-1]["alarm"] is None) == ("alarm", False)
+    assert seen[-1]["rounds"][seen[-1]["alarm"] - 1]["evidence"] >= seen[-1]["needed"]
 
 
 # --- who may ask what ------------------------------------------------------------------------------------------------
@@ -303,12 +373,17 @@ def test_files_and_modules_of_this_machine_are_no_endpoints(target: str, url: st
 
 def test_no_foreign_host_is_asked_without_leave(url: str, folder: Path) -> None:
     """Without an authorization nothing begins; with one its questions count over all jobs under it."""
-    told = {"target": "openai:https://api.example.org/v1#m", "budget": 30}
+    hosts = {
+        "openai:https://api.example.org/v1#m": "api.example.org", "anthropic:m http://127.0.0.1/": "api.anthropic.com",
+        "rest:litserve@https://api.example.org/@http://127.0.0.1/": "api.example.org",
+    }  # fmt: skip
     count = get(url, "/jobs")["total"]
-    refused = requests.post(f"{url}/api/v1/jobs", json={"match": told}, timeout=10)
+    for target, host in hosts.items():
+        told = {"target": target, "budget": 30}
+        refused = requests.post(f"{url}/api/v1/jobs", json={"match": told}, timeout=10)
 
-    assert refused.status_code == 403
-    assert "api.example.org is not this machine" in refused.json()["error"]
+        assert refused.status_code == 403
+        assert f"{host} is not this machine" in refused.json()["error"]
     assert get(url, "/jobs")["total"] == count
 
 
@@ -363,12 +438,17 @@ def test_a_form_needs_the_word_of_its_session(url: str) -> None:
 def test_large_and_broken_bodies_are_refused(url: str) -> None:
     """Neither fills the memory nor ends in a traceback."""
     kind = {"Content-Type": "application/json"}
+    broken = [
+        b"{", b"[]", b"[" * 100_000, b'{"match": 3}', b'{"match": {"target": 3}}', b'{"match": {"target": "http://[::1"}}',
+        b'{"match": {"target": "http://127.0.0.1/", "alpha": NaN}}', b'{"match": {"target": "http://127.0.0.1/\\ud800"}}',
+        b'{"audit": {"endpoint": [{"name": "e", "target": "http://127.0.0.1/", "model": "\\ud800"}]}}', b"\xff",
+    ]  # fmt: skip
     codes = [
         requests.post(f"{url}/api/v1/jobs", data=body, headers=kind, timeout=10).status_code
-        for body in (b"x" * (3 << 20), b"{", b"[]", b"[" * 100_000, b'{"match": 3}', b'{"match": {"target": 3}}')
+        for body in (b"x" * (3 << 20), *broken)
     ]
 
-    assert codes == [413, 400, 400, 400, 400, 400]
+    assert codes == [413, 400, 400, 400, 400, 400, 403, 400, 400, 400, 400]
 
 
 def test_with_a_token_nothing_is_shown_without_it(tmp_path: Path) -> None:

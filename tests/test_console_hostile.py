@@ -19,11 +19,13 @@ from probe_match.fingerprinting.chat.changing import RoundP
 from probe_match.fingerprinting.chat.history import History
 from probe_match.fingerprinting.chat.records import Bank, Question
 from probe_match.fingerprinting.chat.sentinels import Plan
+from probe_match.fingerprinting.compliance.records import Examined, Judged, Report
+from probe_match.fingerprinting.compliance.settings import Endpoint
 from probe_match.fingerprinting.console import results
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.records import About
 from probe_match.probes import chat_words
-from test_audit_hostile import MARK, Tags, live, payloads, report_of
+from test_audit_hostile import MARK, Tags, hostile_verdict, live, payloads, report_of
 from test_console import done, get, start
 
 TEXTS = [text.encode("utf-8", "replace").decode() for text in payloads()]  # half characters do not cross a wire
@@ -44,11 +46,11 @@ class World:
             for row in get(self.url, f"/references?per_page=200&page={page}")["references"]
         ]
         return [
-            *(f"/references?page={i}" for i in range(1, 6)), "/jobs", "/watches",
+            *(f"/references?page={i}" for i in range(1, 4)), "/jobs", "/watches",
             *(f"/jobs/{job}" for job in self.jobs.values()),
-            *(f"/references?search={quote(text)}" for text in TEXTS[:30]),
+            *(f"/references?search={quote(text)}" for text in TEXTS[:30:3]),
             *(f"/reference?name={quote(name)}" for name in names), f"/jobs/{self.jobs['audit']}/answers?endpoint=m0",
-            *(f"/start?target={quote(text)}" for text in TEXTS[:30]),
+            *(f"/start?target={quote(text)}" for text in TEXTS[:30:3]),
         ]  # fmt: skip
 
 
@@ -66,15 +68,15 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     folder: Path = tmp_path_factory.mktemp("hostile")
     with open_db(folder / "known.db", create=True) as db:
         plain = samples.make_reference("r")
-        for i, text in enumerate(TEXTS):
+        for i, (text, other) in enumerate(zip(TEXTS[::2], TEXTS[1::2], strict=True)):
             name = text[:200] if text.isprintable() and text.strip() else f"r{i}"
-            about = About(license=text, source=text, parent=text, note=text, date=text, weights=text)
+            about = About(license=other, source=text, parent=other, note=text, date=other, weights=text)
             db.add(replace(plain, name=name, about=about))
         bank = chat_words.generate(n=25, seed=0, languages=("en",))
         habits = Habits()
-        shelf.add(db, [habits.reference(f"chat {i}", bank, 10) for i in range(4)])
+        shelf.add(db, [habits.reference(name, bank, 10) for name in ("chat 1", "chat 2", "chat 3", "chat 4")])
     history = History(folder / "watch.db")
-    for text in TEXTS:
+    for text in TEXTS[::2]:
         watch = history.begin(text, Bank("b", (Question("c", "word", text, "word"),)), Plan(), 5, 0)
         history.end(history.open_round(watch, "round"), RoundP(0.5))
     history.close()
@@ -83,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         audit = workshop.jobs.add("audit", TEXTS[0], {})
         outcome, documents = results.of_audit(report_of(TEXTS, folder))
         workshop.jobs.end(audit.id, "done", answered=0, outcome=outcome, documents=documents)
-        for text in TEXTS:
+        for text in TEXTS[::2]:
             workshop.jobs.end(workshop.jobs.add("match", text, {}).id, "failed", answered=0, why=text)
         match = start(url, match={"target": f"openai:{chat.url}/v1#m", "budget": 220})
         assert done(url, match)["state"] == "done"
@@ -124,6 +126,18 @@ def test_no_text_is_live_in_any_export(world: World) -> None:
     assert f"{MARK}199" in files["answers"]
 
 
+def test_no_cell_of_a_match_is_a_formula() -> None:
+    """Whatever target and reference are called, its CSV begins no cell as a formula."""
+    for text in TEXTS[:60]:  # every way alone, and one in another
+        judged = Judged(Examined(Endpoint("target", text), hostile_verdict(text, text)), ())
+        _, documents = results.of_match(Report((judged,), {}))
+        head, row = csv.reader(io.StringIO(documents["csv"].decode()))
+
+        assert dict(zip(head, row, strict=True))["score"] == "1"
+        assert not [cell for cell in row if cell.lstrip(' "\t')[:1] in tuple("=+-@|%＝＋－＠")]
+        assert live("".join(row)) == set()
+
+
 @pytest.mark.skipif(consoles.CHROMIUM is None, reason="NO CHROMIUM HERE: hostile texts were not tried in a browser")
 def test_a_real_browser_runs_none_of_it(world: World, tmp_path: Path) -> None:
     """No dialog, script, or request to anybody else, and nothing that the policy had to stop; nor in a saved report."""
@@ -143,7 +157,7 @@ def test_a_real_browser_runs_none_of_it(world: World, tmp_path: Path) -> None:
         page.on("console", lambda said: trouble.append(f"console {said.text}"))
         page.on("pageerror", lambda error: trouble.append(f"error {error}"))
         page.on("request", lambda r: trouble.append(r.url) if not r.url.startswith((world.url, "file:")) else None)
-        for path in [*pages[:10], *pages[17:60:10], *pages[60::30]]:
+        for path in [*pages[:10], *pages[17:40:7], *pages[40::20]]:
             page.goto(world.url + path)
             page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
             assert page.evaluate("document.scripts.length") == 1

@@ -100,6 +100,7 @@ def test_a_missing_extra_is_a_pip_line(installed: Installed) -> None:
     assert told.returncode == 2
     assert told.stderr.count("\n") == 1
     assert "pip install 'probe-match[onnx]'" in told.stderr
+    assert "pip install 'probe-match[console]'" in installed.run("probe-match", "serve").stderr
 
 
 def write_pool(folder: Path) -> Path:

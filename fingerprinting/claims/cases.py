@@ -158,9 +158,10 @@ def derive(
                   segments.order(seed, len(rows)))  # fmt: skip
 
 
-def conclude(case: Case, probes: Probes) -> dict[str, Any]:
+def conclude(case: Case, probes: Probes, shared: float = deciding.SHARED) -> dict[str, Any]:
     """
-    The result of a case, by the rule it was committed to. Raises BadData where attempts break the retry rule.
+    The result of a case, by the rule it was committed to. Raises BadData where attempts break the retry rule. shared:
+    as for `Commitment.rule`.
 
     Controls first: the source must be found, copies too, and no honest model at hand may look like one.
     """
@@ -176,6 +177,7 @@ def conclude(case: Case, probes: Probes) -> dict[str, Any]:
     names = [peer.name for peer in trained] + [case.asked[place].name for place in at_hand]
     theirs = np.array(honest + [hits[place] for place in at_hand], np.int64)
     kin = np.array([peer.role == "kin peer" for peer in trained] + [False] * len(at_hand), bool)
+    rule = commitment.rule(shared)
     times = deciding.factor(case.searched, case.audits, case.beacon is not None)
     findings, controls = {}, []
     for place, model in enumerate(case.asked):
@@ -183,7 +185,7 @@ def conclude(case: Case, probes: Probes) -> dict[str, Any]:
         if model.role == "peer":
             others[len(trained) + at_hand.index(place)] = False
         answered = float((counted[place] != UNANSWERED).mean())
-        found = deciding.decide(hits[place], ways, answered, theirs[others], kin[others], times, commitment.rule)
+        found = deciding.decide(hits[place], ways, answered, theirs[others], kin[others], times, rule)
         findings[place] = found
         if model.role != "suspect":
             like = found.p_corrected <= commitment.threshold
@@ -196,20 +198,25 @@ def conclude(case: Case, probes: Probes) -> dict[str, Any]:
         "schema": SCHEMA, "commitment": commitment.digest, "statistic": commitment.generator.statistic,
         "beacon": None if case.beacon is None else case.beacon._asdict(), "audits": case.audits,
         "searched": case.searched, "suspect": case.asked[suspect].name, "questions": len(probes.rows),
+        "floor": rule.floor,
         "finding": finding._asdict(), "nearest": names[finding.nearest] if len(names) else None, "controls": controls,
         "derivation": storage.sha256(storage.canonical_json(case.derivation)),
     }  # fmt: skip
 
 
-def with_models(case: Case, models: Sequence[Asked]) -> Case:
-    """The case with further models that were put the probes."""
-    return replace(case, asked=(*case.asked, *models))
+def with_models(case: Case, models: Sequence[Asked], peers: Sequence[Peer] = ()) -> Case:
+    """The case with further models that were put the probes, and further honest models that were trained."""
+    return replace(case, asked=(*case.asked, *models), peers=(*case.peers, *peers))
 
 
 def _controlled(finding: deciding.Finding, controls: Sequence[Mapping[str, Any]]) -> deciding.Finding:
     failed = [control for control in controls if not control["as_expected"]]
     if not failed:
         return finding
+    if all(control["role"] == "source" for control in failed):
+        return finding._replace(
+            outcome="inconclusive", why="by these probes not even the source itself is found; commit to more ways"
+        )
     told = ", ".join(f"{c['of']} ({c['role']}) with {c['hits']} hits" for c in failed[:3])
 
     return finding._replace(outcome="inconclusive", why=f"void: a control failed: {told}")

@@ -47,14 +47,10 @@ class Commitment(NamedTuple):
     retries: int
     beacon: tuple[str, int] | None
 
-    @property
-    def rule(self) -> deciding.Rule:
-        """
-        How it will be decided. Of registered bits nobody reads more than half by chance, and nobody is trusted with
-        less.
-        """
-        floor = 0.5 if self.generator.statistic == "targeted" else 0.0
-        return deciding.Rule(floor, self.threshold, self.alpha, self.confidence)
+    def rule(self, shared: float = deciding.SHARED) -> deciding.Rule:
+        """How it will be decided. shared: less than usual where honest models are not the claimant's."""
+        least = deciding.floor(self.generator.statistic == "targeted", shared)
+        return deciding.Rule(least, self.threshold, self.alpha, self.confidence)
 
     def to_json(self) -> dict[str, Any]:
         """As it is sealed."""

@@ -18,6 +18,9 @@ from scipy.special import betainc, betaincinv
 Outcome = Literal["match", "no match", "inconclusive"]
 RESERVE: Final = 2.0**40  # keys that a claimant could try where nothing fixes the moment
 COVERAGE: Final = 0.8  # of the probes, below which silence decides nothing
+# Share of the ways on which an honest model's boundary is assumed to lie where the source's does, whatever peers say:
+# the pool they learnt from is the claimant's, who could make one that teaches them worse than honest models know.
+SHARED: Final = 0.5
 CONFIDENCE: Final = 0.99  # of the bound of the worst peer
 THRESHOLD: Final = 1e-6
 DOUBTFUL: Final = 0.05  # corrected p-values up to here clear nobody
@@ -31,6 +34,13 @@ class Rule(NamedTuple):
     threshold: float = THRESHOLD
     alpha: float = ALPHA
     confidence: float = CONFIDENCE
+
+
+def floor(targeted: bool, shared: float = SHARED) -> float:
+    """
+    The rate of hits that goes with a share of common boundaries; of registered bits half of the others hit as well.
+    """
+    return (1 + shared) / 2 if targeted else shared
 
 
 class Finding(NamedTuple):

@@ -10,16 +10,14 @@ A case as files: what is handed over while it is closed, what opens it, and one 
     opened/some.json       or single leaves, each with its salt and its path to the root
 """
 
-import io
 import json
-import re
-import zipfile
-from collections.abc import Mapping
-from pathlib import Path
 from typing import Any, Final
 
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.evidence.archive import Files, read, write
+
+__all__ = ["Files", "joined", "lines", "parse", "read", "write"]
 
 BOOK: Final = "book.jsonl"
 RESULT: Final = "result.json"
@@ -30,43 +28,6 @@ LEAVES: Final = "opened/leaves.jsonl"
 SOME: Final = "opened/some.json"
 CLOSED: Final = (BOOK, RESULT)
 OPENED: Final = (KEY, POOL, DERIVATION, LEAVES)
-Files = dict[str, bytes]
-DATE: Final = (1980, 1, 1, 0, 0, 0)  # the first that a zip can hold
-MOST: Final = 512 << 20  # bytes of a case
-FEW: Final = 64  # members
-
-
-def write(path: Path, files: Mapping[str, bytes], *, secret: bool = False) -> None:
-    """One zip of stored members, sorted, without dates: the same files give the same bytes. secret: mode 0600."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w") as archive:
-        for name in sorted(files):
-            info = zipfile.ZipInfo(name, DATE)
-            info.create_system, info.external_attr = 3, 0o644 << 16
-            archive.writestr(info, files[name])
-    storage.write_file(path, buffer.getvalue())
-    if secret:
-        path.chmod(0o600)
-
-
-def read(path: Path) -> Files:
-    """The files of a case. Raises BadData for anything that is not exactly what `write` writes."""
-    data = storage.read_file(path, "case")
-    try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            members = archive.infolist()
-            sizes = sum(member.file_size for member in members)
-            plain = all(m.compress_type == zipfile.ZIP_STORED and not m.flag_bits & 1 for m in members)
-            named = all(re.fullmatch(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)?", m.filename) for m in members)
-            if not plain or not named or sizes > MOST or len(members) > FEW:
-                raise BadData(f"{path} holds other members than a case does; at most {FEW}, stored, {MOST >> 20} MiB")
-            files = {member.filename: archive.read(member) for member in members}
-    except storage.UNREADABLE as error:
-        raise BadData(f"expected a case that `claim run` or `claim reveal` wrote, {path} is none ({error})") from error
-    if len(files) < len(members):
-        raise BadData(f"{path} holds a member twice")
-
-    return files
 
 
 def parse(data: bytes, what: str) -> Any:

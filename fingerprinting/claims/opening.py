@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.evidence import merkle
 from probe_match.fingerprinting.records import Pool
 
-from . import books, cases, commitments, files, keys, tree, verifying
+from . import books, cases, commitments, files, keys, verifying
 from .cases import Case, Probes
 from .files import Files
 
@@ -28,10 +29,10 @@ def reveal(closed: Files, private: Files, key: keys.OwnerKey, only: Sequence[int
     wrong = [index for index in only if not 0 <= index < len(leaves)]
     if wrong:
         raise BadData(f"expected leaves from 0 to {len(leaves) - 1}, got {wrong[0]}")
-    digests = [tree.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)]
+    digests = [merkle.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)]
     some = [
         {"index": i, "leaf": files.parse(leaves[i], f"leaf {i}"), "salt": keys.salt(salts, i).hex(),
-         "path": [step.hex() for step in tree.path(digests, i)]}
+         "path": [step.hex() for step in merkle.path(digests, i)]}
         for i in sorted(set(only))
     ]  # fmt: skip
 

@@ -11,11 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting import storage
-from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.evidence import merkle
 from probe_match.fingerprinting.records import Pool
 
-from . import books, cases, commitments, files, keys, panel, running, segments, tree
+from . import books, cases, commitments, deciding, files, keys, panel, running, segments
 from .asking import Attempt
 from .beacons import Beacon
 from .cases import Asked, Case, Probes
@@ -23,16 +23,20 @@ from .commitments import Commitment, Run
 from .files import Files
 from .panel import Peer
 
+# What values of other types and sizes raise in the arithmetic that recomputes a case; it has no other way to fail.
+STRANGE: Final = (KeyError, TypeError, ValueError, OverflowError, IndexError, AttributeError, RecursionError)
+MOST: Final = 1 << 31  # of any whole number in a leaf
 CLOSE: Final = 1e-6  # relative; the last digits of a p-value differ between machines
 KINDS: Final = {"peer": {"kind", *Peer._fields}, "attempt": {"kind", "of", "role", *Attempt._fields}}
 
 
 class Opened(NamedTuple):
-    """A case that was opened whole, its probes, and the pool they lie in."""
+    """A case that was opened whole, its probes, the pool they lie in, and the seed that they were drawn from."""
 
     case: Case
     probes: Probes
     pool: Pool
+    seed: bytes
 
 
 class Verified(NamedTuple):
@@ -51,6 +55,13 @@ class Verified(NamedTuple):
 
 def verify(given: Files) -> Verified:
     """Check everything that can be. Raises BadData with the first thing that does not hold."""
+    try:
+        return _verify(given)
+    except STRANGE as error:
+        raise BadData(f"the case holds what no case holds ({type(error).__name__}: {str(error)[:80]})") from error
+
+
+def _verify(given: Files) -> Verified:
     unknown = set(given) - {*files.CLOSED, *files.OPENED, files.SOME}
     missing = set(files.CLOSED) - set(given)
     if unknown or missing:
@@ -64,6 +75,8 @@ def verify(given: Files) -> Verified:
     result = files.parse(given[files.RESULT], files.RESULT)
     if storage.sha256(given[files.RESULT]) != run.result or result["commitment"] != commitment.digest:
         raise BadData("the result is not the one that the run was sealed with")
+    if type(result["searched"]) is not int or not 1 <= result["searched"] < MOST:
+        raise BadData("the result does not say how many models were searched")
     audits = commitments.check_chain(book.links)
     if result["audits"] != audits:
         raise BadData(f"the p-value is corrected for {result['audits']} audits, the case book holds {audits}")
@@ -76,16 +89,23 @@ def verify(given: Files) -> Verified:
     elif files.SOME in given:
         opened = _some(files.parse(given[files.SOME], files.SOME), run)
 
-    return Verified(commitment, result, str(book.owner), (opened, run.leaves), whole, _notes(whole, commitment))
+    return Verified(commitment, result, str(book.owner), (opened, run.leaves), whole, _notes(whole, commitment, result))
 
 
-def _notes(whole: Opened | None, commitment: Commitment) -> tuple[str, ...]:
-    told = ["the recorded answers are taken for the suspect's: whose they are rests on who asked"]
+def _notes(whole: Opened | None, commitment: Commitment, result: dict[str, Any]) -> tuple[str, ...]:
+    told = [
+        "the recorded answers are taken for the suspect's: whose they are rests on who asked (--again)",
+        "the honest models learnt from the claimant's pool: add some of yours, or your own data (--honest, --pool)",
+    ]
     if whole is None:
         told.append("the key was not revealed: probes, answers and p-values could not be recomputed")
+    ground = min(1.0, float(result["finding"]["p_query"]) * result["searched"] * result["audits"] * deciding.RESERVE)
     if commitment.beacon is None:
+        told.append("no beacon: the p-value is corrected for 2^40 keys that could have been tried")
+    else:
         told.append(
-            f"no beacon: the p-value is corrected for 2^{math.log2(2.0**40):.0f} keys that could have been tried"
+            "the beacon counts if a trusted time shows the commitment to be older than its round; if not, keys could "
+            f"have been tried, and the p-value is {ground:.2g}"
         )
     if commitment.generator.statistic == "crossings":
         told.append("screening only: without registered bits the error rate rests on the honest models alone")
@@ -112,7 +132,7 @@ def _recompute(given: Files, commitment: Commitment, run: Run, result: dict[str,
     if not same(cases.conclude(case, probes), result):
         raise BadData("the result is not what the leaves give")
 
-    return Opened(case, probes, pool)
+    return Opened(case, probes, pool, seed)
 
 
 def _case(
@@ -160,11 +180,15 @@ def _leaf(leaf: Any, place: int) -> dict[str, Any]:
         raise BadData(f"leaf {place} is neither an honest model's nor an attempt's")
     texts = {"name", "role", "use", "readings", "of", "input", "outcome"} & set(leaf)
     numbers = {"probe", "attempt", "label", "sent", "entry"} & set(leaf)
-    sound = all(isinstance(leaf[name], str) for name in texts) and all(type(leaf[name]) is int for name in numbers)
-    if not sound or (kind == "attempt" and leaf["role"] not in cases.ROLES) or min(leaf.get("label", 0), 0) < -1:
+    sound = all(isinstance(leaf[name], str) for name in texts) and all(
+        type(leaf[name]) is int and -1 <= leaf[name] < MOST for name in numbers
+    )
+    if not sound or (kind == "attempt" and leaf["role"] not in cases.ROLES):
         raise BadData(f"leaf {place} holds a field that cannot be")
     if kind == "attempt" and (leaf["outcome"] == "answered") != (leaf["label"] >= 0):
         raise BadData(f"leaf {place} says that it was {leaf['outcome'][:20]} and holds label {leaf['label']}")
+    if leaf.get("response") is not None and not commitments.DIGEST.fullmatch(str(leaf["response"])):
+        raise BadData(f"leaf {place} holds a field that cannot be")
     if kind == "peer" and leaf["use"] not in ("choose", "calibrate"):
         raise BadData(f"leaf {place} holds a field that cannot be")
 
@@ -173,7 +197,7 @@ def _leaf(leaf: Any, place: int) -> dict[str, Any]:
 
 def root_of(salts: bytes, leaves: Sequence[bytes]) -> bytes:
     """The root over leaves, whose salts are drawn from a seed."""
-    return tree.root([tree.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)])
+    return merkle.root([merkle.leaf(keys.salt(salts, i), line) for i, line in enumerate(leaves)])
 
 
 def _some(opened: Any, run: Run) -> int:
@@ -181,13 +205,13 @@ def _some(opened: Any, run: Run) -> int:
     try:
         for one in opened:
             salt, path = bytes.fromhex(one["salt"]), [bytes.fromhex(step) for step in one["path"]]
-            if set(one) != {"index", "leaf", "salt", "path"} or len(salt) != tree.SALT:
+            if set(one) != {"index", "leaf", "salt", "path"} or len(salt) != merkle.SALT:
                 raise ValueError("unknown fields")
             if type(one["index"]) is not int or not 0 <= one["index"] < run.leaves:
                 raise ValueError("no such leaf")
             _leaf(one["leaf"], one["index"])
-            digest = tree.leaf(salt, storage.canonical_json(one["leaf"]))
-            root = tree.climb(digest, one["index"], run.leaves, path)
+            digest = merkle.leaf(salt, storage.canonical_json(one["leaf"]))
+            root = merkle.climb(digest, one["index"], run.leaves, path)
             if root is None or root.hex() != run.root:
                 raise BadData(f"leaf {one['index']} does not lead to the root that was sealed; it was changed")
         return len(opened)
@@ -204,33 +228,3 @@ def same(a: Any, b: Any) -> bool:
     if isinstance(a, float) and isinstance(b, float | int) and not isinstance(b, bool):
         return math.isclose(a, b, rel_tol=CLOSE, abs_tol=0.0)
     return type(a) is type(b) and bool(a == b)
-
-
-def not_the_sources(whole: Opened, source: Client) -> list[str]:
-    """What of the derivation the owner's model does not say: labels of the pool, places, readings; mostly nothing."""
-    case, pool = whole.case, whole.pool
-    x, ways, gap = cases.rows_of(pool), whole.probes.ways, case.commitment.generator.gap
-    places = segments.locate(lambda inputs: running.answers_of(source, pool, inputs), pool.spec, x, ways)
-    both = segments.sides(pool.spec, x, ways, case.places, gap)
-    own = segments.read(running.answers_of(source, pool, both), np.tile(ways.base, 2))
-    said = {
-        "labels": np.array_equal(running.labels_for(source, pool), case.labels),
-        "places": np.array_equal(places, case.places),
-        "readings": panel.written(own) == case.own,
-    }
-
-    return [what for what, holds in said.items() if not holds]
-
-
-def with_others(whole: Opened, clients: Sequence[Client]) -> dict[str, Any]:
-    """The result if the verifier's own honest models are counted among the peers; they are asked the opened probes."""
-    extra = []
-    for client in clients:
-        labels = running.answers_of(client, whole.pool, whole.probes.inputs)
-        attempts = [
-            Attempt(i, 0, name, "answered", int(label), 0, 0, None)
-            for i, (name, label) in enumerate(zip(whole.probes.names, labels, strict=True))
-        ]
-        extra.append(Asked(client.target, "peer", tuple(attempts)))
-
-    return cases.conclude(cases.with_models(whole.case, extra), whole.probes)

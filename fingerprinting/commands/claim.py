@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from . import _claims
+from . import _claims, _evidence
 from ._claims import key_option, read_key
 from ._options import Wishes, audit_options, target_options
 from .db import json_option
@@ -37,22 +37,24 @@ peer_option = click.option(
 @click.group()
 def claim() -> None:
     """
-    Prove that a model descends from yours: commit, run, reveal, verify.
+    Prove that a model descends from yours: commit, stamp, run, reveal, verify, report.
 
     \b
     Examples:
       probe-match claim key owner.key
-      probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000 \\
-          --owner-key owner.key --seal seal.pem
-      probe-match claim run http://host:8080/v2/models/suspect --source mine.skops --pool pool.npz \\
-          --book cases.jsonl --beacon pulse.json --owner-key owner.key --seal seal.pem -o case.mfpb
-      probe-match claim reveal case.mfpb --owner-key owner.key -o opened.mfpb
+      probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000
+      probe-match claim run suspect.onnx --source mine.skops --pool pool.npz --book cases.jsonl -o case.mfpb
+      probe-match claim stamp cases.jsonl --tsa URL --tsa-root north.pem --tsa URL --tsa-root south.pem
+      probe-match claim reveal case.mfpb -o opened.mfpb
       probe-match claim verify opened.mfpb
+      probe-match claim report opened.mfpb --html report.html
     """
 
 
 claim.add_command(_claims.reveal)
 claim.add_command(_claims.verify)
+claim.add_command(_evidence.stamp)
+claim.add_command(_evidence.report)
 
 
 @claim.command()
@@ -120,8 +122,7 @@ def commit(
 
     \b
     Example:
-      probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000 \\
-          --owner-key owner.key --seal seal.pem
+      probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000
     """
     from probe_match.fingerprinting.claims import books, running
     from probe_match.fingerprinting.claims.segments import Generator
@@ -205,10 +206,10 @@ def run(
 
     \b
     Example:
-      probe-match claim run suspect.onnx --source mine.skops --pool pool.npz --book cases.jsonl \\
-          --beacon pulse.json --owner-key owner.key --seal seal.pem -o case.mfpb
+      probe-match claim run suspect.onnx --source mine.skops --pool pool.npz --book cases.jsonl -o case.mfpb
     """
     from probe_match.fingerprinting.claims import beacons, books, commitments, files, opening, running
+    from probe_match.fingerprinting.evidence import bundle, exchanges, stamping
     from probe_match.fingerprinting.pools import load_pool
     from probe_match.fingerprinting.storage import read_file
 
@@ -251,8 +252,10 @@ def run(
             audits=commitments.check_chain(known.links), searched=searched, jobs=jobs, progress=count,
         )  # fmt: skip
     closed, private, book_now = opening.close(case, probes, loaded, secret, known, pem)
+    private[bundle.EXCHANGES] = exchanges.of_case(folder, private[files.LEAVES])
+    made = bundle.close(closed, pem, did="run", tokens=stamping.tokens(Path(book), len(book_now.links) - 1))
     files.write(Path(f"{output}.private"), private, secret=True)
-    files.write(Path(output), closed)
+    files.write(Path(output), made)
     books.write(Path(book), book_now)
     result = json.loads(closed[files.RESULT])
     if as_json:

@@ -21,6 +21,7 @@ from .catalogue import Catalogue
 from .jobs import Job
 from .openapi import description
 from .tasks import NotAllowed
+from .watches import Watches
 from .working import Progress, Workshop
 
 MOST: Final = 200  # rows of a page
@@ -34,9 +35,10 @@ class Missing(UsageError):  # noqa: N818 - reads as what is the matter
 class Api:
     """Handlers; each takes a request that the guard let through."""
 
-    def __init__(self, workshop: Workshop, catalogue: Catalogue) -> None:
+    def __init__(self, workshop: Workshop, catalogue: Catalogue, watched: Watches) -> None:
         self.workshop = workshop
         self.catalogue = catalogue
+        self.watched = watched
 
     def routes(self) -> list[tuple[str, str, Handler]]:
         """Method, path and handler of each."""
@@ -140,7 +142,7 @@ class Api:
 
     def watches(self, request: Request) -> Any:
         """Watched endpoints."""
-        return {"watches": [watches.to_json(one) for one in watches.all_of(self.workshop.config.history)]}
+        return {"watches": [watches.to_json(one) for one in self.watched.all()]}
 
     def _job(self, request: Request) -> Job:
         job = self.workshop.jobs.get(request.path_params["id"])

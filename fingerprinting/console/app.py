@@ -16,6 +16,7 @@ from .config import Config
 from .entering import Door
 from .guarding import API, Guard
 from .pages import Pages
+from .watches import Watches
 from .working import Workshop
 
 STATIC: Final = resources.files("probe_match.fingerprinting.console") / "static"
@@ -25,8 +26,8 @@ FILES: Final = {"console.css": "text/css", "htmx.min.js": "text/javascript", "ic
 def application(config: Config, references: ReferenceDB, workshop: Workshop) -> Guard:
     """The ASGI application."""
     door = Door(config.token)
-    catalogue = Catalogue(references)
-    pages, api = Pages(workshop, catalogue, door), Api(workshop, catalogue)
+    catalogue, watched = Catalogue(references), Watches(config.history)
+    pages, api = Pages(workshop, catalogue, watched, door), Api(workshop, catalogue, watched)
     routes = [
         _get("/", pages.home),
         _get("/references", pages.references),

@@ -1,5 +1,6 @@
 """The references as pages list them: searched, by pages, with their ancestors and what was made from them."""
 
+import json
 import threading
 from collections import defaultdict
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from sqlalchemy import func, select
 
 SEARCHED: Final = ("name", "license", "parent", "source", "role")
 PER_PAGE: Final = 50
+MOST_CHANGES: Final = 1000  # that are read one by one
+PLACES: Final = (schema.bodies.name, schema.chat_bodies.name, schema.quarantined.name)  # as the log of changes has them
 
 
 class Listing(NamedTuple):
@@ -37,11 +40,19 @@ class Whole(NamedTuple):
     undescribed: list[str]
 
 
+class _Entry(NamedTuple):
+    """A header, with the reason if it is set aside, and what searches look at."""
+
+    row: dict[str, Any]
+    words: str
+
+
 class _Read(NamedTuple):
+    """What was read up to a change of the database. entries: sorted by name. children: by the name of their parent."""
+
     seq: int | None
-    rows: list[dict[str, Any]]
-    words: list[str]
-    by_name: dict[str, dict[str, Any]]
+    entries: dict[str, _Entry]
+    known: dict[str, Known]
     children: dict[str, list[str]]
 
 
@@ -59,7 +70,7 @@ class Catalogue:
         """The references in which every word of `search` occurs, sorted by name."""
         held = self._read()
         wanted = search.casefold().split()
-        found = [row for row, words in zip(held.rows, held.words, strict=True) if all(one in words for one in wanted)]
+        found = [entry.row for entry in held.entries.values() if all(one in entry.words for one in wanted)]
         pages = max(1, -(-len(found) // per_page))
         page = min(max(1, page), pages)
 
@@ -68,11 +79,9 @@ class Catalogue:
     def get(self, name: str) -> Whole | None:
         """One reference with its family and its licences' obligations, None where there is none of that name."""
         held = self._read()
-        header = held.by_name.get(name)
-        if header is None:
+        if name not in held.entries:
             return None
-        known = {row["name"]: Known(row["license"], row["parent"]) for row in held.rows}
-        nobody = Known(None, None)
+        header, known, nobody = held.entries[name].row, held.known, Known(None, None)
         line = [
             {"name": one, "known": one in known, "license": known.get(one, nobody).licence}
             for one in line_of(name, known)[1:]
@@ -84,13 +93,17 @@ class Catalogue:
         return Whole(header, line, sorted(held.children.get(name, ())), described, undescribed)
 
     def __len__(self) -> int:
-        return len(self._read().rows)
+        return len(self._read().entries)
 
     def _read(self) -> _Read:
         seq = self._seq()
         with self._lock:
-            if self._held is None or seq is None or self._held.seq != seq:
-                self._held = _read(self._references, seq)
+            held = self._held
+            if held is None or seq is None or held.seq is None or not held.seq <= seq <= held.seq + MOST_CHANGES:
+                self._held = _all(self._references, seq)
+            elif held.seq != seq:
+                self._held = _changed(self._references, held, seq)
+            assert self._held is not None
             return self._held
 
     def _seq(self) -> int | None:
@@ -102,19 +115,46 @@ class Catalogue:
             return connection.execute(select(func.max(schema.changes.c.seq))).scalar() or 0
 
 
-def _read(references: ReferenceDB, seq: int | None) -> _Read:
+def _all(references: ReferenceDB, seq: int | None) -> _Read:
+    """Everything, from the database."""
     apart = references.quarantined()
     rows = [*references.headers(), *shelf.headers(references)]
-    rows = sorted(({**row, "quarantined": apart.get(row["name"])} for row in rows), key=lambda row: str(row["name"]))
-    words = [
-        " ".join([str(row["input"]["kind"]), *(str(row[key] or "") for key in SEARCHED)]).casefold() for row in rows
-    ]
-    children: defaultdict[str, list[str]] = defaultdict(list)
-    for row in rows:
-        if row["parent"]:
-            children[row["parent"]].append(row["name"])
 
-    return _Read(seq, rows, words, {row["name"]: row for row in rows}, dict(children))
+    return _sorted(seq, {row["name"]: _entry(row, apart.get(row["name"])) for row in rows})
+
+
+def _changed(references: ReferenceDB, held: _Read, seq: int) -> _Read:
+    """What was held, with those references read anew that the log of changes names since."""
+    store, log, entries = references.store, schema.changes, dict(held.entries)
+    tables = [table for table in (schema.headers, schema.chat_headers) if store.has(table)]
+    apart = store.has(schema.quarantined)
+    with store.transaction() as connection:
+        named = select(log.c.key).where(log.c.seq > held.seq, log.c.seq <= seq, log.c.place.in_(PLACES)).distinct()
+        for name in connection.execute(named).scalars().all():
+            entries.pop(name, None)
+            reason = references.row(connection, schema.quarantined, name) if apart else None
+            for table in tables:
+                row = references.row(connection, table, name)
+                if row is not None:
+                    entries[name] = _entry(json.loads(row["data"]), reason["data"].decode() if reason else None)
+
+    return _sorted(seq, entries)
+
+
+def _entry(header: dict[str, Any], reason: str | None) -> _Entry:
+    words = [str(header["input"]["kind"]), *(str(header[key] or "") for key in SEARCHED)]
+    return _Entry({**header, "quarantined": reason}, " ".join(words).casefold())
+
+
+def _sorted(seq: int | None, entries: dict[str, _Entry]) -> _Read:
+    entries = dict(sorted(entries.items(), key=lambda item: item[0]))
+    known = {name: Known(entry.row["license"], entry.row["parent"]) for name, entry in entries.items()}
+    children: defaultdict[str, list[str]] = defaultdict(list)
+    for name, (_, parent) in known.items():
+        if parent:
+            children[parent].append(name)
+
+    return _Read(seq, entries, known, dict(children))
 
 
 def _identifiers(licence: str | None) -> list[str]:

@@ -154,6 +154,7 @@ async def _body(request: Request, kind: str) -> dict[str, Any]:
         if kind == FORM:
             return dict(parse_qsl(data.decode(), keep_blank_values=True, max_num_fields=100))
         told = json.loads(data or b"{}")
+        json.dumps(told, ensure_ascii=False, allow_nan=False).encode()  # no half characters, no NaN
     except (ValueError, RecursionError) as error:
         raise _Refused(400, "expected a body that can be read") from error
     if not isinstance(told, dict):

@@ -9,16 +9,18 @@ from probe_match.fingerprinting.errors import DatabaseError, ProbeMatchError, Us
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
-from . import results, views, watches
+from . import results, views
 from .answered import Answered
 from .catalogue import Catalogue
 from .entering import Door
 from .guarding import FORM_FIELD
 from .jobs import Job
 from .tasks import NotAllowed
+from .watches import Watches
 from .working import Workshop
 
 PER_PAGE: Final = 50
+WATCHES: Final = 20  # on a page
 LISTS: Final = re.compile(r"[,\s]+")
 FORMS: Final = {
     "match": ("target", "budget", "rate", "alpha", "references"),
@@ -30,10 +32,11 @@ FORMS: Final = {
 class Pages:
     """Handlers of GET and POST; each takes a request that the guard let through."""
 
-    def __init__(self, workshop: Workshop, catalogue: Catalogue, door: Door) -> None:
+    def __init__(self, workshop: Workshop, catalogue: Catalogue, watched: Watches, door: Door) -> None:
         self.workshop = workshop
         self.catalogue = catalogue
         self.door = door
+        self.watched = watched
         self.templates = views.environment()
 
     def home(self, request: Request) -> Response:
@@ -150,10 +153,17 @@ class Pages:
     def watches(self, request: Request) -> Response:
         """Watched endpoints, alarms first."""
         try:
-            found = watches.all_of(self.workshop.config.history)
+            found = self.watched.all()
         except DatabaseError as error:
             return self._problem(request, 500, str(error))
-        return self._show(request, "watches", found=found, history=self.workshop.config.history, here="watches")
+        pages = max(1, -(-len(found) // WATCHES))
+        page = min(_page(request), pages)
+        shown = found[(page - 1) * WATCHES : page * WATCHES]
+        alarms = sum(one.alarm is not None for one in found)
+        return self._show(
+            request, "watches", found=shown, total=len(found), alarms=alarms, page=page, pages=pages,
+            history=self.watched.path, here="watches",
+        )  # fmt: skip
 
     def login(self, request: Request) -> Response:
         """Where the token is asked for, and taken."""

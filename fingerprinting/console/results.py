@@ -85,9 +85,8 @@ def _csv(verdict: Verdict) -> str:
     for one in verdict.matches:
         decision = verdict.decision if one.reference in (verdict.reference, verdict.matches[0].reference) else ""
         numbers = (f"{one.score:.6g}", f"{one.llr:.6g}", f"{one.p_value:.6g}", f"{one.p_conformal:.6g}")
-        writer.writerow([cell(v) if i not in range(3, 7) else v for i, v in enumerate(
-            (verdict.target, decision, one.reference, *numbers, one.relation or "")
-        )])  # fmt: skip
+        words = (cell(text) for text in (verdict.target, decision, one.reference))
+        writer.writerow([*words, *numbers, cell(one.relation or "")])
 
     return out.getvalue()
 

@@ -1,14 +1,14 @@
 """Watched endpoints as pages show them: their rounds, the evidence that grew over them, and alarms."""
 
+import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import numpy as np
-from probe_match.fingerprinting.chat import changing, sequential
+from probe_match.fingerprinting.chat import changing
 from probe_match.fingerprinting.chat.history import History, Round, Watch
 
-ALPHA = 0.01  # as `watch` has it unless told
+ALPHA: Final = 0.01  # as `watch` has it unless told
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,27 @@ class Watched:
         return "unchanged" if self.rounds else "begun"
 
 
-def all_of(path: Path) -> list[Watched]:
-    """Every watch of a history, alarms first, then by target; none where there is no file. Raises DatabaseError."""
-    if not path.is_file():
-        return []
-    history = History(path)
-    try:
-        found = [_watched(history, watch) for watch in history.watches()]
-    finally:
-        history.close()
+class Watches:
+    """The watches of a history; read again when somebody has written to its file."""
 
-    return sorted(found, key=lambda one: (one.alarm is None, one.target))
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = threading.Lock()
+        self._stamp: tuple[tuple[int, int], ...] | None = None
+        self._held: list[Watched] = []
+
+    def all(self) -> list[Watched]:
+        """Alarms first, then by target; none where there is no file. Raises DatabaseError."""
+        with self._lock:
+            if self._stamp is None or self._stamp != self._now():
+                self._held = _all_of(self.path)
+                self._stamp = self._now()
+            return self._held
+
+    def _now(self) -> tuple[tuple[int, int], ...]:
+        """When the file and its log were written, and how long they are."""
+        files = [file for file in (self.path, self.path.with_name(self.path.name + "-wal")) if file.is_file()]
+        return tuple((file.stat().st_mtime_ns, file.stat().st_size) for file in files)
 
 
 def to_json(watched: Watched) -> dict[str, Any]:
@@ -61,23 +71,25 @@ def to_json(watched: Watched) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _all_of(path: Path) -> list[Watched]:
+    if not path.is_file():
+        return []
+    history = History(path)
+    try:
+        found = [_watched(history, watch) for watch in history.watches()]
+    finally:
+        history.close()
+
+    return sorted(found, key=lambda one: (one.alarm is None, one.target))
+
+
 def _watched(history: History, watch: Watch) -> Watched:
-    rounds = history.rounds(watch, "round")
+    every = history.rounds(watch)
+    rounds = [one for one in every if one.kind == "round"]
     ranked = [one for one in rounds if one.p is not None]
     ps = [one.p for one in ranked if one.p is not None]
-    _, needed, alarm = changing.evidence(ps, ALPHA)
-    grown = np.zeros(len(ps))
-    if ps:
-        grown = sequential.log_wealth(np.array([p.text for p in ps]))
-        odds = [i for i, p in enumerate(ps) if p.logprobs is not None]
-        if odds:
-            wealth = sequential.log_wealth(np.array([ps[i].logprobs for i in odds]))
-            carried = np.zeros(len(ps))
-            carried[odds] = wealth
-            for i in range(1, len(ps)):
-                carried[i] = carried[i] if i in odds else carried[i - 1]
-            grown = np.maximum(grown, carried)
-    last = max((one.ended for one in history.rounds(watch) if one.ended is not None), default=None)
+    grown, needed, alarm = changing.evidence_grown(ps, ALPHA)
+    last = max((one.ended for one in every if one.ended is not None), default=None)
 
     return Watched(
         watch.target, watch.begun, last, tuple(ranked), len(rounds) - len(ranked), tuple(grown.tolist()), needed, alarm

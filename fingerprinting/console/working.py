@@ -164,11 +164,17 @@ class Workshop:
             if not folder.is_dir() or folder.name in self._running:
                 continue
             try:
-                forgotten += len(forgetting.sweep(folder, Retention(self.config.days)))
+                forgotten += len(forgetting.sweep(folder, self._retention(folder.name)))
             except ProbeMatchError as error:  # the others are forgotten all the same
                 LOG.error("answers in %s could not be forgotten: %s", folder, error)
 
         return forgotten
+
+    def _retention(self, id_: str) -> Retention:
+        """How long the answers of a job are kept: as its own settings say, or as the console's."""
+        job = self.jobs.get(id_)
+        told = {} if job is None else job.asked.get("retention", {})
+        return Retention(int(told.get("days", self.config.days)), str(told.get("hold", "")))
 
     def _progress(self, task: Task) -> Progress:
         most = sum(questions for questions, _ in auditing.most_questions(task.settings, self.references))
