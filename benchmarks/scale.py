@@ -17,12 +17,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from joblib import delayed
-from probe_match.fingerprinting import backends, changes, cohort, schema, searching, storage, storing
+from probe_match.fingerprinting import backends, changes, cohort, packing, schema, searching, storage, storing
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.records import About, InputSpec, ProbeSuite, Reference, Responses
 
@@ -58,6 +59,22 @@ def least(work: Callable[[], Any], runs: int = 9) -> dict[str, float]:
             "cpu_ms": round(1e3 * min(cpu), 3)}  # fmt: skip
 
 
+def over(work: Callable[[], Any], other: Callable[[], Any], runs: int = 41) -> dict[str, float]:
+    """How much longer one takes than another, run in turns, so that whatever else the machine does befalls both."""
+    spent = np.empty((2, 2, runs))
+    for i in range(runs):
+        for j, one in enumerate((work, other)):
+            started, used = time.perf_counter(), time.process_time()
+            one()
+            spent[:, j, i] = time.perf_counter() - started, time.process_time() - used
+    least_, median = spent.min(2), np.median(spent, axis=2)
+    return {
+        f"{clock}_{what}": round(float(values[at, 0] / values[at, 1]), 2)
+        for at, clock in enumerate(("wall", "cpu"))
+        for what, values in (("least", least_), ("median", median))
+    }
+
+
 def search() -> dict[str, Any]:
     """Exact search at 10^3 to 10^6 references, against reading the same bytes with numpy, and the memory it takes."""
     rows_ = []
@@ -66,25 +83,22 @@ def search() -> dict[str, Any]:
             path = Path(folder) / "rows.npy"
             np.save(path, answers(m))
             rows_.append(searched(m, path))
-    big = rows_[-1]
-    big["over_fromfile"] = big["nearest_100"]["wall_ms"] / big["numpy_fromfile"]["wall_ms"]
-    big["over_sum"] = big["nearest_100"]["wall_ms"] / big["numpy_sum"]["wall_ms"]
-    big["over_copy"] = big["nearest_100"]["wall_ms"] / big["numpy_copy"]["wall_ms"]
-    big["over_max"] = big["nearest_100"]["wall_ms"] / big["numpy_max"]["wall_ms"]
     return {"probes": PROBES, "classes": CLASSES, "sizes": rows_}
 
 
 def searched(m: int, path: Path) -> dict[str, Any]:
     """One size, its packed answers mapped from a file."""
     mapped = np.load(path, mmap_mode="r")
-    packed = searching.Packed(mapped, searching.count(mapped, CLASSES))
+    packed = packing.counted(mapped, CLASSES)
     rng = np.random.default_rng(1)
     suspect = np.where(rng.random(PROBES) < 0.15, rng.integers(0, CLASSES, PROBES), mapped[:, m // 3]).astype(np.int64)
+    stranger, names = rng.integers(0, CLASSES, PROBES), [str(i) for i in range(m)]
     found = {
         "references": m,
         "packed_bytes": mapped.nbytes,
-        "scores": least(lambda: searching.scores(packed, suspect)),
         "nearest_100": least(lambda: searching.nearest(packed, suspect, 100)),
+        "nearest_100_of_a_stranger": least(lambda: searching.nearest(packed, stranger, 100)),
+        "evidence": least(lambda: searching.compare(suspect, packed, names)),
         "numpy_fromfile": least(lambda: np.fromfile(path, np.uint8)),
         "numpy_sum": least(lambda: mapped.sum()),
         "numpy_copy": least(lambda: np.array(mapped)),
@@ -94,6 +108,14 @@ def searched(m: int, path: Path) -> dict[str, Any]:
     if m == 100_000:
         found["recall_at_10_of_20_suspects"] = recall(packed)
     if m == 1_000_000:
+        reads: dict[str, Callable[[], Any]] = {
+            "fromfile": lambda: np.fromfile(path, np.uint8), "copy": lambda: np.array(mapped),
+            "sum": mapped.sum, "max": mapped.max,
+        }  # fmt: skip
+        for name, suspects in (("copy", suspect), ("stranger", stranger)):
+            found[f"search_of_a_{name}_over"] = {
+                read: over(partial(searching.nearest, packed, suspects, 100), work) for read, work in reads.items()
+            }
         found["memory_over_packed"] = memory(path)
     return found
 
@@ -102,15 +124,16 @@ MEASURE = """
 import sys
 from pathlib import Path
 import numpy as np
-from probe_match.fingerprinting import searching
+from probe_match.fingerprinting import packing, searching
 rows = np.load(sys.argv[1], mmap_mode="r")
 suspect = np.arange(rows.shape[0]) % 10
-small = searching.pack(np.zeros((10, rows.shape[0]), int))
+small = packing.pack(np.zeros((10, rows.shape[0]), int))
 searching.nearest(small, np.zeros(rows.shape[0], int), 5)
 def most():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
 before = most()
-packed = searching.Packed(rows, np.ones((rows.shape[0], 10), np.int64) * rows.shape[1] // 10)
+counts = np.ones((rows.shape[0], 10), np.int64) * rows.shape[1] // 10
+packed = packing.Packed(rows, counts, np.zeros(rows.shape[1], np.uint16))
 searching.nearest(packed, suspect, 100)
 print((most() - before) / rows.nbytes)
 """
@@ -122,7 +145,7 @@ def memory(path: Path) -> float:
     return float(done.stdout)
 
 
-def recall(packed: searching.Packed, suspects: int = 20) -> float:
+def recall(packed: packing.Packed, suspects: int = 20) -> float:
     """Share of the true ten nearest, by the definition in float64, that the search gives."""
     every = packed.labels(np.arange(packed.rows.shape[1]))
     hits = 0

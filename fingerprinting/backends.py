@@ -10,6 +10,7 @@ whose worker dies is done again by the cluster; results do not depend on where t
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 
 from .errors import MissingPackage, TargetError, UsageError
@@ -17,6 +18,9 @@ from .errors import MissingPackage, TargetError, UsageError
 PROCESSES: Final = "processes"
 SECONDS: Final = 20  # to reach a cluster
 RESTARTS: Final = 5  # of one worker of Ray
+CLUSTERS: Final = ("DaskDistributedBackend", "RayBackend")
+OWN: Final = ("127.0.0.1:", "localhost:", "[::1]:")
+_here: ContextVar[bool] = ContextVar("here", default=True)
 
 
 @contextmanager
@@ -27,6 +31,16 @@ def using(where: str | None) -> Iterator[None]:
     Raises UsageError for another, MissingPackage without the cluster's package, TargetError where nobody answers.
     """
     kind, _, address = (where or PROCESSES).partition("://")
+    token = _here.set(not address or address.startswith(OWN))
+    try:
+        with _opened(where, kind, address):
+            yield
+    finally:
+        _here.reset(token)
+
+
+@contextmanager
+def _opened(where: str | None, kind: str, address: str) -> Iterator[None]:
     if kind == PROCESSES and not address:
         yield
     elif kind == "dask" and address:
@@ -39,6 +53,22 @@ def using(where: str | None) -> Iterator[None]:
         raise UsageError(f"expected processes, dask://HOST:PORT or ray://HOST:PORT as the backend, got '{where}'")
 
 
+def is_cluster() -> bool:
+    """Whether a cluster is in use."""
+    return _kind() in CLUSTERS
+
+
+def is_here() -> bool:
+    """Whether the cluster in use was named by an address of this machine."""
+    return _here.get()
+
+
+def _kind() -> str:
+    from joblib.parallel import get_active_backend
+
+    return type(get_active_backend()[0]).__name__
+
+
 def run(work: Sequence[Any], jobs: int, shared: Sequence[Any] = ()) -> Iterator[Any]:
     """
     Results of joblib's delayed calls, in their order, as they come where the backend can; elsewhere when all are there.
@@ -46,13 +76,12 @@ def run(work: Sequence[Any], jobs: int, shared: Sequence[Any] = ()) -> Iterator[
     jobs: processes, of this machine. shared: large arguments of every call, sent once to each worker of a cluster.
     """
     from joblib import Parallel, parallel_config
-    from joblib.parallel import get_active_backend
 
-    backend = type(get_active_backend()[0]).__name__
+    backend = _kind()
     if backend == "DaskDistributedBackend":
         with parallel_config(backend="dask", scatter=list(shared)):  # to all: what one worker holds would die with it
             return iter(Parallel(n_jobs=-1)(work))
-    if backend == "RayBackend":
+    if backend in CLUSTERS:
         return iter(Parallel(n_jobs=-1)(work))
 
     return iter(Parallel(jobs, return_as="generator")(work))

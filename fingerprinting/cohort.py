@@ -68,17 +68,19 @@ def compare_numbers(numbers: np.ndarray, known: np.ndarray, names: list[str]) ->
 
 
 def stand_out(
-    near: np.ndarray, llr: np.ndarray, alike: np.ndarray, names: list[str], answered: int, least: float, output: Output
-) -> list[Evidence]:
+    near: np.ndarray, llr: np.ndarray, alike: np.ndarray, names: list[str], answered: int, least: float, output: Output,
+    *, wanted: int | None = None,
+) -> list[Evidence]:  # fmt: skip
     """
     Evidence from how near every reference, and last the suspect, is to each reference: float (m + 1, m).
 
-    least: differences below which nothing is told. alike: float (m,), what the report says of the suspect.
+    least: differences below which nothing is told. alike: float (m,), what the report says of the suspect. wanted: for
+    the first so many references alone, with all as peers; for all if None.
     """
     m = len(names)
     above = above_own_level(near)
     out = []
-    for j, name in enumerate(names):
+    for j, name in enumerate(names[:wanted]):
         others = np.delete(np.arange(m), j)
         if len(others) < 2:
             score, peers, p = 0.0, np.zeros(0), PValues(1.0, 1.0)
@@ -131,9 +133,12 @@ def ratio_at(suspects: np.ndarray, sources: np.ndarray, rarity: np.ndarray, rete
     p0 = rarity[np.arange(n), np.maximum(sources, 0)]  # (m, n)
     same, other = np.log((retention + (1 - retention) * p0) / p0), np.log(1 - retention)
     total = np.zeros((len(suspects), len(sources)))
+    many = len(suspects) > rarity.shape[1]  # then each label is compared once, not each suspect
+    every = np.arange(UNANSWERED, rarity.shape[1])[:, None]
     for i in range(n):  # probe by probe: all at once would take (s, m, n)
-        a, b = suspects[:, i, None], sources[:, i]
-        total += np.where((a == UNANSWERED) | (b == UNANSWERED), 0.0, np.where(a == b, same[:, i], other))
+        a, b = every if many else suspects[:, i, None], sources[:, i]
+        told = np.where((a == UNANSWERED) | (b == UNANSWERED), 0.0, np.where(a == b, same[:, i], other))
+        total += told[suspects[:, i] - UNANSWERED] if many else told
 
     return total
 

@@ -22,9 +22,9 @@ from sqlalchemy import Connection, RowMapping, Table, delete, insert, select
 from . import changes, prepared, schema, storage, storing
 from .connecting import Store, connect
 from .errors import DatabaseError, ProbeMatchError
+from .packing import Packed
 from .records import InputSpec, ProbeSuite, Reference
 from .schema import Body, bodies, headers, public_suites, quarantined, sealed, suites
-from .searching import Packed
 
 
 def open_db(url: str | Path, create: bool = False, read_only: bool = False) -> "ReferenceDB":

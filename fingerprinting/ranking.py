@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from . import cohort, searching
+from . import cohort, packing, searching
 from .collect import Client, Progress, collect, merge
 from .errors import DatabaseError
 from .records import Access, InputSpec, ProbeSuite, Reference, Responses
@@ -37,7 +37,7 @@ class References(Protocol):
         """Names, and labels int16 (references, n) to the public suite."""
         ...
 
-    def public_packed(self, spec: InputSpec) -> tuple[list[str], searching.Packed] | None:
+    def public_packed(self, spec: InputSpec) -> tuple[list[str], packing.Packed] | None:
         """The same packed for search, or None where there are no such answers."""
         ...
 
@@ -59,7 +59,7 @@ class Ranking(NamedTuple):
     labels: np.ndarray
     responses: Responses
     evidence: list[Evidence]
-    packed: searching.Packed | None = None
+    packed: packing.Packed | None = None
 
     def answers_of(self, name: str) -> np.ndarray:
         """What one reference answers, (n,)."""
@@ -123,9 +123,7 @@ def rank(
     rows = np.arange(min(len(suite), questions))
     responses = collect(client, suite, rows=rows, access=access, rng=rng, progress=progress, patient=True)
     if packed is not None and len(chosen) < len(known):
-        packed = searching.Packed(
-            packed.rows[:, chosen], searching.count(packed.rows[:, chosen], packed.counts.shape[1])
-        )
+        packed = packed.some(np.array(chosen))
     kept = labels if packed is not None else labels[chosen]
     ranking = Ranking(suite, [known[i] for i in chosen], kept, responses, [], packed)
 

@@ -21,6 +21,7 @@ EXTRAS: Final = {
     "cryptography": "evidence", "rfc3161_client": "evidence", "safetensors": "evidence",
     "psycopg": "postgres", "distributed": "dask", "ray": "ray",
     "license_expression": "licence", "cyclonedx": "licence", "tomli": "licence",
+    "starlette": "console", "uvicorn": "console",
 }  # fmt: skip
 
 

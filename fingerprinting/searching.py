@@ -1,19 +1,21 @@
 """
 Exact search among very many references by their answers to a public suite: each is compared, none is skipped.
 
-Answers are kept probe by probe, one byte each where there are fewer than 255 classes, so that a search reads only the
-rows of probes that were answered, block by block. A score is a sum over probes, so a block is one comparison and one
-matrix product; nothing is approximated and no index has to be kept up to date.
+A score is a sum over probes, and its terms differ by how rare an answer is. So equal answers are counted in few groups
+of about one rarity, two operations on bytes for each probe, and the counts are weighed by small integers to one merit
+a reference. How high a score can be at a merit is a fractional knapsack: it says which references might be among the
+nearest, and those few are scored by the definition. Nothing is approximated and no index has to be kept up to date.
 """
 
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
 import numpy as np
+from scipy.special import logsumexp
 
 from . import cohort
 from .errors import NoAnswers
+from .packing import Packed
 from .records import UNANSWERED
 from .verdicts import Evidence
 
@@ -22,115 +24,53 @@ LEADERS: Final = 100  # references that evidence is given for, the likeliest
 CLOSEST: Final = 3  # leaders whose own nearest references are peers, too
 NEAREST: Final = 50  # of each
 DRAWN: Final = 400  # further peers, by chance
-BLOCK: Final = 1 << 13  # references at a time: 64 probes of them as float32 are 2 MiB, which a cache holds
-MOST_CLASSES: Final = 255  # that a byte holds, with one value for no answer
-THREADS: Final = 2
-ROUNDING: Final = 1e-2  # nats, far more than sums of float32 are off
+BLOCK: Final = 1 << 18  # references at a time, so that counts stay in a cache and calls are few
+GROUPS: Final = 8  # of rarity
+COUNTED: Final = 255  # probes that a byte counts
+MERIT: Final = 4095  # of all answers equal, about: steps fine enough that rounding costs little
+WEIGHED: Final = 0.4  # the retention that merits are weighed at: of strangers, the nearest come nearest to it
+ROUNDING: Final = 1e-6  # nats, far more than sums of float64 are off
 
 
-class Packed(NamedTuple):
+class Question(NamedTuple):
     """
-    The answers of m references to n probes. rows: uint8 or uint16 (n, m), the largest value where no answer came, maybe
-    mapped from a file. counts: int64 (n, k), how many references gave each label.
+    What is looked for. asked: int (t,), probes. given: int (t,), the suspect's labels. rarity: float64 (t, k), how
+    often each label is given by references and suspect together, smoothed as in `cohort`.
     """
 
-    rows: np.ndarray
-    counts: np.ndarray
+    asked: np.ndarray
+    given: np.ndarray
+    rarity: np.ndarray
 
-    @property
-    def silent(self) -> int:
-        """The value that stands for no answer."""
-        return int(np.iinfo(self.rows.dtype).max)
-
-    def labels(self, references: np.ndarray, probes: np.ndarray | None = None) -> np.ndarray:
-        """int64 (references, probes), UNANSWERED where nothing came; to all probes if none are named."""
-        rows = self.rows[:, references] if probes is None else self.rows[np.ix_(probes, references)]
-        return np.where(rows == self.silent, UNANSWERED, rows.astype(np.int64)).T
-
-
-def pack(labels: np.ndarray) -> Packed:
-    """labels: int (m, n), UNANSWERED allowed."""
-    k = max(int(labels.max(initial=0)) + 1, 1)
-    kind = np.uint8 if k <= MOST_CLASSES else np.uint16
-    silent = int(np.iinfo(kind).max)
-    rows = np.ascontiguousarray(np.where(labels == UNANSWERED, silent, labels).astype(kind).T)
-
-    return Packed(rows, count(rows, k))
-
-
-def count(rows: np.ndarray, k: int) -> np.ndarray:
-    """How often each label is given; rows: (n, m), returns int64 (n, k)."""
-    return np.array([np.bincount(row, minlength=k)[:k] for row in rows], np.int64)
-
-
-def scores(packed: Packed, labels: np.ndarray, retentions: np.ndarray = cohort.RETENTION) -> np.ndarray:
-    """
-    Log-likelihood ratio of a suspect's answers to every reference, the largest over the retentions: float32 (m,), nats.
-
-    labels: int (n,), the suspect's, UNANSWERED allowed.
-    """
-    asked = np.flatnonzero(labels != UNANSWERED)
-    given = labels[asked]
-    rarity = _rarity(packed, labels, asked)
-    p0 = rarity[np.arange(len(asked)), given][None]
-    kept = np.asarray(retentions, float)[:, None]
-    other = np.log(1 - kept)
-    gain = np.log((kept + (1 - kept) * p0) / p0) - other  # of an equal answer over another one
-    known = given < packed.silent  # no reference gives a label that a byte does not hold
-    values = np.where(known, given, 0).astype(packed.rows.dtype)
-    # Of a reference's own silences nothing is told, so they take back what another answer costs.
-    gaps = np.flatnonzero(packed.counts[asked].sum(1) < packed.rows.shape[1])
-    weights = np.hstack([np.where(known, gain, 0.0), np.repeat(-other, len(gaps), axis=1)]).astype(np.float32)
-    base = np.float32(other * len(asked))
-    m = packed.rows.shape[1]
-    out = np.empty(m, np.float32)
-
-    def block(start: int) -> None:
-        stop = min(start + BLOCK, m)
-        equal = np.empty((len(asked) + len(gaps), stop - start), np.float32)
-        for i, row in enumerate(asked):
-            np.equal(packed.rows[row, start:stop], values[i], out=equal[i])
-        for i, gap in enumerate(gaps):
-            np.equal(packed.rows[asked[gap], start:stop], packed.silent, out=equal[len(asked) + i])
-        np.max(weights @ equal + base, axis=0, out=out[start:stop])
-
-    starts = range(0, m, BLOCK)
-    if len(starts) < 2 * THREADS:
-        for start in starts:
-            block(start)
-    else:
-        with ThreadPoolExecutor(THREADS) as threads:  # numpy lets others run while it computes
-            list(threads.map(block, starts))
-
-    return out
+    def gain(self, retention: float) -> np.ndarray:
+        """What each equal answer adds over another one, nats, float64 (t,)."""
+        p0 = self.rarity[np.arange(len(self.asked)), self.given]
+        return np.asarray(np.log((retention + (1 - retention) * p0) / p0) - np.log(1 - retention))
 
 
 def nearest(packed: Packed, labels: np.ndarray, most: int) -> np.ndarray:
     """
-    Indices, int (most,), of the references of the largest ratios, which are averaged over retentions; best first.
+    Indices, int (most,), of the references of the largest `cohort.ratio`, best first.
 
-    The average lies within log(retentions) of the largest, so that the exact one is worked out for few.
+    labels: int (n,), the suspect's, UNANSWERED allowed.
     """
-    top = scores(packed, labels)
-    if len(top) > most:
-        least = _largest(top, most).min() - np.log(len(cohort.RETENTION)) - ROUNDING
-        candidates = np.flatnonzero(top >= least)
+    question = ask(packed, labels)
+    m = packed.rows.shape[1]
+    if m <= most:
+        candidates = np.arange(m)
     else:
-        candidates = np.arange(len(top))
-    asked = np.flatnonzero(labels != UNANSWERED)
-    exact = cohort.ratio(labels[asked][None], packed.labels(candidates, asked), _rarity(packed, labels, asked))[0]
+        weights = _weigh(packed, question)
+        merits = _merits(packed, question, weights)
+        first = np.flatnonzero(merits >= np.partition(merits, m - most)[m - most])
+        least = float(np.partition(_roughly(packed, question, first), -most)[-most]) - ROUNDING
+        enough = _enough(question, weights, min(int(packed.silences.max()), len(question.asked)), least)
+        candidates = np.flatnonzero(merits >= enough.min())
+        silences = np.minimum(packed.silences[candidates], len(enough) - 1)
+        candidates = candidates[merits[candidates] >= enough[silences]]
+        candidates = candidates[_roughly(packed, question, candidates) >= least]
+    exact = _ratio(packed, question, candidates)
 
     return candidates[np.lexsort((candidates, -exact))][:most]
-
-
-def _largest(values: np.ndarray, most: int) -> np.ndarray:
-    """The `most` largest, in no order, block by block: a sort of all would copy all."""
-    kept = values[:0]
-    for start in range(0, len(values), BLOCK):
-        kept = np.concatenate([kept, values[start : start + BLOCK]])
-        kept = np.partition(kept, -most)[-most:] if len(kept) > most else kept
-
-    return kept
 
 
 def compare(labels: np.ndarray, packed: Packed, names: Sequence[str]) -> list[Evidence]:
@@ -149,15 +89,13 @@ def compare(labels: np.ndarray, packed: Packed, names: Sequence[str]) -> list[Ev
     others = np.setdiff1d(np.concatenate([*own, drawn]), leaders)
     chosen = np.concatenate([leaders, others])
     known = packed.labels(chosen, asked)
-    rarity = _rarity(packed, labels, asked)
-    suspect = labels[asked]
+    suspect, rarity = labels[asked], ask(packed, labels).rarity
     near = cohort.agreement(np.vstack([known, suspect]), known, rarity)
     llr = cohort.ratio(suspect[None], known, rarity)[0]
     alike = np.asarray((known == suspect).mean(1))
-    evidence = cohort.stand_out(near, llr, alike, [names[i] for i in chosen], len(asked), cohort.SPREAD, "classes")
-    leading = {names[i] for i in leaders}
+    called = [names[i] for i in chosen]
 
-    return [one for one in evidence if one.reference in leading]
+    return cohort.stand_out(near, llr, alike, called, len(asked), cohort.SPREAD, "classes", wanted=len(leaders))
 
 
 def _only(labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
@@ -167,11 +105,96 @@ def _only(labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
     return out
 
 
-def _rarity(packed: Packed, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """How often each label is given by references and suspect together, float64 (asked, k), smoothed as in `cohort`."""
+def ask(packed: Packed, labels: np.ndarray) -> Question:
+    """A suspect's answers among those of the references."""
+    asked = np.flatnonzero(labels != UNANSWERED)
     counts = packed.counts[asked].astype(float)
     k = max(counts.shape[1], int(labels[asked].max()) + 1)
     counts = np.pad(counts, ((0, 0), (0, k - counts.shape[1])))
     counts[np.arange(len(asked)), labels[asked]] += 1
 
-    return np.asarray((counts + 2.0 / k) / (counts.sum(1, keepdims=True) + 2.0))
+    return Question(asked, labels[asked], np.asarray((counts + 2.0 / k) / (counts.sum(1, keepdims=True) + 2.0)))
+
+
+def _weigh(packed: Packed, question: Question) -> np.ndarray:
+    """uint16 (t,), what an equal answer adds to a merit: alike in a group, 0 of labels that no reference can have."""
+    gain = question.gain(WEIGHED)
+    group = np.ceil(gain / gain.max() * GROUPS)
+    means = np.array([gain[group == one].mean() for one in group])
+
+    return np.where(question.given < packed.silent, np.maximum(np.rint(means * MERIT / means.sum()), 1), 0).astype(
+        np.uint16
+    )
+
+
+def _merits(packed: Packed, question: Question, weights: np.ndarray) -> np.ndarray:
+    """The weights of each reference's equal answers added up, uint16 (m,)."""
+    m = packed.rows.shape[1]
+    merits = np.zeros(m, np.uint16)
+    groups = [np.flatnonzero(weights == weight) for weight in np.unique(weights[weights > 0])]
+    groups = [part for group in groups for part in np.split(group, range(COUNTED, len(group), COUNTED))]
+    rows, values = np.asarray(packed.rows), question.given.astype(packed.rows.dtype)
+    counts, weighed = np.empty(min(BLOCK, m), np.uint8), np.empty(min(BLOCK, m), np.uint16)
+    equal = np.empty(min(BLOCK, m), bool)
+    for start in range(0, m, BLOCK):
+        block = slice(start, min(start + BLOCK, m))
+        size = block.stop - start
+        for group in groups:
+            # Into what was just counted, as if it were truth values: one operation less.
+            np.equal(rows[question.asked[group[0]], block], values[group[0]], out=counts[:size].view(bool))
+            for i in group[1:]:
+                np.equal(rows[question.asked[i], block], values[i], out=equal[:size])
+                np.add(counts[:size], equal[:size].view(np.uint8), out=counts[:size])
+            np.multiply(counts[:size], weights[group[0]], out=weighed[:size], dtype=np.uint16)
+            np.add(merits[block], weighed[:size], out=merits[block])
+
+    return merits
+
+
+def _enough(question: Question, weights: np.ndarray, silences: int, least: float) -> np.ndarray:
+    """
+    The smallest merit at which a reference's ratio might reach `least`, int64 (silences + 1,), by how many of its
+    answers are missing.
+
+    At most those equal answers explain a merit that give the most for their weight (Dantzig's bound of the knapsack).
+    """
+    terms = []
+    for retention in cohort.RETENTION:
+        gain = question.gain(retention)[weights > 0]
+        order = np.argsort(-gain / weights[weights > 0])
+        merit, most = (np.r_[0, np.cumsum(each[order])] for each in (weights[weights > 0].astype(np.int64), gain))
+        others = (len(question.asked) - np.arange(silences + 1)) * np.log(1 - retention)
+        terms.append((merit, most, others))
+    low, high = np.zeros(silences + 1, np.int64), np.full(silences + 1, int(weights.sum()) + 1, np.int64)
+    while (low < high).any():
+        middle = (low + high) // 2
+        parts = [np.interp(middle, merit, most) + others for merit, most, others in terms]
+        reached = np.logaddexp.reduce(parts) - np.log(len(parts)) >= least
+        low, high = np.where(reached | (low >= high), low, middle + 1), np.where(reached, middle, high)
+
+    return low
+
+
+def _roughly(packed: Packed, question: Question, references: np.ndarray) -> np.ndarray:
+    """As `_ratio`, but for rounding, since a matrix product adds up in another order; quick for thousands."""
+    rows = np.asarray(packed.rows)[np.ix_(question.asked, references)]
+    others = np.log(1 - cohort.RETENTION)[:, None]
+    parts = np.stack([question.gain(each) for each in cohort.RETENTION]) @ (rows == question.given[:, None]).astype(
+        float
+    )
+    parts += others * (rows != packed.silent).sum(0)
+
+    return np.asarray(np.logaddexp.reduce(parts) - np.log(len(parts)))
+
+
+def _ratio(packed: Packed, question: Question, references: np.ndarray) -> np.ndarray:
+    """As `cohort.ratio`, of few references, float64 (r,)."""
+    rows = np.asarray(packed.rows)[np.ix_(question.asked, references)]
+    equal, silent = rows == question.given[:, None], rows == packed.silent
+    parts = []
+    for retention in cohort.RETENTION:
+        other = np.log(1 - retention)
+        same = question.gain(retention) + other
+        parts.append(np.where(silent, 0.0, np.where(equal, same[:, None], other)).sum(0))
+
+    return np.asarray(logsumexp(parts, axis=0) - np.log(len(parts)))

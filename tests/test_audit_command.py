@@ -1,10 +1,14 @@
 """A small fleet audited by the command: outcomes, exit codes, reports that validate, and going on after a kill."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -25,7 +29,7 @@ OUTCOMES = {
     "honest": {"compliant"}, "copied": {"violation", "review"}, "fine-tuned": {"violation", "review"},
     "unknown": {"review"}, "dead": {"review"}, "lying": {"violation", "review"},
 }  # fmt: skip
-# What of SARIF 2.1.0 we use, with the standard's rules for it; the whole schema comes with no Python package.
+# What of SARIF 2.1.0 we use, with the standard's rules for it; test_audit_hostile holds it against the whole schema.
 TEXT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}}}
 RESULT = {
     "type": "object",
@@ -168,6 +172,68 @@ def test_a_killed_audit_goes_on_and_repeats_no_query(fleet: Fleet, run: Run, tmp
     for name, kind in fleet.kinds.items():  # what was in doubt stays unanswered, so that a finding may become a review
         assert {one["outcome"] for some in told for one in some if one["name"] == name} <= OUTCOMES[kind]
     assert code in (1, 3)
+
+
+@pytest.fixture
+def cluster() -> Iterator[tuple[str, list[int]]]:
+    """The address of a Dask cluster of three worker processes on this machine, and their numbers."""
+    distributed = pytest.importorskip("distributed", reason="DASK IS NOT INSTALLED: pip install 'probe-match[dask]'")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # ports and diagnostics of Dask itself
+        with (
+            distributed.LocalCluster(
+                n_workers=3, threads_per_worker=1, processes=True, dashboard_address=None, silence_logs=50
+            ) as running,
+            distributed.Client(running, set_as_default=False) as client,
+        ):
+            yield running.scheduler_address.removeprefix("tcp://"), list(client.run(os.getpid).values())
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning")  # Dask's own sockets to a killed worker
+def test_an_audit_on_a_cluster_says_the_same_although_a_worker_dies(
+    fleet: Fleet, run: Run, tmp_path: Path, cluster: tuple[str, list[int]]
+) -> None:
+    """Workers ask the endpoints; one is killed midway, another goes on from its ledger, and no query is sent twice."""
+    run("--ledger", tmp_path / "here", "--json", tmp_path / "here.json")
+    for counts in fleet.asked.values():
+        counts.clear()
+    address, workers = cluster
+    killed = threading.Event()
+
+    def kill() -> None:
+        while sum(map(Counter.total, list(fleet.asked.values()))) < 10:
+            time.sleep(0.005)
+        os.kill(workers[0], signal.SIGKILL)
+        killed.set()
+
+    threading.Thread(target=kill, daemon=True).start()
+    words = ("--ledger", tmp_path / "far", "--json", tmp_path / "far.json", "--backend", f"dask://{address}")
+    code, _, _ = run(*words)
+    told = [json.loads((tmp_path / file).read_text())["endpoints"] for file in ("here.json", "far.json")]
+
+    assert killed.is_set()
+    assert code in (1, 3)
+    assert [one["name"] for one in told[1]] == [one["name"] for one in told[0]]
+    assert audit_fleet.repeated(fleet, tmp_path / "far") == 0
+    for name, kind in fleet.kinds.items():  # what was in doubt stays unanswered, so that a finding may become a review
+        assert {one["outcome"] for some in told for one in some if one["name"] == name} <= OUTCOMES[kind] | {"review"}
+
+
+def test_a_cluster_needs_ledgers_and_endpoints_that_it_reaches(
+    fleet: Fleet, run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without ledgers a worker's death would ask twice; and the workers of another machine cannot ask this one's."""
+    from probe_match.fingerprinting import backends
+
+    monkeypatch.setattr(backends, "is_cluster", lambda: True)
+    code, _, said = run()
+
+    assert (code, "expected a --ledger folder" in said) == (2, True)
+    monkeypatch.setattr(backends, "is_here", lambda: False)
+    code, _, said = run("--ledger", tmp_path / "far")
+
+    assert (code, "is on this machine, where a cluster's workers are not" in said) == (2, True)
+    assert sum(map(Counter.total, fleet.asked.values())) == 0
 
 
 def test_a_dry_run_asks_nothing(fleet: Fleet, run: Run) -> None:

@@ -12,6 +12,8 @@ from probe_match.fingerprinting.chat.scoring import Scores
 from probe_match.fingerprinting.database import ReferenceDB, open_db
 from probe_match.probes import chat_words
 
+from benchmarks.chat_speed import Speaker
+
 BANK = chat_words.generate(n=8, seed=0, languages=("en",))
 SUSPECT = Habits(3).reference("known-2", BANK, 5).counts
 
@@ -101,3 +103,35 @@ def test_an_answer_lost_here_and_there_needs_no_new_preparation() -> None:
     assert np.array_equal(knowing.levelled(cut[::-1]), cut)
     assert np.array_equal(knowing.levelled(uneven), uneven)
     assert not knowing.levelled(np.zeros(4, np.int64)).any()
+
+
+def test_what_an_import_prepares_a_first_match_finds(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After an import nothing is left to work out, and no list of names is read."""
+    from probe_match.fingerprinting.chat import asking
+
+    with open_db(file) as db:
+        asking.make_ready(db)
+        assert not Path(f"{file}.prepared").exists()  # of few, nothing is worth keeping
+        monkeypatch.setattr(asking, "MANY", 10)
+        asking.make_ready(db)
+    monkeypatch.setattr(knowing, "know", None)
+    monkeypatch.setattr(knowing, "honest", None)
+    monkeypatch.setattr(shelf.Shelved, "seals", property(lambda shelved: pytest.fail("names are read")))
+    with open_db(file, read_only=True) as db:
+        planned = asking.plan_identification(db)
+        transcript = asking.ask(Speaker(Habits(3).reference("known-2", BANK, 5), 0), planned)
+
+        assert asking.identify(transcript, planned, alpha=0.01).matches[0].reference == "known-2"
+
+
+def test_a_file_of_another_state_is_not_believed_under_a_new_name(file: Path) -> None:
+    """What is kept says itself what it was made from."""
+    with open_db(file) as db:
+        scored(db)
+        of_old = kept(file)
+        shelf.add(db, [Habits().reference("one-more", BANK, 20)])
+        scored(db)
+        for old, new in zip(of_old, (path for path in kept(file) if path not in of_old), strict=True):
+            new.write_bytes(old.read_bytes())
+
+        assert "one-more" in {evidence.reference for evidence in scored(db).evidence}

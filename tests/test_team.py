@@ -309,6 +309,35 @@ def poisoned_world(path: Path) -> ReferenceDB:
     return db
 
 
+def add_answers(db: ReferenceDB, name: str, labels: np.ndarray, parent: str | None = None) -> None:
+    """A reference that answered the public suite of a world and nothing else."""
+    from probe_match.fingerprinting.records import About, Reference, Responses
+
+    (spec, _), *_ = db.inputs(None)
+    suite = db.public_suite(spec)
+    assert suite is not None
+    n = len(suite)
+    given = Responses(suite.digest, "function:m", "label", labels[:, None], None, np.zeros(n, np.float32), n)
+    db.add(Reference(name, About(parent=parent), suite, given, None, given))
+
+
+def test_copies_under_another_name_and_mute_references_are_found(tmp_path: Path) -> None:
+    """Whose answers are an earlier one's is set apart, unless it is its declared child; so is who says nothing."""
+    with poisoned_world(tmp_path / "r.db") as db:
+        quarantine.set_apart(db, "hub", "known")
+        names, labels = db.public_labels(db.inputs(None)[0][0])
+        answers = labels[names.index("honest 3")].astype(np.int64)
+        few = np.where(np.arange(len(answers)) < 3, answers, -1)
+        add_answers(db, "a renamed one", answers)
+        add_answers(db, "a child", answers, parent="honest 3")
+        add_answers(db, "constant", np.zeros_like(answers))
+        add_answers(db, "silent", few)
+        found = {one.name: str(one) for one in quarantine.suspicious(db)}
+
+        assert found["a renamed one"] == "copy: 100% of its answers are those of 'honest 3', which was there before"
+        assert sorted(found) == ["a renamed one", "constant", "silent"]
+
+
 def test_hubs_are_found_and_honest_references_are_not(tmp_path: Path) -> None:
     """A reference whose forged peers make a match of everybody is set apart by one command, and nobody else."""
     poisoned_world(tmp_path / "r.db").close()

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting import searching
+from probe_match.fingerprinting import packing
 from probe_match.fingerprinting.collect import Progress
 from probe_match.fingerprinting.matching import match
 from probe_match.fingerprinting.records import InputSpec, ProbeSuite, Reference
@@ -46,10 +46,10 @@ class Shelf:
         answers = [r.public.label for r in self.references.values() if r.public is not None]
         return list(self.references), np.stack(answers).astype(np.int16)
 
-    def public_packed(self, spec: InputSpec) -> tuple[list[str], searching.Packed] | None:
+    def public_packed(self, spec: InputSpec) -> tuple[list[str], packing.Packed] | None:
         """Its labels, packed for search."""
         names, labels = self.public_labels(spec)
-        return (names, searching.pack(labels)) if names else None
+        return (names, packing.pack(labels)) if names else None
 
     def own_probes(self, names: Sequence[str]) -> list[int]:
         """Of each of these references that was enrolled with peers."""

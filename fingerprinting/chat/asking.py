@@ -33,6 +33,7 @@ FIRST_LOOK: Final = 3  # rounds, before which hardly a model can be named
 REPEATS: Final = 20
 VERIFY_QUESTIONS: Final = 160
 MOST_KEYS: Final = 50
+MANY: Final = 500  # references, from which on a first suspect would wait for seconds
 KEPT_TEXTS: Final = ("text",)  # parsers whose answers are kept whole: a text is more than its count
 
 
@@ -88,6 +89,19 @@ def plan_identification(
     looks = looks_at(len(questions), len(bank.questions)) if stop_early else ()
 
     return Plan(references.bank, questions, tokens, references, looks=looks)
+
+
+def make_ready(db: ReferenceDB) -> None:
+    """Work out now what the first identification would wait for, where that takes longer than one would wait."""
+    digest = shelf.commonest(db)
+    if digest is None:
+        return
+    planned = plan_identification(db, stop_early=True)
+    references = planned.references
+    if isinstance(references, shelf.Shelved) and references.folder is not None and len(references) >= MANY:
+        ends = (*planned.looks, len(planned.questions))
+        asked = [Counter(question.cell for question in planned.questions[:end]) for end in ends]
+        prepared.make_ready(references, asked)
 
 
 def looks_at(questions: int, cells: int) -> tuple[int, ...]:

@@ -69,7 +69,7 @@ def other_tokenizer(transcript: Transcript, reference: ChatReference) -> bool:
 def kept_answers(counts: dict[str, dict[str, int]], known: Mapping[str, ChatReference]) -> bool:
     """Whether a target never varies where it was asked again, against all odds of even the least varied model."""
     repeated = {cell: sum(some.values()) for cell, some in counts.items() if sum(some.values()) >= REPEATED}
-    if not known or len(repeated) < ENOUGH or any(len(counts[cell]) > 1 for cell in repeated):
+    if len(repeated) < ENOUGH or any(len(counts[cell]) > 1 for cell in repeated) or not known:
         return False
     odds = [
         sum(_log_chance(reference.counts[cell], n) for cell, n in repeated.items() if reference.counts.get(cell))

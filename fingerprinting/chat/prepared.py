@@ -2,11 +2,12 @@
 What is known about a database's language models before any suspect answers, kept beside its file.
 
 Working it out takes seconds for thousands of references, reading it back milliseconds. A file is named by the digest of
-what it was made from, so that a changed database finds none; it holds numbers alone, may be deleted at any time, and is
-not made where the folder cannot be written. Only the latest are left.
+what it was made from, and says so inside, so that a changed database finds none; it holds numbers and names alone, may
+be deleted at any time, and is not made where the folder cannot be written. Only the latest are left.
 """
 
-from collections.abc import Mapping
+import json
+from collections.abc import Mapping, Sequence
 from functools import partial
 from io import BytesIO
 from pathlib import Path
@@ -26,7 +27,7 @@ from .shelf import Shelved
 from .standing import Level
 from .tallies import Table
 
-FORM: Final = 4  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
+FORM: Final = 5  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
 LATEST: Final = {"known": 3, "honest": 24}  # files that are left of each kind
 RELATIVES: Final = ("kin", "same")
 TABLE: Final = ("key", "start", "model", "times", "cell", "asked", "base")
@@ -46,7 +47,7 @@ def scorer(references: Mapping[str, ChatReference], *, alpha: float, seed: int =
         if not isinstance(references, Shelved):
             known = knowing.know({name: one.counts for name, one in references.items()}, seed=seed)
             return scoring.score(suspect, known, alpha=alpha, seed=seed, looks=looks)
-        shelf = _Shelf(references.folder, storage.sha256(f"{FORM} {seed} {references.digest}".encode()))
+        shelf = _shelf(references, seed)
         known = _known(references, shelf, seed)
 
         ready = partial(_honest, shelf=shelf, seed=seed)
@@ -55,16 +56,28 @@ def scorer(references: Mapping[str, ChatReference], *, alpha: float, seed: int =
     return score
 
 
+def make_ready(references: Shelved, asked: Sequence[Mapping[str, int]], *, seed: int = 0) -> None:
+    """Work out now what a first suspect would wait for. asked: answers by cell that it will give, at each look."""
+    shelf = _shelf(references, seed)
+    known = _known(references, shelf, seed)
+    for planned in asked:
+        _honest(known, np.array([planned.get(cell, 0) for cell in known.table.cells]), shelf=shelf, seed=seed)
+
+
+def _shelf(references: Shelved, seed: int) -> _Shelf:
+    return _Shelf(references.folder, storage.sha256(f"{FORM} {seed} {references.digest}".encode()))
+
+
 def _known(references: Shelved, shelf: _Shelf, seed: int) -> Known:
     cells = tuple(question.cell for question in references.bank.questions)
     path = _path(shelf, "known", b"")
     held = _read(path)
     try:
-        who = held["who"]
-        kin, same = (_pairs(held[name], (len(who), len(references))) for name in RELATIVES)
-        table = Table(tuple(references), cells, *(held[name] for name in TABLE))
+        who, names = held["who"], tuple(json.loads(held["names"].tobytes()))
+        kin, same = (_pairs(held[name], (len(who), len(names))) for name in RELATIVES)
+        table = Table(names, cells, *(held[name] for name in TABLE))
         own, within = held["own"], held["within"]
-        if own.shape == within.shape == table.asked.shape == (len(references), len(cells)):
+        if own.shape == within.shape == table.asked.shape == (len(names), len(cells)):
             return Known(table, own, within, who, kin, same)
     except (KeyError, ValueError, IndexError):  # damaged, or of nobody's making
         pass
@@ -72,6 +85,7 @@ def _known(references: Shelved, shelf: _Shelf, seed: int) -> Known:
     held = {name: getattr(known.table, name) for name in TABLE}
     held |= {"own": known.own, "within": known.within, "who": known.who}
     held |= {name: np.array(np.nonzero(getattr(known, name))) for name in RELATIVES}
+    held["names"] = np.frombuffer(storage.canonical_json(known.table.names), np.uint8)
     _write(path, held, "known")
 
     return known
@@ -109,8 +123,9 @@ def _read(path: Path | None) -> dict[str, np.ndarray]:
     if path is None or not path.is_file():
         return {}
     try:
-        return storage.read_npz(storage.read_file(path, "what is known of the references"), str(path))
-    except BadData:
+        held = storage.read_npz(storage.read_file(path, "what is known of the references"), str(path))
+        return held if held["of"].tobytes() == path.stem.encode() else {}  # no file of another state under its name
+    except (BadData, KeyError):
         return {}
 
 
@@ -118,7 +133,7 @@ def _write(path: Path | None, arrays: Mapping[str, Any], kind: str) -> None:
     if path is None:
         return
     buffer = BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, of=np.frombuffer(path.stem.encode(), np.uint8), **arrays)
     try:
         path.parent.mkdir(exist_ok=True)
         storage.write_file(path, buffer.getvalue())

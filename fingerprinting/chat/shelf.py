@@ -7,6 +7,7 @@ are shared with the other references, so that a name says one model.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -72,23 +73,33 @@ def get(db: ReferenceDB, name: str) -> ChatReference:
 
 class Shelved(Mapping[str, ChatReference]):
     """
-    The references that were asked one bank, by name, each read when it is looked up. digest: `sha256:…` over all of
-    them as stored. folder: beside the database's file, for what is worked out from them, or None.
+    The references that were asked one bank, by name, each read when it is looked up, and the names only when they are
+    asked for: ten thousand rows are much for Python's collector of garbage. only: these of them, if any. digest:
+    `sha256:…` of the database's state, the bank and `only`. folder: beside the database's file, for what is worked out
+    from them, or None.
     """
 
-    def __init__(self, db: ReferenceDB, shared: Bank, seals: Mapping[str, str]) -> None:
+    def __init__(self, db: ReferenceDB, digest: str, only: Sequence[str] = ()) -> None:
         self.db = db
-        self.bank = shared
-        self.seals = dict(sorted(seals.items()))
-        self.digest = storage.sha256("\n".join(f"{seal} {name}" for name, seal in self.seals.items()).encode())
+        self.bank = bank(db, digest)
+        self.bank_digest = digest
+        self.only = frozenset(only)
+        state = "\n".join([_state(db) or repr(self.seals), digest, *sorted(self.only)])
+        self.digest = storage.sha256(state.encode())
         self.folder = Path(f"{db.name}.prepared") if db.store.sqlite else None
 
+    @cached_property
+    def seals(self) -> dict[str, str]:
+        """The seal of each, by name, sorted."""
+        columns = (chat_bodies.c.name, chat_bodies.c.sha256)
+        with self.db.store.transaction() as connection:
+            rows = connection.execute(select(*columns).where(chat_bodies.c.bank == self.bank_digest)).all()
+        return {name: seal for name, seal in sorted(map(tuple, rows)) if not self.only or name in self.only}
+
     def __getitem__(self, name: str) -> ChatReference:
-        if name not in self.seals:
-            raise KeyError(name)
         rows = _read(self.db, chat_bodies, chat_bodies.c.name, only=(name,))
-        if not rows:  # removed since
-            raise _unknown(self.db, name)
+        if not rows or rows[0]["bank"] != self.bank_digest or (self.only and name not in self.only):
+            raise KeyError(name)
         return _reference(self.db, rows[0], self.bank)
 
     def __iter__(self) -> Iterator[str]:
@@ -105,11 +116,16 @@ class Shelved(Mapping[str, ChatReference]):
 
 def of_bank(db: ReferenceDB, digest: str, only: Sequence[str] = ()) -> Shelved:
     """The references that were asked a bank; only: these of them. Raises DatabaseError where the bank is missing."""
-    columns = (chat_bodies.c.name, chat_bodies.c.sha256)
-    with db.store.transaction() as connection:
-        rows = connection.execute(select(*columns).where(chat_bodies.c.bank == digest)).all()
+    return Shelved(db, digest, only)
 
-    return Shelved(db, bank(db, digest), {name: seal for name, seal in rows if not only or name in only})
+
+def _state(db: ReferenceDB) -> str | None:
+    """The head of the log of changes, which every change of a reference moves; None where there is no log."""
+    if not db.store.has(schema.changes):
+        return None
+    with db.store.transaction() as connection:
+        head = next(changes.entries(connection, 1), None)
+    return None if head is None else head.chain
 
 
 def banks(db: ReferenceDB) -> list[tuple[str, list[str]]]:

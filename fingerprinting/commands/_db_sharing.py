@@ -9,6 +9,7 @@ import click
 from ._options import Command, db_option, default_db
 
 if TYPE_CHECKING:
+    from probe_match.fingerprinting.database import ReferenceDB
     from probe_match.fingerprinting.unpacking import Pack
 
 SIGNING_KEY = "PROBE_MATCH_SIGNING_KEY"
@@ -108,7 +109,17 @@ def import_pack(file: str, trusted: str, unsigned: bool, conflict: str, db: str)
             pack.require_signature(keys)
         with open_db(db, create=True) as references:
             added = unpacking.add(references, pack, conflict)  # type: ignore[arg-type]  # one of the choices
+            make_ready(references)
             click.echo(f"added {len(added)} of {len(pack.references)} references to {references.name}")
+
+
+def make_ready(references: "ReferenceDB") -> None:
+    """Work out what is kept beside a large database, at the end of an import rather than at the first match."""
+    from probe_match.fingerprinting import prepared
+    from probe_match.fingerprinting.chat import asking
+
+    prepared.make_ready(references)
+    asking.make_ready(references)
 
 
 @click.command("log")
@@ -140,7 +151,10 @@ def show_log(newest: int, db: str) -> None:
 @db_option
 def quarantine_references(names: tuple[str, ...], because: str, only_list: bool, db: str) -> None:
     """
-    Set apart references that no verdict shall name: those named, or else all hubs, which are named for strangers.
+    Set apart references that no verdict shall name: those named, or else all hubs, copies and mute ones.
+
+    A hub is named for strangers. A copy gives the answers of a reference that was there before it and is not declared
+    its --parent; beside each other, neither would stand out. A mute one answered nothing, or one and the same to all.
 
     \b
     Examples:
@@ -153,7 +167,7 @@ def quarantine_references(names: tuple[str, ...], because: str, only_list: bool,
 
     with open_db(db, read_only=only_list) as references:
         if not only_list:
-            told = dict.fromkeys(names, because) or {hub.name: str(hub) for hub in quarantine.hubs(references)}
+            told = dict.fromkeys(names, because) or {one.name: str(one) for one in quarantine.suspicious(references)}
             for name, why in told.items():
                 quarantine.set_apart(references, name, why)
         found = references.quarantined()

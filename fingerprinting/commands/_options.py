@@ -32,8 +32,8 @@ def db_option(command: Command) -> Command:
     )(command)
 
 
-def backend_option(command: Command) -> Command:
-    """`--backend`: where peers and shadows are trained, for everything the command does."""
+def backend_option(what: str) -> Callable[[Command], Command]:
+    """`--backend`: where the parallel work of the command is done. what: says the help, which."""
 
     def hold(context: click.Context, _: click.Parameter, value: str) -> None:
         if value != "processes":
@@ -48,8 +48,8 @@ def backend_option(command: Command) -> Command:
         expose_value=False,
         callback=hold,
         metavar="WHERE",
-        help="Where training is done: processes, dask://HOST:PORT or ray://HOST:PORT, a cluster of your own.",
-    )(command)
+        help=f"{what}: processes, dask://HOST:PORT or ray://HOST:PORT, a cluster of your own.",
+    )
 
 
 def network_options(command: Command) -> Command:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from ._options import db_option, network_options, output_options
+from ._options import backend_option, db_option, network_options, output_options
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.compliance.records import Judged, Report
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     "--authorization", metavar="FILE", help="Leave to ask other hosts.  [default: authorization.toml beside AUDIT.toml]"
 )
 @click.option("--jobs", default=4, show_default=True, type=click.IntRange(1, 64), help="Endpoints asked at once.")
+@backend_option("Who asks the endpoints")
 @click.option("--ledger", metavar="FOLDER", help="Write down every question and answer; a killed audit goes on there.")
 @click.option("--baseline", metavar="FILE", help="JSON of an earlier audit: say what is new.")
 @click.option("--dry-run", is_flag=True, help="Say what would be asked, and ask nothing.")
@@ -66,6 +67,7 @@ def audit(
       probe-match audit audit.toml
       probe-match audit audit.toml --ledger answers --html audit.html --sarif audit.sarif
       probe-match audit audit.toml --json audit.json --baseline last.json
+      probe-match audit audit.toml --ledger answers --backend dask://127.0.0.1:8786
       probe-match audit audit.toml --dry-run
     """
     from probe_match.fingerprinting.database import open_db
@@ -98,7 +100,7 @@ def audit(
         with _session.progress("asking", quiet=quiet, total=len(plan.endpoints)) as count:
             report = auditing.audit(
                 plan, references, authority=leave, authority_file=leave_file, jobs=jobs,
-                ledgers=None if ledger is None else Path(ledger), done=_counting(count),
+                ledgers=None if ledger is None else Path(ledger), database=db, done=_counting(count),
             )  # fmt: skip
     if old is not None:
         report = auditing.against(report, old)
@@ -158,15 +160,16 @@ def _lines(path: Path, names: list[str]) -> dict[str, int]:
 
 
 def _read_baseline(path: Path) -> dict[str, Any]:
-    from probe_match.fingerprinting import storage
+    from probe_match.fingerprinting import formats, storage
     from probe_match.fingerprinting.compliance import told
     from probe_match.fingerprinting.errors import BadData
 
     try:
         old = json.loads(storage.read_file(path, "baseline"))
         prints = [one["fingerprint"] for endpoint in old["endpoints"] for one in endpoint["findings"] if one["kind"]]
-        if old["schema"] != told.SCHEMA or not all(isinstance(one, str) for one in prints):
-            raise ValueError("another schema")
+        formats.require(old["schema"], told.SCHEMA, str(path))
+        if not all(isinstance(one, str) for one in prints):
+            raise ValueError("a fingerprint that is no text")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadData(f"expected the JSON of an earlier audit at {path}, got something else") from error
     return dict(old)

@@ -65,7 +65,7 @@ def _numbers(_: click.Context, option: click.Parameter, text: str) -> tuple[int,
 @click.option("--markdown", metavar="FILE", help="Write the tables as Markdown, rather than to the screen.")
 @click.option("--plots", metavar="FOLDER", help="Write plots as SVG files.")
 @target_options
-@backend_option
+@backend_option("Where training is done")
 @click.option("-q", "--quiet", is_flag=True, help="No text and no progress.")
 def bench(
     zoo: Path,

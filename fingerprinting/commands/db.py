@@ -314,6 +314,7 @@ def _import(file: str, prompts: str | None, license: str, replace: bool, db: str
     found = importing.read_references(Path(file), Path(prompts) if prompts else None, license=license)
     with open_db(db, create=True) as references:
         shelf.add(references, found, replace=replace)
+        sharing.make_ready(references)
     answers = sum(sum(some.values()) for one in found for some in one.counts.values())
     about = found[0].about
     click.echo(

@@ -53,7 +53,7 @@ from ._options import Wishes, audit_options, backend_option, db_option, enrolmen
 @chat_options
 @audit_options
 @target_options
-@backend_option
+@backend_option("Where training is done")
 @click.option("-q", "--quiet", is_flag=True, help="No text and no progress.")
 def enroll(
     target: str,
