@@ -25,7 +25,9 @@ test: dev ## set up everything, then run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-servers: dev ## test against a dozen real model servers; the first time it installs them (10 GB)
-	@$(BIN)/python -m pytest -m 'servers or not servers' -rs tests/test_peers.py tests/test_gateways.py tests/test_text_peers.py
+	@$(BIN)/python -m pytest -m 'servers or not servers' -rs tests/test_peers.py tests/test_gateways.py \
+	  tests/test_text_peers.py tests/test_transformers_serve.py
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.servers --output benchmarks/servers.json
 
 dev: .venv/.dev-stamp .links/probe_match ## set up everything to work on the project
 
