@@ -10,7 +10,7 @@ SETUP   = pyproject.toml constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 PIP = $(BIN)/python -m pip install -qq --constraint constraints.txt
 
-.PHONY: help demo test test-servers dev check lint types bench clean
+.PHONY: help demo test test-servers dev check lint types docs dist sbom bench clean
 .DELETE_ON_ERROR:
 
 help: ## list these targets
@@ -38,6 +38,16 @@ lint: dev ## format and lint, changing nothing
 
 types: dev ## check the types of the product
 	@$(BIN)/mypy
+
+docs: dev ## build the guides and the reference into build/docs; a warning is an error
+	@$(BIN)/sphinx-build -q -W --keep-going -b html docs build/docs
+	@echo "build/docs/index.html"
+
+dist: dev ## build the source archive, and from it the wheel, of what is committed; the same bytes for everybody
+	@rm -rf dist build/checkout && mkdir -p dist build/checkout
+	@git archive HEAD | tar -x -C build/checkout
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir dist build/checkout >build/dist.log
+	@cd dist && sha256sum *
 
 bench: dev ## measure the main job: seeds 0 to 19, start-up, 1,000 references (about ten minutes)
 	@$(BIN)/python benchmarks/main_job.py --output benchmarks/main_job.json

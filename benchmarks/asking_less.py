@@ -1,14 +1,17 @@
 """What stopping early saves: one-word questions until a model can be named, against asking all of them."""
 
-from collections.abc import Mapping
-from typing import Final
+from collections import Counter
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from language_measures import share
-from language_tokens import only
+from language_verdicts import LEFT, only, ready_for, whose, wrong
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import scoring, tallies
 from probe_match.fingerprinting.chat.asking import looks_at
+from probe_match.fingerprinting.chat.equality import QUICK, change_p
+from probe_match.fingerprinting.chat.judging import related
 from probe_match.fingerprinting.chat.known import Honest, Known
 from probe_match.fingerprinting.chat.records import Counts
 from probe_match.fingerprinting.verdicts import is_match
@@ -17,52 +20,71 @@ from twins import twins
 ALPHA: Final = 0.01
 CELLS: Final = 16
 ROUNDS: Final = 15
+HEADS: Final = (
+    "suspects|judged|draws|n|it or its twin|as itself|a relative, as family|wrongly itself|wrong family|"
+    "questions, mean|median"
+)
 
 
-def measure(counts: Mapping[str, Counts], draws: int, known_draws: int = 3) -> list[list[str]]:
+def measure(
+    counts: Mapping[str, Counts], draws: int, seed: int, say: Callable[[str], None], known_draws: int = 3
+) -> list[dict[str, Any]]:
     """
-    Rows of a table: every fifth model left out of the database, in turn, with looks and without, in so many draws; and
-    all of them in the database, in the first known_draws.
+    What is said of every fifth model left out of the database, in turn, with looks and without, in so many draws; and
+    of all of them in the database, in the first known_draws. A row for each, with the questions of every trial.
     """
     names, same = list(counts), twins(counts, list(counts))
     cells = sorted({cell for given in counts.values() for cell in given})
-    found: dict[tuple[str, str], list[tuple[str, int]]] = {}
-    for seed in range(draws):
-        rng = np.random.default_rng(2000 + seed)
+    told: dict[tuple[str, str], Counter[str]] = {}
+    questions: dict[tuple[str, str], list[int]] = {}
+    for draw in range(draws):
+        rng = np.random.default_rng(seed + draw)
         used = sorted(rng.choice(cells, CELLS, replace=False))
         drawn = {name: _in_order(counts[name], used, rng) for name in names}
         rests = {name: tallies.without(counts[name], _first(drawn[name], ROUNDS)) for name in names}
-        everybody, all_made = knowing.know(rests), dict[bytes, Honest]()
+        ready = ready_for(rests, used)
         tried: list[tuple[str, str, Known, dict[bytes, Honest]]] = []
-        if seed < known_draws:
+        if draw < known_draws:
+            everybody = only(ready, rests, lambda _: True)
+            all_made = dict[bytes, Honest]()
             tried += [("in the database", name, everybody, all_made) for name in names]
-        for name in names[seed % 5 :: 5]:
-            tried.append(("left out", name, only(everybody, rests, lambda other, name=name: other != name), {}))
+        for name in names[draw % LEFT :: LEFT]:
+            tried.append(("left out", name, only(ready, rests, lambda other, name=name: other != name), {}))
         for where, name, known, made in tried:
             for how, looks in (("looks", looks_at(CELLS * ROUNDS, CELLS)), ("at the end", ())):
-                said, itself, asked = _asked(drawn[name], known, _remembering(made), [n // CELLS for n in looks])
-                kind = "none"
-                if said is not None:
-                    right = same[names.index(name), names.index(said)]
-                    whom = "right" if right else "sibling" if said.split("/")[0] == name.split("/")[0] else "stranger"
-                    kind = f"{whom}, as {'itself' if itself else 'family'}"
-                found.setdefault((where, how), []).append((kind, asked))
-
-    return [_row(where, how, told) for (where, how), told in found.items()]
-
-
-def _row(where: str, how: str, told: list[tuple[str, int]]) -> list[str]:
-    kinds = [kind for kind, _ in told]
-    itself = sum(kind in ("sibling, as itself", "stranger, as itself") for kind in kinds)
-    stranger = sum(kind.startswith("stranger") for kind in kinds)
-    asked = [asked for _, asked in told]
-    named = [sum(kind.startswith(whom) for kind in kinds) / len(told) for whom in ("right", "sibling")]
+                asked = _asked(drawn[name], known, rests, _remembering(made), [n // CELLS for n in looks])
+                kind = f"{whose(name, asked.named, names, same)}, as {asked.how}" if asked.named else "nobody"
+                told.setdefault((where, how), Counter())[kind] += 1
+                questions.setdefault((where, how), []).append(asked.questions)
+        say(f"looks, draw {draw + 1} of {draws}")
 
     return [
-        where, how, str(len(told)), f"{named[0]:.3f}", f"{kinds.count('right, as itself') / len(told):.3f}",
-        f"{named[1]:.3f}", share(itself, len(told)), share(stranger, len(told)), f"{np.mean(asked):.0f}",
-        f"{np.median(asked):.0f}",
+        {"suspects": where, "judged": how, "draws": known_draws if where == "in the database" else draws, "seed": seed,
+         "said": dict(said), "questions": questions[where, how]}
+        for (where, how), said in told.items()
     ]  # fmt: skip
+
+
+def rendered(row: Mapping[str, Any]) -> list[str]:
+    """The cells of a row of the table, see HEADS."""
+    said, n = row["said"], sum(row["said"].values())
+    right = sum(said.get(f"right, as {how}", 0) for how in ("itself", "family"))
+    sibling = sum(said.get(f"{whom}, as family", 0) for whom in ("same vendor", "descent"))
+    itself, family = wrong(said)
+    asked = row["questions"]
+    return [
+        row["suspects"], row["judged"], str(row["draws"]), str(n), share(right, n),
+        share(said.get("right, as itself", 0), n), share(sibling, n), share(itself, n), share(family, n),
+        f"{np.mean(asked):.0f}", f"{np.median(asked):.0f}",
+    ]  # fmt: skip
+
+
+class Asked(NamedTuple):
+    """Who is named, "" for nobody, as "itself" or "family", and after how many questions."""
+
+    named: str
+    how: str
+    questions: int
 
 
 def _in_order(counts: Counts, cells: list[str], rng: np.random.Generator) -> dict[str, list[str]]:
@@ -95,16 +117,21 @@ def _remembering(made: dict[bytes, Honest]) -> scoring.Prepare:
 
 
 def _asked(
-    answers: Mapping[str, list[str]], known: Known, ready: scoring.Prepare, looks: list[int]
-) -> tuple[str | None, bool, int]:
-    """Who is named, if anybody, whether as the model itself, and after how many questions."""
+    answers: Mapping[str, list[str]],
+    known: Known,
+    rests: Mapping[str, Counts],
+    ready: scoring.Prepare,
+    looks: list[int],
+) -> Asked:
     ends = [*looks, ROUNDS]
     for i, rounds in enumerate(ends):
         earlier = [_first(answers, before) for before in ends[:i]]
         later = [dict.fromkeys(answers, after) for after in ends[i + 1 :]]
-        other = scoring.Looks(earlier, later)
-        scores = scoring.score(_first(answers, rounds), known, alpha=ALPHA, prepare=ready, looks=other)
+        so_far = _first(answers, rounds)
+        scores = scoring.score(so_far, known, alpha=ALPHA, prepare=ready, looks=scoring.Looks(earlier, later))
         best = scores.evidence[0]
         if is_match(best, scores.searched, ALPHA):
-            return best.reference, scores.relative <= ALPHA, rounds * CELLS
-    return None, False, ROUNDS * CELLS
+            how = related(scores, change_p(so_far, rests[best.reference], np.random.default_rng(0), QUICK), ALPHA)
+            if how is not None:
+                return Asked(best.reference, "itself" if how == "itself" else "family", rounds * CELLS)
+    return Asked("", "", ROUNDS * CELLS)

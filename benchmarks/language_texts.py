@@ -2,102 +2,139 @@
 
 import json
 import lzma
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import lineage_pairs
 import numpy as np
-from language_measures import Rows, equal_error, interval
+from language_measures import equal_error, interval
 from probe_match.fingerprinting.bench.measures import roc_auc, tpr_at
 from probe_match.fingerprinting.chat import same_prompts, style_space
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+FILE: Final = "alpaca-eval-outputs.json.xz"
+PROMPTS: Final = 400
+ENROLLED: Final = (200, 320)  # of them, by which models are enrolled; the others are asked
+STYLE: Final = ("top-1 of 100", "EER %", "TPR at 1 %", "AUROC, 50 unknown")
+STYLE_HEADS: Final = "answers|enrolled by|method|" + "|".join(STYLE)
+LINEAGE: Final = ("AUC", "TPR at 1 %")
+LINEAGE_HEADS: Final = "prompts|method|related / foreign pairs|" + "|".join(LINEAGE)
+Texts = list[list[str]]  # by model, in the order of names, and prompt
 
-def texts(folder: Path, draws: int, say: Callable[[str], None]) -> tuple[Rows, Rows]:
-    """Prompt-disjoint identification by style, and same-prompt lineage."""
-    told = json.loads(lzma.decompress((folder / "alpaca-eval-outputs.json.xz").read_bytes()))["outputs"]
+
+def read(folder: Path) -> tuple[list[str], Texts]:
+    """Names of the models and their answers to the prompts, "" where there is none."""
+    told = json.loads(lzma.decompress((folder / FILE).read_bytes()))["outputs"]
     names = sorted(told)
+    return names, [[told[name][p] or "" for p in range(PROMPTS)] for name in names]
+
+
+def style(texts: Texts, draws: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Prompt-disjoint identification by style: a row for each number of answers and method."""
     rng = np.random.default_rng(0)
-    order = rng.permutation(400)
-    known = np.sort(rng.permutation(len(names))[:100])
-    style = _style(told, names, order[:200], order[200:], known, draws, say)
-    style += _style(told, names, order[:320], order[320:], known, draws, say, alone="ours, by 320 answers")
+    order = rng.permutation(PROMPTS)
+    known = np.sort(rng.permutation(len(texts))[:100])
+    rows = []
+    for enrolled in ENROLLED:
+        rows += _style(texts, order[:enrolled], order[enrolled:], known, draws)
+        say(f"style by {enrolled} answers")
+    return rows
 
-    return sorted(style, key=lambda row: int(row[0])), _lineage(told, names, draws, say)
+
+def style_rendered(row: Mapping[str, Any]) -> list[str]:
+    """The cells of a row of the table, see STYLE_HEADS."""
+    shown = [interval(row["values"][m], 2, True) if m == "EER %" else interval(row["values"][m]) for m in STYLE]
+    return [str(row["answers"]), str(row["enrolled"]), row["method"], *shown]
 
 
-def _style(
-    told: Any,
-    names: list[str],
-    learn: np.ndarray,
-    test: np.ndarray,
-    known: np.ndarray,
-    draws: int,
-    say: Any,
-    alone: str = "",
-) -> Rows:
-    """alone: what our method is called where nothing else is measured."""
-    space = style_space.fit({names[i]: [told[names[i]][p] or "" for p in learn] for i in known})
-    writers = [style_space.enroll([told[n][p] or "" for p in learn], space) for n in names]
-    placed = [style_space.place([told[n][p] or "" for p in test], space) for n in names]
+def _style(texts: Texts, learn: np.ndarray, test: np.ndarray, known: np.ndarray, draws: int) -> list[dict[str, Any]]:
+    taught, asked = ([[told[p] for p in prompts] for told in texts] for prompts in (learn, test))
+    space = style_space.fit({str(i): taught[i] for i in known})
+    writers = [style_space.enroll(told, space) for told in taught]
+    placed = [style_space.place(told, space) for told in asked]
     weigh = TfidfVectorizer(sublinear_tf=True, min_df=3, max_features=20_000, dtype=np.float32)
-    weigh.fit([told[names[i]][p] or "" for i in known for p in learn])
-    centres = np.vstack([weigh.transform([told[n][p] or "" for p in learn]).mean(0) for n in names])
-    centres = np.asarray(centres) / np.linalg.norm(centres, axis=1, keepdims=True)
-    words = [weigh.transform([told[n][p] or "" for p in test]) for n in names]
-    say("style")
-    everyone, unknown = np.arange(len(names)), np.setdiff1d(np.arange(len(names)), known)
+    weigh.fit([text for i in known for text in taught[i]])
+    centres = np.vstack([np.asarray(weigh.transform(told).mean(0)) for told in taught])
+    centres = centres / np.linalg.norm(centres, axis=1, keepdims=True)
+    words = [weigh.transform(told) for told in asked]
+    everyone, unknown = np.arange(len(texts)), np.setdiff1d(np.arange(len(texts)), known)
     rows = []
     for many in (1, 8, 32):
-        found: dict[str, list[Any]] = {}
+        found: dict[str, dict[str, list[float]]] = {}
         for seed in range(draws):
             rng = np.random.default_rng(seed)
-            picked = [rng.choice(len(test), many, replace=False) for _ in names]
-            suspects = [style_space.Writer(placed[i][picked[i]].mean(0), many) for i in everyone]
+            picked = [rng.choice(len(test), many, replace=False) for _ in texts]
+            chosen = [style_space.Placed(*(part[some] for part in p)) for p, some in zip(placed, picked, strict=True)]
+            suspects = [style_space.writer(p) for p in chosen]
             mean = np.array([suspect.mean for suspect in suspects])
             spread = np.linalg.norm(mean[:, None] - np.array([w.mean for w in writers]), axis=2)
             text = np.vstack([np.asarray(words[i][picked[i]].mean(0)) for i in everyone])
-            ratios = np.array([style_space.log_ratio(suspect, writers, space) for suspect in suspects])
-            nearest = text @ centres.T / np.maximum(np.linalg.norm(text, axis=1, keepdims=True), 1e-9)
             methods = {
-                "TF-IDF nearest neighbour": nearest,
+                "TF-IDF nearest neighbour": text @ centres.T / np.linalg.norm(text, axis=1, keepdims=True).clip(1e-9),
                 "nearest centroid, as LLMmap decides (our features)": -spread,
-                "ours": ratios,
+                "ours": np.array([style_space.log_ratio(suspect, writers, space) for suspect in suspects]),
             }
-            methods = {alone: ratios} if alone else methods
             for name, scores in methods.items():
                 eer, tpr, _ = equal_error(scores, everyone)
                 among = scores[:, known]
-                top = float((among[known].argmax(1) == np.arange(len(known))).mean())
-                found.setdefault(name, []).append((top, eer, tpr, roc_auc(among[known].max(1), among[unknown].max(1))))
-        for name, values in found.items():
-            top, eer, tpr, auc = map(list, zip(*values, strict=True))
-            rows.append([str(many), name, interval(top), interval(eer, 2, True), interval(tpr), interval(auc)])
+                top = (among[known].argmax(1) == np.arange(len(known))).mean()
+                _keep(found, name, STYLE, (top, eer, tpr, roc_auc(among[known].max(1), among[unknown].max(1))))
+        rows += [
+            {"answers": many, "enrolled": len(learn), "method": name, "draws": draws, "values": values}
+            for name, values in found.items()
+        ]
     return rows
 
 
-def _lineage(told: Any, names: list[str], draws: int, say: Any) -> Rows:
-    alike = same_prompts.similarities([[told[n][p] or "" for p in range(400)] for n in names])
+def lineage(names: list[str], texts: Texts, draws: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """Same-prompt lineage by the prompts that nothing was chosen on: a row for each number of prompts and method."""
+    held_out = np.random.default_rng(0).permutation(PROMPTS)[PROMPTS // 2 :]
+    alike, plain = (of([[told[p] for p in held_out] for told in texts]) for of in (same_prompts.similarities, _cosines))
     say("lineage")
-    pairs = [(i, j) for i in range(len(names)) for j in range(i)]
-    i, j = np.array(pairs).T
+    i, j = np.tril_indices(len(names), -1)
     related = lineage_pairs.related()
     families = np.array([lineage_pairs.family(name) for name in names])
-    is_kin = np.array([tuple(sorted((names[a], names[b]))) in related for a, b in pairs])
+    is_kin = np.array([tuple(sorted((names[a], names[b]))) in related for a, b in zip(i, j, strict=True)])
     foreign = (families[i] != families[j]) & (families[i] >= 0) & (families[j] >= 0) & ~is_kin
     rows = []
     for many in (8, 16, 32, 64):
-        found: dict[str, list[Any]] = {}
+        found: dict[str, dict[str, list[float]]] = {}
         for seed in range(draws):
             rng = np.random.default_rng(seed)
-            mean = alike[rng.choice(400, many, replace=False)].mean(0).astype(float)
-            for name, scores in (("TF-IDF cosine", mean), ("ours", same_prompts.lineage(mean))):
+            picked = rng.choice(len(held_out), many, replace=False)
+            for name, scores in (
+                ("TF-IDF cosine", plain[picked].mean(0)),
+                ("ours", same_prompts.lineage(alike[picked])),
+            ):
                 values = scores[i, j]
                 auc, tpr = roc_auc(values[is_kin], values[foreign]), tpr_at(values[is_kin], values[foreign], 0.01)
-                found.setdefault(name, []).append((auc, tpr))
-        for name, values in found.items():
-            auc, tpr = map(list, zip(*values, strict=True))
-            pairs_ = f"{is_kin.sum()} / {foreign.sum()}"
-            rows.append([str(many), name, pairs_, interval(auc), interval(tpr)])
+                _keep(found, name, LINEAGE, (auc, tpr))
+        pairs = f"{is_kin.sum()} / {foreign.sum()}"
+        rows += [
+            {"prompts": many, "method": name, "pairs": pairs, "draws": draws, "values": values}
+            for name, values in found.items()
+        ]
     return rows
+
+
+def _cosines(texts: Texts) -> np.ndarray:
+    """Plain, of words and pairs of them; float32 (prompts, m, m)."""
+    weigh = TfidfVectorizer(
+        sublinear_tf=True, dtype=np.float32, ngram_range=(1, 2), token_pattern=r"(?u)\w+|[^\w\s]", min_df=2
+    )
+    rows: Any = weigh.fit_transform([text[: same_prompts.READ] for told in texts for text in told])
+    prompts = len(texts[0])
+    by_prompt = (rows[np.arange(len(texts)) * prompts + p] for p in range(prompts))
+
+    return np.array([(mine @ mine.T).toarray() for mine in by_prompt])
+
+
+def lineage_rendered(row: Mapping[str, Any]) -> list[str]:
+    """The cells of a row of the table, see LINEAGE_HEADS."""
+    return [str(row["prompts"]), row["method"], row["pairs"], *(interval(row["values"][m]) for m in LINEAGE)]
+
+
+def _keep(found: dict[str, dict[str, list[float]]], name: str, measured: tuple[str, ...], values: Any) -> None:
+    for what, value in zip(measured, values, strict=True):
+        found.setdefault(name, {}).setdefault(what, []).append(round(float(value), 6))

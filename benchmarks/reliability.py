@@ -19,7 +19,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, Final
 
-from benchmarks.reliability_rows import bodies, crashes, load, wire
+from benchmarks.reliability_rows import bodies, crashes, load, refusing, wire
 
 Row = Callable[[bool], dict[str, Any]]
 # What is measured, True for a quick look, and what is promised.
@@ -34,8 +34,9 @@ ROWS: Final[dict[str, tuple[Row, str]]] = {
         "1: --in-doubt resend with Idempotency-Key: each billed exactly once",
     ),
     "retries": (
-        lambda quick: wire.retries(),
-        "2: nothing is sent again after a 2xx, tries are bounded, a Retry-After of a day is not waited for",
+        lambda quick: _retries(6 if quick else 60),
+        "2: nothing is sent again after a 2xx, of requests refused at random neither; tries are bounded, a Retry-After "
+        "of a day is not waited for",
     ),
     "budgets": (
         lambda quick: load.budgets(40 if quick else 1000),
@@ -76,6 +77,11 @@ ROWS: Final[dict[str, tuple[Row, str]]] = {
         "with the ledger on at least .9 of bare requests at the same concurrency and batch",
     ),
 }
+
+
+def _retries(runs: int) -> dict[str, Any]:
+    scripted, random = wire.retries(), refusing.refusals(runs)
+    return {**scripted, **random, "holds": scripted["holds"] and not random["rows_again"] and not random["given_up"]}
 
 
 def _silence(peers: int) -> dict[str, Any]:

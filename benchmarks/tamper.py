@@ -136,6 +136,7 @@ def _verified(suspect: Any, reference: Reference, attack: str, equal: bool) -> I
             "attack": attack, "access": access, "decision": verdict.decision, "equal": equal, "sent": verdict.sent,
             "kind": None if change is None else change.kind,
             "confidence": None if change is None else change.confidence,
+            "odds": None if change is None else {kind: round(odds, 4) for kind, odds in change.odds.items()},
             "information": verdict.information, "relation": verdict.relation,
         }  # fmt: skip
 

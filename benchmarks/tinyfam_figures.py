@@ -17,12 +17,14 @@ import torch
 from tinyfam_bench import DEFAULT_OUTPUT, Bench
 from tinyfam_change import change
 from tinyfam_descent import lineage, swap
+from tinyfam_kinds import random_sequences, together
 from tinyfam_methods import choices, equal, geometry
 from tinyfam_watch import honest, replicas, watched
 
 PARTS: Final[dict[str, Callable[[Bench], Iterator[str]]]] = {
     "change": change, "lineage": lineage, "swap": swap, "honest": honest, "watched": watched,
-    "replicas": replicas, "choices": choices, "equal": equal, "geometry": geometry
+    "replicas": replicas, "choices": choices, "equal": equal, "geometry": geometry,
+    "sequences": random_sequences, "together": together
 }  # fmt: skip
 
 

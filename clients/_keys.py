@@ -70,9 +70,12 @@ class KeyHeader:
 
     def __call__(self, request: Any) -> Any:
         """The request with the key, where there is one."""
-        if self._value is not None:
-            request.headers[self._field] = self._value
+        request.headers.update(self.fields())
         return request
+
+    def fields(self) -> dict[str, str]:
+        """The field with the key in it, where there is one."""
+        return {} if self._value is None else {self._field: self._value}
 
 
 class Proxies(dict[str, str]):
@@ -110,11 +113,11 @@ class Secrets:
             text = text.replace(form, "***")
         return text
 
-    def struck_bytes(self, data: bytes) -> bytes:
-        """The same for bytes."""
+    def struck_bytes(self, data: bytes, *, keep_length: bool = False) -> bytes:
+        """The same for bytes; keep_length: as many asterisks as the secret has bytes."""
         for form in self._forms:
             if form.encode() in data:
-                data = data.replace(form.encode(), b"***")
+                data = data.replace(form.encode(), b"*" * (len(form) if keep_length else 3))
         return data
 
 

@@ -18,6 +18,7 @@ from . import _json, _outputs
 
 FLOATS: Final = ("FP32", "FP64", "FP16", "BF16")
 INTEGERS: Final = ("INT8", "INT16", "INT32", "INT64", "UINT8", "UINT16", "UINT32", "UINT64")
+UNQUOTED: Final = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}  # as protobuf's JSON writes them
 DATATYPES: Final = (*FLOATS, *INTEGERS, "BOOL", "BYTES")
 
 
@@ -115,10 +116,12 @@ def _array(entry: dict[str, Any], source: str) -> np.ndarray:
     shape, data = _dims(entry.get("shape"), source), entry.get("data")
     if not isinstance(data, list):
         raise TargetError(f"expected output data as a list from {source}, got {_shown(data)}")
-    flat = _unnested(data)
+    flat = _unnested(_even(data, shape))
+    if entry.get("datatype") in FLOATS:
+        flat = [UNQUOTED.get(item, item) if isinstance(item, str) else item for item in flat]
     try:
         if entry.get("datatype") == "BYTES" or any(isinstance(item, str) for item in flat):
-            array = np.array([_text(item) for item in flat], object)
+            array = np.array([None if item is None else _text(item) for item in flat], object)
         else:
             array = np.asarray(flat, np.float64)
             if entry.get("datatype") in INTEGERS and np.array_equal(array, np.round(array)):
@@ -129,6 +132,18 @@ def _array(entry: dict[str, Any], source: str) -> np.ndarray:
         raise TargetError(f"expected output data of shape {shape} from {source}, got {array.size} values")
 
     return array.reshape(shape)
+
+
+def _even(data: list[Any], shape: list[int]) -> list[Any]:
+    """Rows of nested data; one that is missing, or of another length than its neighbours, is of nothing but nulls."""
+    if len(shape) < 2 or len(data) != shape[0] or not any(isinstance(row, list) for row in data):
+        return data
+    width = math.prod(shape[1:])
+    rows = [_unnested(row) if isinstance(row, list) else [] for row in data]
+    if not 0 < width <= 1 << 20 or not any(len(row) == width for row in rows):
+        return data
+
+    return [row if len(row) == width else [None] * width for row in rows]
 
 
 def _unnested(data: list[Any]) -> list[Any]:

@@ -104,7 +104,10 @@ def _all(parts: Sequence[np.ndarray | None]) -> np.ndarray | None:
 
 
 def _fractions(column: np.ndarray) -> bool:
-    return column.dtype.kind == "f" and not np.array_equal(column, np.round(column))
+    if column.dtype.kind != "f":
+        return False
+    given = column[np.isfinite(column)]  # an input that broke the model says nothing of the form
+    return not np.array_equal(given, np.round(given))
 
 
 def _listed(widths: Iterable[tuple[int, ...]]) -> str:

@@ -91,8 +91,7 @@ class RowsClient:
             if reply.ok:
                 answers = self._read(reply, len(part))
                 self._forms = [form]
-                if not usable(answers, len(part)).any():
-                    raise InputRefused(f"{reply.url} answered NaN or infinity")
+                require_usable(answers, len(part), reply)
                 return answers
             if refused is None or reply.status not in UNREADABLE:
                 refused = self._refusal(reply, len(part))
@@ -122,6 +121,12 @@ class RowsClient:
 def listed(inputs: Inputs) -> list[Any]:
     """Inputs as nested lists, or as texts."""
     return inputs.tolist() if isinstance(inputs, np.ndarray) else list(inputs)
+
+
+def require_usable(answers: Answers, m: int, reply: Reply) -> None:
+    """Raise InputRefused where not one of m inputs was answered with something."""
+    if not usable(answers, m).any():
+        raise InputRefused(f"{reply.url} answered NaN or infinity, or nothing, to all of {m} inputs")
 
 
 def value_of(reply: Reply) -> Any:

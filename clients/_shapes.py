@@ -10,6 +10,7 @@ puts in order and in which a class may be missing. Positions count only where no
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -44,11 +45,55 @@ def _normalised(value: Any, m: int, source: str, names: Sequence[str]) -> Answer
         whole = _tensor(value, m, source) or _columns(value, m, source)
         if whole is not None:
             return whole
-    rows = [_row(item, source) for item in _per_input(value, m, source)]
+    read = [_readable(item, source) for item in _per_input(value, m, source)]
+    rows = [row for row in read if not isinstance(row, TargetError | None)]
+    wrong = [row for row in read if isinstance(row, TargetError)]
+    if not rows and wrong:
+        raise wrong[0]
+    usual, of = Counter(_form(row) for row in rows).most_common(1)[0] if rows else (None, 0)
+    if 2 * of <= len(rows):
+        usual = None  # as many of one form as of another: an error, said below
+    fine = np.array([not isinstance(row, TargetError | None) and usual in (None, _form(row)) for row in read])
+    rows = [row for row in rows if usual in (None, _form(row))]
     if names and all(isinstance(row, list) and len(row) == len(names) for row in rows):
         rows = [dict(zip(map(label_name, names), row, strict=True)) for row in rows if isinstance(row, list)]
 
-    return _gathered(rows, source)
+    return _in_place(_gathered(rows, source) if rows else Answers(np.zeros(0), None), fine)
+
+
+def _readable(item: Any, source: str) -> Row | TargetError | None:
+    """What was answered to one input: None where nothing was, the error where it cannot be read."""
+    if item in (None, [], {}) or (isinstance(item, list) and all(entry is None for entry in item)):
+        return None
+    if isinstance(item, dict) and set(item) == {"error"}:
+        return None
+    try:
+        return _row(item, source)
+    except TargetError as error:
+        return error
+
+
+def _form(row: Row) -> str:
+    """What kind of answer it is; those to one batch are alike."""
+    return f"list of {len(row)}" if isinstance(row, list) else "classes" if isinstance(row, dict) else "label"
+
+
+def _in_place(answers: Answers, fine: np.ndarray) -> Answers:
+    """The answers to the inputs in `fine`, bool (m,), and what says "none" for the others."""
+    if fine.all():
+        return answers
+    placed: list[np.ndarray | None] = []
+    for part in answers:
+        if part is None:
+            placed.append(None)
+            continue
+        number = part.dtype.kind in "biuf"
+        nothing = np.nan if number else "{}" if part is answers.scores else None
+        whole = np.full((len(fine), *part.shape[1:]), nothing, np.float64 if number else object)
+        whole[fine] = part
+        placed.append(whole.astype(str) if nothing == "{}" else whole)
+
+    return Answers(*placed)
 
 
 def _per_input(value: Any, m: int, source: str) -> list[Any]:
@@ -80,7 +125,8 @@ def _row(item: Any, source: str) -> Row:
         if item and all(_is_top(entry) for entry in item):
             found = [match for entry in item if (match := TOP.fullmatch(entry))]
             return _by_label([(one[3] or one[2], float(one[1])) for one in found], source)
-        if item and all(_is_number(entry) for entry in item):
+        if any(_is_number(entry) for entry in item) and all(entry is None or _is_number(entry) for entry in item):
+            item = [math.nan if entry is None else entry for entry in item]  # as some write NaN
             return item if len(item) > 1 else item[0]
         if len(item) == 1:
             return _row(item[0], source)
@@ -142,7 +188,7 @@ def _columns(value: dict[str, Any], m: int, source: str) -> Answers | None:
         return None  # classes and scores of a single input, side by side
     matrix = _first(lists, SCORES)
     if matrix is not None:
-        width = len(matrix[0]) if isinstance(matrix[0], list) else 1
+        width = max((len(row) for row in matrix if isinstance(row, list)), default=1)
         called = listed is not None and len(listed) == width and not (len(listed) == m and "labels" in value)
         names = listed if called and listed is not None else ()
         labels = _first(lists, LABEL) if called or listed is None or len(listed) != m else listed
@@ -150,7 +196,7 @@ def _columns(value: dict[str, Any], m: int, source: str) -> Answers | None:
         return scores._replace(labels=None if labels is None else normalise(labels, m, source).labels)
     if len(lists) == 1:
         return normalise(next(iter(lists.values())), m, source)
-    if all(_is_number(entry) for column in lists.values() for entry in column):
+    if all(entry is None or _is_number(entry) for column in lists.values() for entry in column):
         rows = [dict(zip(lists, entries, strict=True)) for entries in zip(*lists.values(), strict=True)]
         return normalise(rows, m, source)
     label = _first(lists, LABEL)

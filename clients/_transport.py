@@ -118,6 +118,10 @@ class Transport:
 
         return self._patience.persist(lambda: self._counted(url, body), most=most)
 
+    def submit(self, url: str, body: bytes, kind: str) -> Reply:
+        """What `url` answers to bytes of another media type than JSON. Raises TargetError."""
+        return self._patience.persist(lambda: self._fetch("POST", url, body, {"Content-Type": kind}))
+
     def complaint(self, reply: Reply) -> TargetError:
         """The error that a reply which is not ok amounts to: InputRefused where fewer inputs at once may pass."""
         said = self.shown(_json.told(reply.body))

@@ -9,7 +9,7 @@ probabilities can be had. https://github.com/kserve/open-inference-protocol
 import math
 import re
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 import numpy as np
@@ -19,6 +19,7 @@ from probe_match.fingerprinting.records import Access
 
 from . import _json, _outputs
 from ._oip_wire import Model, datatype_wanted, read_answer, read_metadata, request, rows_allowed
+from ._rows import require_usable, value_of
 from ._transport import Reply, Transport, checked
 
 BATCH: Final = 256
@@ -70,8 +71,9 @@ class OIPClient:
                 said = _json.printable(reply.body, 2000) if reply.status != 500 else ""
                 self._rows = rows_allowed(said, len(part)) or self._rows
                 raise self._transport.complaint(reply)
-            answered = read_answer(reply.json(), max(len(part), self._model.fixed or 0), self.target)
+            answered = read_answer(self._value(reply), max(len(part), self._model.fixed or 0), self.target)
             answers.append(Answers(*(None if a is None else a[: len(part)] for a in answered)))
+            require_usable(answers[-1], len(part), reply)
             start += len(part)
 
         return _outputs.joined(answers)
@@ -127,7 +129,13 @@ class OIPClient:
     def _post(self, part: np.ndarray | Sequence[str], datatype: str, outputs: Sequence[str]) -> Reply:
         if self._model.fixed and isinstance(part, np.ndarray):
             part = _outputs.padded(part, self._model.fixed)
-        return self._transport.post(f"{self._url}/infer", request(self._model, datatype, part, outputs))
+        return self._send(request(self._model, datatype, part, outputs))
+
+    def _send(self, body: dict[str, Any]) -> Reply:
+        return self._transport.post(f"{self._url}/infer", body)
+
+    def _value(self, reply: Reply) -> Any:
+        return value_of(reply)
 
 
 def connect(where: str, *, timeout: float = 30.0) -> OIPClient:

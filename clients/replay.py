@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting import storage
+from probe_match.fingerprinting import formats, storage
 from probe_match.fingerprinting.answers import Answers
 from probe_match.fingerprinting.chat import transcripts
 from probe_match.fingerprinting.errors import BadData, SuiteMismatch, TargetError, UsageError
@@ -142,9 +142,8 @@ def _from_lines(data: bytes, where: str) -> ReplayClient:
             if not isinstance(entry, dict):
                 raise ValueError("not an object")
             if number == 1 and "schema" in entry:
+                formats.require(entry["schema"], SCHEMA, where)
                 header, shape = entry, tuple(int(size) for size in entry["shape"])
-                if entry["schema"] != SCHEMA:
-                    raise ValueError(f"schema {entry['schema']}")
             elif "x" in entry:
                 key, shape = input_key(entry["x"]), np.shape(entry["x"]) or ()
                 turns.setdefault(key, []).append(Turn(entry.get("label"), _scores(entry.get("scores"))))

@@ -20,7 +20,8 @@ class Answers(NamedTuple):
     What a client returns for m inputs, at least one of the two.
 
     labels: integers or names (m,). scores: probabilities, logits or other decision values (m, k), larger is likelier;
-    or texts (m,), each a JSON object of scores by class, of which some may be missing.
+    or texts (m,), each a JSON object of scores by class, of which some may be missing. An input that got nothing usable
+    has NaN, None or "{}".
     """
 
     labels: np.ndarray | None
@@ -57,20 +58,26 @@ class Asked(NamedTuple):
     class that an answer does not show.
 
     Of regressors, scores are the numbers, (m, 1), and labels are 0. sent: bool (m,), which were put to the model at
-    all; None for all.
+    all; None for all. refusal: why the last input that got no answer got none, "" where none was refused.
     """
 
     labels: np.ndarray
     scores: np.ndarray | None
     sent: np.ndarray | None = None
+    refusal: str = ""
 
 
 def usable(answers: Answers, m: int) -> np.ndarray:
-    """Bool (m,): the rows that hold no NaN and no infinity; all where the answers are not that many."""
+    """Bool (m,): the rows that hold an answer, without NaN and infinity; all where the answers are not that many."""
     fine = np.ones(m, bool)
     for part in answers:
-        if part is not None and np.asarray(part).dtype.kind == "f" and len(part) == m:
-            fine &= np.isfinite(np.reshape(part, (m, -1))).all(1)
+        if part is None or len(part) != m:
+            continue
+        given = np.reshape(part, (m, -1))
+        if given.dtype.kind == "f":
+            fine &= np.isfinite(given).all(1)
+        elif given.dtype.kind in "OU":
+            fine &= np.array([all(item is not None and item != "{}" for item in row) for row in given.tolist()], bool)
 
     return fine
 

@@ -1,18 +1,19 @@
 """
 Copies of a model at hand, changed in the ways that happen to served models, each by its kind.
 
-Fine-tuned on more rows, pruned, quantised. From them `verify` learns what each kind of change does to the answers, so
-that there are several of each, from hardly to heavily changed. A model that cannot be read is not changed: then kinds
-of change are told apart by retrained and distilled models alone. The model itself is never touched.
+Fine-tuned on more rows, pruned, quantised, and fitted again. From them `verify` learns what each kind of change does to
+the answers, so that there are many of each, from hardly to heavily changed and as different tools would change them. A
+model that cannot be read is not changed: then kinds of change are told apart by retrained and distilled models alone.
+The model itself is never touched.
 """
 
 import copy
 import warnings
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
-from sklearn.base import is_classifier
+from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
 from threadpoolctl import threadpool_limits
 
@@ -21,22 +22,17 @@ from .collect import ask
 from .disguises import noisy
 from .plans import Inputs
 from .records import Panel, Pool
+from .weight_changes import cut_back, last_of, parts_of, prune, quantise
 
-BITS: Final = (8, 6, 4, 3, 2)
-SHARES: Final = (0.15, 0.3, 0.45, 0.6, 0.75)  # of weights, or of trees, that are taken away
-LONGER: Final = (0.2, 0.4, 0.7)  # of a model's rounds or epochs that fine-tuning adds
+BITS: Final = {"even": (8, 7, 6, 5, 4, 3, 2), "symmetric": (8, 7, 6, 5, 4, 3), "fitted": (4, 3, 2)}
+SHARES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of weights, or of trees, that are taken away
+LEAVES: Final = (0.3, 0.45, 0.6, 0.75, 0.9)  # of the splits that become leaves
+LONGER: Final = (0.1, 0.2, 0.4, 0.7)  # of a model's rounds or epochs that fine-tuning adds
+REFITS: Final = ((1.0, 0.0), (0.9, 0.0), (0.8, 0.0), (1.0, 0.5), (1.0, 1.0), (0.9, 0.5))  # of its rows, of others
 DRAWS: Final = 2  # of what is drawn: trees that go, rows that are tuned on
 ROWS: Final = 0.7  # of the rows at hand that one fine-tuned copy sees
 NOISES: Final = (0.02, 0.05, 0.1, 0.2)  # on inputs, in standard deviations; of texts, the share of words lost
 Made = tuple[str, str, Any]  # kind, name, client
-
-
-class _Parts(NamedTuple):
-    """model: the last step. arrays: its weights, changed in place. trees: what holds its trees, to be shortened."""
-
-    model: Any
-    arrays: list[np.ndarray]
-    trees: str | None
 
 
 def altered(client: Any, train: Pool, inputs: Inputs, seed: int) -> Panel:
@@ -50,6 +46,7 @@ def altered(client: Any, train: Pool, inputs: Inputs, seed: int) -> Panel:
         from . import tampering  # needs torch, which is there if the client is
 
         made = [(_kind(name), name, twin) for name, twin in (*tampering.copies(client, train, seed),
+                                                             *tampering.gentle_copies(client, train, seed),
                                                              *tampering.cheap_copies(client))]  # fmt: skip
     elif hasattr(client, "estimator"):
         made = list(_copies(client, train, seed))
@@ -85,108 +82,54 @@ def _copies(client: Any, train: Pool, seed: int) -> Iterator[Made]:
 
     source = client.estimator
     rng = np.random.default_rng([seed, 5])
-    for share in np.repeat(SHARES, DRAWS if _parts(copy.deepcopy(source)).trees == "estimators_" else 1):
+    for share in np.repeat(SHARES, DRAWS if parts_of(copy.deepcopy(source)).trees == "estimators_" else 1):
         twin = copy.deepcopy(source)
-        if _prune(_parts(twin), share, rng):
+        if prune(parts_of(twin), share, rng):
             yield "pruned", f"{share:.0%} pruned", of(twin)
-    for bits in BITS:
+    for share in LEAVES:
         twin = copy.deepcopy(source)
-        if _quantise(_parts(twin), bits):
-            yield "quantised", f"rounded to {bits} bits", of(twin)
-    fresh = np.arange(len(train)) if train.trained is None or train.trained.all() else np.flatnonzero(~train.trained)
+        if cut_back(parts_of(twin), share):
+            yield "pruned", f"{share:.0%} of splits pruned", of(twin)
+    for how, bits in ((how, bits) for how, several in BITS.items() for bits in several):
+        twin = copy.deepcopy(source)
+        if quantise(parts_of(twin), bits, how):
+            yield "quantised", f"rounded to {bits} bits, {how}", of(twin)
+    its = np.ones(len(train), bool) if train.trained is None else train.trained
+    fresh = np.flatnonzero(np.ones(len(train), bool) if its.all() else ~its)
     for i, longer in enumerate(np.repeat(LONGER, DRAWS)):
         rows = rng.permutation(fresh)[: round(ROWS * len(fresh))]
         tuned = _tuned(copy.deepcopy(source), train.take(rows), float(longer), seed + i)
         if tuned is not None:
             yield "fine-tuned", f"fine-tuned by {longer:.0%}", of(tuned)
+    for own, others in REFITS:
+        rows = np.concatenate([_some(rng, its, own), _some(rng, ~its, others)])
+        refitted = (
+            _refitted(source, train.take(rows), rng) if len(rows) < its.sum() or others or _seeds(source) else None
+        )
+        if refitted is not None:
+            yield "retrained", f"fitted again to {own:.0%} of its rows", of(refitted)
 
 
-def _last(estimator: Any) -> Any:
-    """The model at the end of searches, scaled targets and pipelines."""
-    while True:
-        inner = getattr(estimator, "best_estimator_", getattr(estimator, "regressor_", None))
-        if inner is None and not isinstance(estimator, Pipeline):
-            return estimator
-        estimator = inner if inner is not None else estimator[-1]
+def _some(rng: np.random.Generator, among: np.ndarray, share: float) -> np.ndarray:
+    rows = np.flatnonzero(among)
+    return np.asarray(rng.permutation(rows)[: round(share * len(rows))])
 
 
-def _parts(estimator: Any) -> _Parts:
-    model = _last(estimator)
-    own = vars(model)
-    if isinstance(own.get("coefs_"), list):
-        return _Parts(model, list(model.coefs_), None)
-    if isinstance(own.get("_predictors"), list):  # histogram gradient boosting
-        return _Parts(model, [], "_predictors")
-    if isinstance(own.get("estimators_"), list) and hasattr(model, "apply"):
-        return _Parts(model, [], "estimators_")
-    if isinstance(own.get("_dual_coef_"), np.ndarray):
-        model.dual_coef_ = model._dual_coef_ = np.array(model._dual_coef_)
-        return _Parts(model, [model._dual_coef_], None)
-    if isinstance(own.get("coef_"), np.ndarray) and own["coef_"].dtype.kind == "f":
-        return _Parts(model, [model.coef_], None)
-    return _Parts(model, [], None)
-
-
-def _prune(parts: _Parts, share: float, rng: np.random.Generator) -> bool:
-    if parts.trees is not None:
-        trees = getattr(parts.model, parts.trees)
-        count = max(1, round((1 - share) * len(trees)))
-        # Boosted trees correct those before them, so that only the last can go; a forest's are alike.
-        kept = range(count) if parts.trees == "_predictors" else np.sort(rng.permutation(len(trees))[:count])
-        setattr(parts.model, parts.trees, [trees[i] for i in kept])
-        return len(trees) > count
-    for weights in parts.arrays:
-        smallest = np.argsort(np.abs(weights), axis=None, kind="stable")[: round(share * weights.size)]
-        weights.flat[smallest] = 0
-    return bool(parts.arrays)
-
-
-def _quantise(parts: _Parts, bits: int) -> bool:
-    levels = 2**bits
-    if parts.trees is None:
-        for weights in parts.arrays:
-            weights[...] = _even(weights, levels)
-        return bool(parts.arrays)
-    for tree in getattr(parts.model, parts.trees):
-        for nodes in np.ravel(np.asarray(tree, object)):
-            if parts.trees == "_predictors":
-                inner, feature = nodes.nodes["is_leaf"] == 0, nodes.nodes["feature_idx"]
-                threshold, value = nodes.nodes["num_threshold"], nodes.nodes["value"]
-                value[~inner] = _even(value[~inner], levels)
-            else:
-                inner, feature = nodes.tree_.children_left >= 0, nodes.tree_.feature
-                threshold, value = nodes.tree_.threshold, nodes.tree_.value
-                value[...] = _even(value, levels)
-                if value.shape[2] > 1:  # shares of classes
-                    value /= np.maximum(value.sum(2, keepdims=True), 1e-12)
-            for one in np.unique(feature[inner]):
-                rows = inner & (feature == one)
-                step = max(float(np.abs(threshold[rows]).max()), 1e-12) * 2 / levels
-                threshold[rows] = np.round(threshold[rows] / step) * step
-    return True
-
-
-def _even(values: np.ndarray, levels: int) -> np.ndarray:
-    low, high = float(values.min(initial=0.0)), float(values.max(initial=0.0))
-    step = max(high - low, 1e-12) / (levels - 1)
-
-    return np.asarray(low + np.round((values - low) / step) * step)
+def _seeds(estimator: Any) -> list[str]:
+    parameters = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    return [name for name in parameters if name.split("__")[-1] == "random_state"]
 
 
 def _tuned(estimator: Any, rows: Pool, longer: float, seed: int) -> Any | None:
     """The estimator after more rounds on these rows; None where its class cannot go on."""
-    model = _last(estimator)
+    model = last_of(estimator)
     more = _rounds(model, longer, seed)
     if more is None or rows.y is None:
         return None
     x: Any = rows.x if isinstance(rows.x, tuple) else rows.spec.decode(rows.x)
-    y: Any = rows.y
-    if is_classifier(estimator):
-        known = {label_name(value): value for value in np.asarray(estimator.classes_).tolist()}
-        names = rows.classes or tuple(str(i) for i in range(int(rows.y.max()) + 1))
-        if sorted(names[i] for i in np.unique(rows.y)) != sorted(known):
-            return None  # rows that lack a class would make it another model
-        y = np.array([known[names[i]] for i in rows.y])
+    y = _targets(estimator, rows)
+    if y is None:
+        return None
     outer = estimator
     if (scaled := getattr(estimator, "transformer_", None)) is not None:
         y, outer = scaled.transform(np.asarray(y)[:, None])[:, 0], estimator.regressor_
@@ -200,6 +143,33 @@ def _tuned(estimator: Any, rows: Pool, longer: float, seed: int) -> Any | None:
         return None
 
     return estimator
+
+
+def _refitted(estimator: Any, rows: Pool, rng: np.random.Generator) -> Any | None:
+    """The estimator's class fitted anew to these rows, with another seed where it has any; None where it cannot be."""
+    y = None if rows.y is None else _targets(estimator, rows)
+    if y is None:
+        return None
+    try:
+        fresh = clone(estimator).set_params(**{name: int(rng.integers(1 << 31)) for name in _seeds(estimator)})
+        with warnings.catch_warnings(), threadpool_limits(1):
+            warnings.simplefilter("ignore")  # nobody waits for the last digit
+            return fresh.fit(rows.x if isinstance(rows.x, tuple) else rows.spec.decode(rows.x), y)
+    except (TypeError, ValueError):  # no estimator that can be cloned, or rows that this class refuses
+        return None
+
+
+def _targets(estimator: Any, rows: Pool) -> np.ndarray | None:
+    """What the estimator is to learn of rows; None where they lack a class, which would make it another model."""
+    assert rows.y is not None
+    if not is_classifier(estimator):
+        return np.asarray(rows.y)
+    known = {label_name(value): value for value in np.asarray(estimator.classes_).tolist()}
+    names = rows.classes or tuple(str(i) for i in range(int(rows.y.max()) + 1))
+    if sorted(names[i] for i in np.unique(rows.y)) != sorted(known):
+        return None
+
+    return np.array([known[names[i]] for i in rows.y])
 
 
 def _rounds(model: Any, longer: float, seed: int) -> dict[str, Any] | None:

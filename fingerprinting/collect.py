@@ -31,22 +31,28 @@ def ask(
     access: Access | None = None,
     progress: Progress | None = None,
     partly: bool = False,
+    patient: bool = False,
 ) -> Asked:
     """
     Put any number of inputs to a model in as few calls as it allows.
 
     classes: names that labels are indices of; () where labels are plain integers. access: "label" throws scores away,
     but never a regressor's numbers. partly: inputs that the model fails on, or that no limit is left for, are
-    UNANSWERED with NaN as scores; without it they are an error.
+    UNANSWERED with NaN as scores; without it they are an error. patient: also where the model refuses every one.
     Raises TargetError where the answers do not fit the question.
     """
     m = len(inputs)
     labels, sent = np.full(m, UNANSWERED, np.int64), np.zeros(m, bool)
     given: list[tuple[np.ndarray, np.ndarray | None]] = []
+    refusal = ""
     for rows, answers in _parts(client, inputs, spec):
         sent[rows], count = True, len(rows)
+        if isinstance(answers, InputRefused):
+            refusal, answers = str(answers), None
         if answers is not None and partly:  # inputs that break a model spoil no other
-            rows, answers = _usable(rows, answers)
+            fine = usable(answers, count)
+            refusal = refusal if fine.any() else f"{client.target} answered nothing usable: NaN, infinity or null"
+            rows, answers = rows[fine], _only(answers, fine) if fine.any() else None
         if answers is not None:
             checked = check(answers, len(rows), classes, client, spec.output)
             labels[rows] = checked.labels
@@ -54,7 +60,9 @@ def ask(
         if progress is not None:
             progress(count)
     if not partly and sum(len(rows) for rows, _ in given) < m:
-        raise _incomplete(client, int((~sent).sum()), m)
+        raise _incomplete(client, int((~sent).sum()), m, refusal)
+    if refusal and not given and not patient:
+        raise TargetError(refusal)
     keep = (access != "label" or spec.output == "number") and all(some is not None for _, some in given)
     if keep:
         wide = side_by_side([some for _, some in given if some is not None])
@@ -63,25 +71,22 @@ def ask(
     if keep and len(widths) > 1:
         raise TargetError(f"expected the same number of scores for all inputs from {client.target}, got {widths}")
     if not keep or not widths:
-        return Asked(labels, None, sent)
+        return Asked(labels, None, sent, refusal)
     scores = np.full((m, *widths), np.nan, np.float32)
     for rows, some in given:
         scores[rows] = some
 
-    return Asked(labels, scores, sent)
+    return Asked(labels, scores, sent, refusal)
 
 
-def _usable(rows: np.ndarray, answers: Answers) -> tuple[np.ndarray, Answers]:
-    """Those answered with numbers, or all where none is: then the answers are the matter, not the inputs."""
-    fine = usable(answers, len(rows))
-    if fine.all() or not fine.any():
-        return rows, answers
-    return rows[fine], Answers(*(None if part is None else np.asarray(part)[fine] for part in answers))
+def _only(answers: Answers, fine: np.ndarray) -> Answers:
+    """The answers of these rows, as they are where that is all of them: how many they are is checked later."""
+    return answers if fine.all() else Answers(*(None if part is None else np.asarray(part)[fine] for part in answers))
 
 
 def ordered(parts: Iterable[Part], m: int, target: str) -> Answers:
     """The parts of raw answers to m inputs as one, in order. Raises TargetError where one is missing."""
-    given = [(rows, answers) for rows, answers in parts if answers is not None]
+    given = [(rows, answers) for rows, answers in parts if isinstance(answers, Answers)]
     order = np.concatenate([rows for rows, _ in given]) if given else np.zeros(0, int)
     if len(order) < m:
         raise TargetError(f"{target} did not answer {m - len(order)} of {m} inputs")
@@ -112,11 +117,14 @@ def _parts(client: Client, inputs: np.ndarray | Sequence[str], spec: InputSpec) 
     return in_parts(client, np.arange(len(inputs)), put)
 
 
-def _incomplete(client: Client, unsent: int, m: int) -> ProbeMatchError:
+def _incomplete(client: Client, unsent: int, m: int, refusal: str) -> ProbeMatchError:
     stopped = client.audit.stopped if isinstance(client, GuardedClient) else None
     if unsent and stopped is not None:
         return stopped
-    return TargetError(f"{client.target} did not answer all of {m} inputs, which this needs; leave out the bad ones")
+    said = f" ({refusal})" if refusal else ""
+    return TargetError(
+        f"{client.target} did not answer all of {m} inputs, which this needs; leave out the bad ones{said}"
+    )
 
 
 def collect(
@@ -128,13 +136,15 @@ def collect(
     access: Access | None = None,
     rng: np.random.Generator | None = None,
     progress: Progress | None = None,
+    patient: bool = False,
 ) -> Responses:
     """
     Ask a model the probes of a suite, or only those in `rows` (int (m,)); the others stay unanswered.
 
     repeats: times each probe is asked. What the model fails on, or what a limit leaves no room for, stays unanswered.
     rng: shuffles the order in which probes are sent, so that a server cannot read
-    a ranking from it; answers come back in suite order.
+    a ranking from it; answers come back in suite order. patient: more rounds follow, so that one that brings nothing is
+    none of the errors. Raises TargetError where the model refuses every probe.
     """
     if repeats < 1:
         raise UsageError(f"repeats must be at least 1, got {repeats}")
@@ -150,7 +160,10 @@ def collect(
     started = time.monotonic()
     inputs = suite.inputs
     picked = inputs[order] if isinstance(inputs, np.ndarray) else [inputs[i] for i in order]
-    answers = ask(client, picked, suite.spec, classes=suite.classes, access=access, progress=progress, partly=True)
+    answers = ask(
+        client, picked, suite.spec, classes=suite.classes, access=access, progress=progress, partly=True,
+        patient=patient,
+    )  # fmt: skip
     seconds = (time.monotonic() - started) / max(len(order), 1)
 
     labels = np.full((n, repeats), UNANSWERED, np.int64)
@@ -171,7 +184,15 @@ def collect(
         scores=scores,
         latency=latency,
         sent=int(sent.sum()),
+        refusal=answers.refusal,
     )
+
+
+def require_answers(rounds: Sequence[Responses]) -> None:
+    """Raise TargetError where everything that was asked in these rounds was refused."""
+    refusals = [responses.refusal for responses in rounds if responses.refusal]
+    if refusals and not any(responses.answered.any() for responses in rounds):
+        raise TargetError(refusals[-1])
 
 
 def require_fit(client: Client, spec: InputSpec) -> None:
@@ -211,4 +232,5 @@ def merge(first: Responses, second: Responses) -> Responses:
         scores=scores,
         latency=np.where(np.isnan(first.latency), second.latency, first.latency),
         sent=first.sent + second.sent,
+        refusal=second.refusal or first.refusal,
     )

@@ -101,7 +101,7 @@ def confirm(
     for at, n in enumerate(plan):
         if n > done:
             rows = np.arange(done, n)
-            new = collect(client, reference.suite, rows=rows, access=access, rng=rng, progress=progress)
+            new = collect(client, reference.suite, rows=rows, access=access, rng=rng, progress=progress, patient=True)
             new = widened(new, k)
             asked, done = new if asked is None else merge(asked, new), n
         assert asked is not None

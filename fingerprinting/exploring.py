@@ -20,6 +20,7 @@ from .candidates import ENOUGH_STEADY, FOLLOW_GRADIENT, PUBLIC, Candidates, Gene
 from .collect import Client, Progress, ask, require_fit
 from .disguises import disturbed_source
 from .errors import BadData, UsageError
+from .fragile import by_kind
 from .kin import find_kin
 from .panels import ask_cohort, join, train_panel, vote
 from .plans import Inputs, Material, plan_peers, plan_shadows
@@ -35,6 +36,7 @@ ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 NUMBER_PEERS: Final = 290  # of regressors, which train fast; some may turn out to be the source itself
 NUMBER_SHADOWS: Final = 40
+FRAGILE_SHARE: Final = 4  # one more shadow for every so many answers the fragile probes alone
 Altered = Callable[[Inputs], Panel]
 NATURAL: Final = ("uniform", "log")  # kinds of candidates on which regressors' own deviations show best
 
@@ -191,9 +193,19 @@ def explore(
     if cohort:
         panel = join([panel, ask_cohort(cohort, found.inputs, pool)])
 
-    ask_altered = partial(changed_copies.altered, source, train, seed=seed)
+    ask_altered = partial(_altered, source, material, shadows=shadows // FRAGILE_SHARE, seed=seed, jobs=jobs)
 
     return Explored(pool.spec, pool.classes, found, panel, k, eligible, seed, edges, ask_altered)
+
+
+def _altered(source: Client, material: Material, inputs: Inputs, *, shadows: int, seed: int, jobs: int) -> Panel:
+    """Answers of copies of the source, changed on purpose, and of further shadows, which learned from its answers."""
+    copies = changed_copies.altered(source, material.train, inputs, seed)
+    taught = by_kind(train_panel(material, plan_shadows(material, shadows, seed + 1), inputs, jobs=jobs))
+    if len(taught.names) == 0 or (taught.scores is None) != (copies.scores is None):
+        return copies
+
+    return join([copies, taught])
 
 
 def _edges(source: Client, held: Pool, sensitive: Generate, seed: int) -> ProbeSuite | None:

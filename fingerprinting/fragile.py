@@ -14,12 +14,13 @@ from .panels import join
 from .records import UNANSWERED, Fragile, Panel, ProbeSuite, Responses
 
 SENSITIVE: Final = "sensitive"  # kind of candidates that are for this alone
-EDGES: Final = 24  # kept per reference, at most
-PLAIN: Final = 36  # inputs like those for ownership, on which copies and honest models differ
+EDGES: Final = 32  # kept per reference, at most
+PLAIN: Final = 96  # inputs like those for ownership, on which copies and honest models differ
 CANDIDATES: Final = 48  # edges looked for
 SPREAD: Final = 6  # pairs searched for every one of them
 SEEN: Final = 0.3  # what an edge is worth to a copy that an earlier one has caught
 MOVED: Final = 8  # noises by which a number or a score must move to be another
+LIGHT: Final = ("fine-tuned", "pruned", "quantised")  # kinds that edges are chosen to show
 KINDS: Final = ("fine-tuned", "pruned", "quantised", "retrained", "distilled", "wrapped", "another model")
 
 
@@ -81,8 +82,10 @@ def assemble(
     panel = known if altered is None else join([known, altered])
     e = len(edges)
     order = np.arange(e)[:EDGES]
-    if altered is not None and e:
-        order = edges_in_order(_moved(altered, answers, edges), 1 if edges.spec.output == "number" else 2)[:e]
+    light = [] if altered is None else [i for i, kind in enumerate(altered.families) if kind in LIGHT]
+    if altered is not None and light and e:
+        moved = _moved(altered, answers, edges)[light]
+        order = edges_in_order(moved, 1 if edges.spec.output == "number" else 2)[:e]
     rows = np.concatenate([order, np.arange(e, e + len(rest))]).astype(int)
     both = ProbeSuite(
         f"{name}, fragile", SENSITIVE, edges.seed, edges.spec, _together(edges.inputs, rest.inputs),

@@ -71,7 +71,8 @@ class GuardedClient:
         for places, answers in audit.recall(given):
             yield np.array(places), answers
         if silent:
-            yield np.array(silent), None
+            said = [query.why for query in known if query is not None and query.state == "failed" and query.why]
+            yield np.array(silent), InputRefused(said[-1]) if said else None
 
         def put(rows: np.ndarray) -> Answers:
             picked = inputs[rows] if isinstance(inputs, np.ndarray) else [inputs[i] for i in rows]
@@ -131,12 +132,16 @@ class GuardedClient:
 
 
 class GuardedChat:
-    """A language model, asked within an audit. price: of its tokens, where dollars are limited."""
+    """
+    A language model, asked within an audit. price: of its tokens, where dollars are limited. occasion: answers in the
+    ledger count for questions of the same occasion only, see `question_key`.
+    """
 
     def __init__(self, client: ChatClient, audit: Audit, *, price: Price | None = None) -> None:
         self.client = client
         self.audit = audit
         self.price = price
+        self.occasion = ""
         self.target = client.target
         self.concurrency = client.concurrency
 
@@ -157,7 +162,7 @@ class GuardedChat:
 
     def chat(self, questions: Sequence[Question]) -> list[Answer]:
         """Answers in order; of a question that the ledger holds back, or no limit is left for, a failed one."""
-        keys = [question_key(question) for question in questions]
+        keys = [question_key(question, self.occasion) for question in questions]
         nth, known = self.audit.ask_for(keys)
 
         def one(i: int) -> Answer:

@@ -56,6 +56,7 @@ def _both(first: Responses, rows: np.ndarray, second: Responses, own: np.ndarray
         scores=scores,
         latency=np.concatenate([first.latency[rows], second.latency[own]]),
         sent=len(rows),
+        refusal=first.refusal,
     )
 
 

@@ -35,8 +35,11 @@ def input_keys(rows: np.ndarray | Sequence[Any]) -> list[str]:
     return [hashlib.sha256(row).hexdigest()[:SHORT] for row in numbers]
 
 
-def question_key(question: Question) -> str:
-    """The same of a question to a language model: its words and all settings, whatever bank and cell it stands in."""
-    asked = [question.text, question.system, question.raw, plain(question.sampling)]
+def question_key(question: Question, occasion: str = "") -> str:
+    """
+    The same of a question to a language model: its words and all settings, whatever bank and cell it stands in.
+    occasion: on which it is asked anew, however often it was asked before; "" where it is not.
+    """
+    asked = [question.text, question.system, question.raw, plain(question.sampling), *([occasion] if occasion else [])]
 
     return hashlib.sha256(json.dumps(asked, sort_keys=True, separators=(",", ":")).encode()).hexdigest()[:SHORT]

@@ -99,8 +99,12 @@ def checked(connection: sqlite3.Connection, path: Path) -> tuple[Head, dict[str,
     found = connection.execute("PRAGMA application_id").fetchone()[0]
     version = connection.execute("PRAGMA user_version").fetchone()[0]
     if found != APPLICATION or version > VERSION:
-        what = f"a ledger of a newer probe-match ({version})" if found == APPLICATION else "another kind of file"
-        raise DatabaseError(f"expected a ledger at {path}, got {what}; check the path")
+        if found == APPLICATION:
+            raise DatabaseError(
+                f"ledger {path} was made by a newer probe-match (version {version}, and this version reads up to "
+                f"{VERSION}); upgrade probe-match to read it"
+            )
+        raise DatabaseError(f"expected a ledger at {path}, got another kind of file; check the path")
     head, first, gaps = Head(0, START), {}, Gaps()
     query = "SELECT seq, at, kind, of, about, answer, raw, digest FROM entries ORDER BY seq"
     for *fields, digest in connection.execute(query):

@@ -245,7 +245,7 @@ def _note(memory: Memory, asked: list[tuple[str, int]], kind: str, seq: int, why
 
 
 def _plain(label: Any) -> Any:
-    return label if isinstance(label, str | int | float) else label_name(label)
+    return label if label is None or isinstance(label, str | int | float) else label_name(label)
 
 
 def _given_back(reserved: Cost, about: dict[str, Any]) -> Cost:

@@ -51,6 +51,20 @@ class Mixtures(NamedTuple):
     kinds: tuple[Rates, ...]
 
 
+class Ratios(NamedTuple):
+    """
+    Logarithms of likelihood ratios of m models, nats. cumulative: float64 (m, n), after each probe.
+
+    typical: float64 (m,), of the likelihoods of a typical probe, their geometric mean over those answered. The answers
+    of one model hang together in more ways than a point of the grid knows, so that their product claims more than n
+    probes can show and, the more of them there are, goes by whichever point fits best; the root does not (a generalised
+    posterior of learning rate 1/n; Grünwald and van Ommen 2017). It ranks suspects, and claims nothing by its size.
+    """
+
+    cumulative: np.ndarray
+    typical: np.ndarray
+
+
 def estimate_rates(source: np.ndarray, peers: np.ndarray, shadows: np.ndarray, k: int) -> Rates:
     """
     Shrunk label frequencies and retention.
@@ -116,17 +130,22 @@ def fit_mixtures(
     return Mixtures(overall, peer, derived, known)
 
 
-def log_ratio(labels: np.ndarray, source: np.ndarray, mixtures: Mixtures) -> np.ndarray:
+def log_ratios(labels: np.ndarray, source: np.ndarray, mixtures: Mixtures) -> Ratios:
     """
-    Cumulative log-likelihood ratio, derived over peer, after each probe; float64 (m, n), nats.
+    Derived over peer, for the labels of m models, int (m, n).
 
-    As the suspect's own level is integrated out in both worlds, exp of it is an e-process against the peers.
+    As the suspect's own level is integrated out in both worlds, exp of `cumulative` is an e-process against the peers.
     """
-    total = np.cumsum(_on_grid(labels, source, mixtures.kinds), axis=1)
+    each = _on_grid(labels, source, mixtures.kinds)
+    cumulative = np.cumsum(each, axis=1)
+    answered = np.maximum((labels != UNANSWERED).sum(1), 1)
     with np.errstate(divide="ignore"):
         derived, peer = np.log(mixtures.derived), np.log(mixtures.peer)
 
-    return np.asarray(logsumexp(total + derived, axis=2) - logsumexp(total + peer, axis=2))
+    def ratio(likelihoods: np.ndarray) -> np.ndarray:
+        return np.asarray(logsumexp(likelihoods + derived, axis=-1) - logsumexp(likelihoods + peer, axis=-1))
+
+    return Ratios(ratio(cumulative), ratio(cumulative[:, -1] / answered[:, None]))
 
 
 def _on_grid(labels: np.ndarray, source: np.ndarray, kinds: tuple[Rates, ...]) -> np.ndarray:

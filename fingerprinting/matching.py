@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 import numpy as np
 
 from . import evasion, information
-from .collect import Client, Progress
+from .collect import Client, Progress, require_answers
 from .confirming import BUDGET, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
 from .joining import joinable, joined
@@ -51,7 +51,7 @@ def match(
     only: names of the references to consider, all if empty. budget: most questions to the client, 50 unless told.
     alpha: accepted rate of false accusations. access: "label" ignores scores. seed: order in which probes are sent.
     screen: when some probes are put again, within the budget, to see whether one model answers (see `evasion`): "in
-    doubt" wherever the verdict is no match. Raises TargetError where the client fails.
+    doubt" wherever the verdict is no match. Raises TargetError where the client fails or refuses everything.
     """
     check_limits(budget, alpha)
     groups = references.inputs(client.shape, only)
@@ -184,6 +184,7 @@ def _verdict(
     limit: int,
     again: _Again,
 ) -> Verdict:
+    require_answers([c.responses for c in confirmed] + [ranking.responses for ranking in rankings])
     own = {c.reference.name: c for c in confirmed}
     evidence = [own[e.reference].evidence if e.reference in own else e for e in ranked]
     # Evidence from a reference's own suite outranks a place in the public list.
@@ -197,16 +198,22 @@ def _verdict(
         shown, known = own[best.reference].responses, own[best.reference].reference.answers
         number = own[best.reference].reference.suite.spec.output == "number"
         given, source = (shown.score, _codes(known.label, known.score)) if number else (None, known.label)
+        panel = own[best.reference].reference.panel
+        usual = (
+            None if number or panel is None else evasion.usual(shown.label, source, panel.labels[panel.rows("peer")])
+        )
     else:
         leader = next(ranking for ranking in rankings if best.reference in ranking.names)
         digest, suite = leader.responses.suite, leader.suite
         shown, its = leader.responses, leader.answers_of(best.reference)
         number = leader.suite.spec.output == "number"
         given, source = (shown.score, _codes(np.zeros(len(its), int), its[:, None])) if number else (None, its)
+        usual = None if number or leader.packed else evasion.usual(shown.label, source, leader.labels)
     put = ~np.isnan(shown.latency)
     decision, why = decide(best, _codes(shown.label, given)[put], source[put], shown.sent, searched, alpha)
     if again.screen == "always" or (again.screen == "in doubt" and decision != "match"):
-        screens = evasion.screen(client, suite, shown, limit - sent, again.access, again.rng)
+        first = None if decision == "match" else usual
+        screens = evasion.screen(client, suite, shown, limit - sent, again.access, again.rng, first)
         decision, why = evasion.judged(decision, why, screens)
         sent, answered = sent + screens.sent, answered + screens.repeated + screens.nudged
     relation = None

@@ -16,10 +16,9 @@ import numpy as np
 from .answers import Answers, Client
 from .errors import BudgetSpent, InputRefused, TargetError
 
-FAILURES: Final = 10  # single inputs failed on, before anything was answered, after which a target is given up
 LOOK: Final = 0.05  # seconds between looks at what several threads have brought
-SILENCE: Final = 200  # the same, in a row, of a target that did answer: it is gone
-Part = tuple[np.ndarray, Answers | None]  # places among the inputs, and answers; None where none came
+SILENCE: Final = 200  # single inputs failed on in a row after which nobody answers: nine refusals in ten never last so
+Part = tuple[np.ndarray, Answers | InputRefused | None]  # places among the inputs, and answers, or why none came
 Put = Callable[[np.ndarray], Answers]  # asks the inputs at these places
 
 
@@ -72,13 +71,15 @@ class _Plan:
             self._finish(piece)
 
     def refused(self, piece: _Piece, error: InputRefused) -> bool:
-        """Whether the piece stays unanswered; else it goes again in parts. Raises where every input is bad."""
+        """Whether the piece stays unanswered; else it goes again in parts. Raises where nothing is ever answered."""
         with self._changed:
             size = len(piece.rows)
             if size == 1 or error.answered:
                 self._refused += size
-                if self._refused >= (SILENCE if self.answered else FAILURES):
-                    raise TargetError(str(error)) from error
+                if self._refused >= SILENCE:
+                    if not self.answered:
+                        raise TargetError(str(error)) from error
+                    self.over = True  # it is gone; what came before counts
                 piece.bad = True
                 self._finish(piece)
                 return True
@@ -135,10 +136,10 @@ def in_parts(
     grant: Callable[[int], int] = lambda n: n,
 ) -> Iterator[Part]:
     """
-    Answers to the inputs at `rows`, part by part as they come; an input that the model fails on comes with None.
+    Answers to the inputs at `rows`, part by part as they come; an input that the model fails on comes with the refusal.
 
     grant: of so many inputs, how many may be sent, at least 1, or BudgetSpent: then asking ends, and what was not sent
-    does not come. Raises TargetError where the model fails as a whole.
+    does not come. A model that goes silent for long is asked no more. Raises TargetError where it never answered.
     """
     plan = _Plan(client, rows, grant)
     while not (plan.answered and concurrency > 1):  # a client learns from its first answers how to ask
@@ -158,7 +159,7 @@ def _step(plan: _Plan, put: Put) -> list[Part] | None:
         try:
             answers = put(piece.rows)
         except InputRefused as error:
-            return [(piece.rows, None)] if plan.refused(piece, error) else []
+            return [(piece.rows, error)] if plan.refused(piece, error) else []
     except BudgetSpent:
         plan.stop()
         return None

@@ -22,7 +22,7 @@ Bound = float | Sequence[float]
 
 
 def load_pool(
-    path: Path,
+    file: str | Path,
     *,
     label: str | None = None,
     text: str | None = None,
@@ -38,6 +38,7 @@ def load_pool(
     instead of refusing them. regression: see `make_pool`. Raises BadData, in one line that names the file, where it is
     missing, broken or unusable.
     """
+    path = Path(file)
     source, suffix = f"pool {path}", path.suffix.lower()
     if suffix not in (".npz", ".csv", ".jsonl"):
         raise BadData(f"{source}: expected a file ending in .npz, .csv or .jsonl, got '{path.suffix}'; convert it")

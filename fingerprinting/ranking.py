@@ -79,7 +79,7 @@ class Ranking(NamedTuple):
         rows = np.arange(start, min(len(self.suite), start + more))
         if len(rows) == 0:
             return self
-        new = collect(client, self.suite, rows=rows, access=access, rng=rng, progress=progress)
+        new = collect(client, self.suite, rows=rows, access=access, rng=rng, progress=progress, patient=True)
         responses = merge(self.responses, new)
         return self._replace(responses=responses).compared()
 
@@ -121,7 +121,7 @@ def rank(
         raise DatabaseError(f"{missing or 'references'} never answered the public suite; enroll again with --replace")
     chosen = [i for i, name in enumerate(known) if name in wanted]
     rows = np.arange(min(len(suite), questions))
-    responses = collect(client, suite, rows=rows, access=access, rng=rng, progress=progress)
+    responses = collect(client, suite, rows=rows, access=access, rng=rng, progress=progress, patient=True)
     if packed is not None and len(chosen) < len(known):
         packed = packed.some(np.array(chosen))
     kept = labels if packed is not None else labels[chosen]

@@ -205,6 +205,7 @@ class Responses:
     labels: int64 (n, r), UNANSWERED where no answer came. scores: float32 (n, r, k), NaN where none came and for
     classes that an answer does not show, or None. A regressor's numbers are scores of one column, and its labels 0.
     latency: float32 (n,) seconds. sent: probes put to the model, repeats counted. target: secrets redacted.
+    refusal: why the last probe that was refused was, "" where none was.
     """
 
     suite: str
@@ -214,6 +215,7 @@ class Responses:
     scores: np.ndarray | None
     latency: np.ndarray
     sent: int
+    refusal: str = field(default="", metadata=storage.LATER)
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or self.labels.dtype != np.int64:

@@ -17,9 +17,11 @@ KINDS: Final = {"probes": "generator", "clients": "client", "fingerprinting.meth
 # What to install when a plug-in's own import fails: package -> extra.
 EXTRAS: Final = {
     "torch": "torch", "onnxruntime": "onnx", "skops": "sklearn", "matplotlib": "plots", "botocore": "aws",
+    "grpc": "grpc",
     "cryptography": "evidence", "rfc3161_client": "evidence", "safetensors": "evidence",
     "psycopg": "postgres", "distributed": "dask", "ray": "ray",
     "license_expression": "licence", "cyclonedx": "licence", "tomli": "licence",
+    "starlette": "console", "uvicorn": "console",
 }  # fmt: skip
 
 

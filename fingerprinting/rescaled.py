@@ -2,7 +2,7 @@
 Answers that are the claimed model's own after a simple calculation: rounded, at another temperature, or rescaled.
 
 Such a wrapper is almost exact to tell where scores are shown: what is left after the calculation is no more than the
-noise of a runtime.
+noise of a runtime. By labels alone, rounding shows as ties.
 """
 
 from typing import Final
@@ -18,6 +18,8 @@ SURE: Final = 0.99
 SURE_SCORE: Final = 1e-4  # probabilities below this, or so near 1, are worth too few digits for log-odds
 PLAIN: Final = 20  # noises that a step of rounding is at least, as anything is near a multiple of less
 FINER: Final = 40  # parts of the smallest gap between answers that are tried as a step
+STEPS: Final = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)  # to which an endpoint may round before it decides
+ASTRAY: Final = 0.02  # of the labels, where a score is as near to one multiple as to the next
 COARSEST: Final = 0.5  # of the spread of the answers, that a step of rounding can be
 
 
@@ -62,15 +64,38 @@ def told(fragile: Fragile, asked: Responses, tolerance: float) -> Change | None:
         return wrapped("rescaled") if slope > 0 and left <= max(2 * tolerance, 1e-4 * float(np.ptp(b))) else None
     if (asked.label[rows] != fragile.answers.label[rows]).any():
         return None
-    usable = ((a > SURE_SCORE) & (b > SURE_SCORE)).all(1)
-    if usable.sum() < FEWEST:
+    usable = (a > SURE_SCORE) & (b > SURE_SCORE)
+    usable &= usable.sum(1, keepdims=True) > 1  # log-odds are between two
+    if usable.any(1).sum() < FEWEST:
         return None
-    x, y = (np.log(v[usable]) for v in (a, b))
-    x, y = x - x.mean(1, keepdims=True), y - y.mean(1, keepdims=True)
+    x, y = (_around_mean(np.log(np.where(usable, v, 1.0)), usable) for v in (a, b))
     slope = float((x * y).sum() / max(float((x * x).sum()), 1e-12))
     left = float(np.sqrt(((y - slope * x) ** 2).mean()) / max(float(y.std()), 1e-12))
 
     return wrapped("temperature") if slope > 0 and left <= LEFT and abs(slope - 1) > OTHER else None
+
+
+def rounded_labels(fragile: Fragile, asked: Responses) -> Change | None:
+    """
+    Labels that are the source's scores, rounded, with ties going to the first class; None where they are not.
+
+    What an endpoint that rounds before it decides answers near a boundary, though it shows labels alone.
+    """
+    own = fragile.answers.score
+    rows = np.flatnonzero(asked.answered & fragile.answers.answered)
+    if own is None or fragile.suite.spec.output == "number" or len(rows) < FEWEST:
+        return None
+    for step in STEPS:
+        likeliest = np.round(own[rows].astype(float) / step).argmax(1)
+        if int((likeliest != asked.label[rows]).sum()) <= ASTRAY * len(rows):
+            return wrapped("rounded")
+    return None
+
+
+def _around_mean(values: np.ndarray, usable: np.ndarray) -> np.ndarray:
+    """Usable values less their row's mean, 0 elsewhere; (m, k)."""
+    mean = (values * usable).sum(1, keepdims=True) / np.maximum(usable.sum(1, keepdims=True), 1)
+    return np.asarray((values - mean) * usable)
 
 
 def wrapped(how: str) -> Change:

@@ -23,6 +23,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from . import formats
 from .errors import BadData, ProbeMatchError
 
 Record = TypeVar("Record")
@@ -36,6 +37,10 @@ UNREADABLE = (
     tokenize.TokenError,
 )  # fmt: skip
 MAX_BYTES = 1 << 30  # a suite of 10,000 images of 3x64x64 floats is half of this
+
+
+class _Newer(Exception):  # noqa: N818
+    """A record has a field that is not known here."""
 
 
 def canonical_json(value: Any) -> bytes:
@@ -87,6 +92,8 @@ def from_bytes(kind: type[Record], data: bytes, source: str = "record") -> Recor
         return typing.cast(Record, _put_together(kind, header, arrays, ""))
     except ProbeMatchError:
         raise
+    except _Newer as error:
+        raise formats.newer(source, str(error)) from None
     except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BadData(f"{source} is not a {kind.__name__} of this version ({error}); make it again") from error
 
@@ -159,6 +166,9 @@ def _take_apart(record: Any, prefix: str = "") -> tuple[dict[str, Any], dict[str
 
 def _put_together(kind: Any, header: dict[str, Any], arrays: dict[str, np.ndarray], prefix: str) -> Any:
     hints = typing.get_type_hints(kind)
+    unknown = header.keys() - {field.name for field in dataclasses.fields(kind)}
+    if unknown:  # left out, what it says would be lost: a regressor would pass for a classifier
+        raise _Newer(f"it says '{min(unknown)[:40]}' of a {kind.__name__}")
     values: dict[str, Any] = {}
     for field in dataclasses.fields(kind):
         if prefix + field.name in arrays:

@@ -33,19 +33,10 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
     """
     assert isinstance(train.x, np.ndarray)
     assert train.y is not None
-    if (first := twin_of(client)) is None:
+    if (first := twin_of(client)) is None or (rows := _rows(client, first, train)) is None:
         return []
-    x = torch.from_numpy(np.ascontiguousarray(train.x, np.float32)).to(client.device)
+    x, y = rows
     one = x[:1]
-    with torch.no_grad():
-        width = first.forward(one).shape[1]
-    if train.spec.output == "number":
-        if width != 1:
-            return []  # several outputs are no regressor of this pool, which is said when it is asked
-        y = torch.from_numpy(train.y.astype(np.float32))[:, None].to(client.device)
-    else:
-        known = np.flatnonzero(train.y < width)
-        x, y = x[known], torch.from_numpy(train.y[known]).to(client.device)
     wanted = EPOCHS * len(x) // BATCH
     steps = min(wanted, affordable_steps(first.forward, one, FLOPS))
     take = batches(x, train.spec)
@@ -79,6 +70,51 @@ def copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
         made.append(("rounded to 8 bits", _rounded(twin_of(client))))
 
     return made
+
+
+def gentle_copies(client: Any, train: Pool, seed: int) -> list[tuple[str, Any]]:
+    """Copies of a client's module as it is tuned slowly, at a fifth, half and the end; empty as for `copies`."""
+    if (twin := twin_of(client)) is None or (rows := _rows(client, twin, train)) is None:
+        return []
+    x, y = rows
+    steps = min(len(x) // BATCH, affordable_steps(twin.forward, x[:1], FLOPS / 3))
+    if steps < LEAST_STEPS or not twin.forward(x[:1]).requires_grad:
+        return []
+    made: list[tuple[str, Any]] = []
+    taken = 0
+
+    def keep() -> None:
+        nonlocal taken
+        taken += 1
+        if taken in (steps // 5, steps // 2, steps):
+            now = twin_of(twin)
+            set_mode(now.module, training=False)
+            made.append((f"fine-tuned slowly, {taken} steps", now))
+
+    set_mode(twin.module, training=True)
+    with seeded(seed):
+        fit(
+            twin.forward, list(twin.module.parameters()), batches(x, train.spec), y, steps=steps, rate=RATE / 3,
+            generator=torch.Generator().manual_seed(seed), adaptive=True, after=keep,
+        )  # fmt: skip
+
+    return made
+
+
+def _rows(client: Any, twin: Any, train: Pool) -> tuple[torch.Tensor, torch.Tensor] | None:
+    """Inputs and targets to tune on; None where the module's outputs are not the pool's."""
+    assert isinstance(train.x, np.ndarray)
+    assert train.y is not None
+    x = torch.from_numpy(np.ascontiguousarray(train.x, np.float32)).to(client.device)
+    with torch.no_grad():
+        width = twin.forward(x[:1]).shape[1]
+    if train.spec.output == "number":
+        if width != 1:
+            return None  # several outputs are no regressor of this pool, which is said when it is asked
+        return x, torch.from_numpy(train.y.astype(np.float32))[:, None].to(client.device)
+    known = np.flatnonzero(train.y < width)
+
+    return x[known], torch.from_numpy(train.y[known]).to(client.device)
 
 
 def _prune(module: nn.Module, share: float) -> Callable[[], None]:

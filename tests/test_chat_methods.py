@@ -12,6 +12,7 @@ from probe_match.fingerprinting.chat import (
     style_space,
 )  # fmt: skip
 from probe_match.fingerprinting.errors import BadData, NoAnswers
+from scipy.stats import bernoulli
 
 OPENERS = ("Certainly! ", "Sure, ", "", "Well: ", "Of course. ", "In short, ")
 ENDS = ("!", ".", "...", " - done.", ";", "?")
@@ -51,6 +52,35 @@ def test_writers_are_told_by_their_habits_and_enrolled_without_training() -> Non
         style_space.fit({"w0": texts["w0"]})
 
 
+def test_words_too_rare_for_the_space_tell_writers_apart_one_by_one() -> None:
+    """Writers that differ in rare words alone, which the space does not see, are told apart by what it is added."""
+    rng = np.random.default_rng(0)
+    every = " ".join(f"{a}{b}{c}o" for a in "bcdfghjklmnpqrstvwxyz" for b in "aeiou" for c in "bdfgk")  # 525 words
+    rare = np.array([f"{a}{b}zz" for a in "bcdfgh" for b in "aeiou"])
+    habits = [rng.dirichlet(np.full(len(rare), 0.3)) for _ in range(6)]
+
+    def wrote(who: int, n: int) -> list[str]:
+        return [f"{every} {' '.join(rng.choice(rare, 6, p=habits[who]))}" for _ in range(n)]
+
+    texts = {f"w{who}": wrote(who, 30) for who in range(6)}
+    space = style_space.fit(texts)
+    known = [style_space.enroll(some, space) for some in texts.values()]
+    suspects = [style_space.enroll(wrote(who, 20), space) for who in range(6)]
+    placed = [style_space.gaussian_ratio(suspect, known, space) for suspect in suspects]
+    added = [
+        style_space.log_ratio(suspect, known, space) - seen for suspect, seen in zip(suspects, placed, strict=True)
+    ]
+    counted = style_space.counted_ratio(suspects[0], known, space)
+    rate = (known[1].counts + style_space.PRIOR * space.usual) / (30 + style_space.PRIOR)
+    by_hand = bernoulli.logpmf(1, rate) * suspects[0].counts + bernoulli.logpmf(0, rate) * (20 - suspects[0].counts)
+    usual = bernoulli.logpmf(1, space.usual) * suspects[0].counts
+    usual += bernoulli.logpmf(0, space.usual) * (20 - suspects[0].counts)
+
+    assert [int(more.argmax()) for more in added] == list(range(6))
+    assert [more.std() for more in added] == pytest.approx([style_space.COUNTED_SHARE * p.std() for p in placed])
+    assert counted[1] == pytest.approx((by_hand - usual).sum())
+
+
 def test_a_copy_answers_the_same_prompts_alike() -> None:
     """A reworded copy stands nearer to its source than to strangers who answer the same prompts."""
     rng = np.random.default_rng(0)
@@ -60,12 +90,38 @@ def test_a_copy_answers_the_same_prompts_alike() -> None:
     copy = [text.replace(text.split()[0], "changed") for text in source]
     others = [[" ".join(rng.choice(prompt, 12)) for prompt in prompts] for _ in range(6)]
     alike = same_prompts.similarities([source, copy, *others])
-    scores = same_prompts.lineage(alike.mean(0))
+    scores = same_prompts.lineage(alike)
 
     assert alike.shape == (12, 8, 8)
     assert scores[0].argmax() == 1
     assert scores[0, 1] > scores[2:, 2:].max()
     assert np.isneginf(np.diag(scores)).all()
+
+
+def test_words_that_a_prompt_puts_into_every_mouth_relate_nobody() -> None:
+    """Of two words that are as rare among all texts, the one that few answer to a prompt makes alike, and more."""
+    here = ["odd", "odd", "sea", "sea", "sea", "sea", "sea"]
+    there = ["odd", "odd", "odd", "calm", "calm", "calm", "calm"]
+    own = [f"own{i}" for i in range(7)]
+    told = [[f"{here[i]} {own[i]}", f"{own[i - 1]} {there[i]}"] for i in range(7)]
+    alike = same_prompts.similarities(told)[0]
+
+    assert alike[0, 1] > alike[2, 3] + 0.1
+    assert alike[2, 3] == pytest.approx(alike[5, 6])
+
+
+def test_prompts_that_all_answer_alike_do_not_drown_the_others() -> None:
+    """Each prompt counts in its own deviations, and one of them alone by no more than a few of these."""
+    rng = np.random.default_rng(0)
+    quiet = rng.normal(0.10, 0.01, (6, 250, 250))
+    quiet[:, 0, 1] = quiet[:, 1, 0] = 0.12  # kin, a little nearer to each of six prompts
+    loud = rng.normal(0.60, 0.20, (2, 250, 250))
+    once = rng.normal(0.10, 0.01, (1, 250, 250))
+    once[0, 2, 3] = once[0, 3, 2] = 1.0  # strangers, the same stock phrase to one prompt
+    alike = np.concatenate([quiet, loud, once])
+    scores = same_prompts.lineage((alike + alike.transpose(0, 2, 1)) / 2)
+
+    assert np.unravel_index(scores.argmax(), scores.shape) in ((0, 1), (1, 0))
 
 
 def test_shared_opinions_of_the_few_make_kin() -> None:

@@ -121,6 +121,40 @@ def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:
     assert client.sent - before == whole - noted > 0
 
 
+def test_a_killed_watch_pays_nothing_twice_with_a_ledger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What was answered when it was killed comes from the ledger; a later round asks the same questions anew."""
+    client = tiny.endpoint()
+    words = ("watch", "--history", tmp_path / "h.db", "--prompts", 100, "-q")
+    note, died = history.History.note, [0]
+
+    def dying(*more: object) -> None:
+        if not died[0]:
+            died[0] = client.sent
+            raise KeyboardInterrupt  # after the answers came, before they were noted
+        note(*more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(history.History, "note", dying)
+    with server.serve({"tiny": client}) as url:
+        more = (f"openai:{url}#tiny", "--ledger", tmp_path / "a.ledger")
+        killed = run(*words, *more, monkeypatch=monkeypatch, capsys=capsys)[0]
+        assert run(*words, *more, monkeypatch=monkeypatch, capsys=capsys)[0] == 0
+        baseline = client.sent
+        assert run(*words, *more, monkeypatch=monkeypatch, capsys=capsys)[0] == 0
+        a_round = client.sent - baseline
+        assert run(*words, *more, "--restart", monkeypatch=monkeypatch, capsys=capsys)[0] == 2
+    past = history.History(tmp_path / "h.db")
+    watch = past.find(f"openai:{url}#tiny")
+    assert watch is not None
+    first, second = past.rounds(watch)
+
+    assert killed != 0
+    assert 0 < died[0] < baseline == watch.searched + past.answered(first)
+    assert a_round == past.answered(second) > 20
+    past.close()
+
+
 def _noted(file: Path) -> int:
     """Answers in a history."""
     with closing(sqlite3.connect(file)) as db:

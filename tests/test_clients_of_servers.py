@@ -4,6 +4,7 @@ import datetime
 import hashlib
 import hmac
 import json
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -227,14 +228,17 @@ def test_an_unknown_preset_names_those_there_are() -> None:
         rest.connect("torchserve@http://127.0.0.1:1")
 
 
+@pytest.mark.parametrize("bad", [[math.nan] * 10, [math.inf] + [0.1] * 9, None, [None] * 10, [0.5, 0.5], []])
 @pytest.mark.parametrize("where", ["v1:{}/v1/models/digits", "mlflow:{}", "rest:t.json@{}/mine"])
 def test_an_input_that_breaks_the_model_spoils_no_other(
-    where: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    where: str, bad: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """NaN for one row of a batch leaves that row unanswered, the others count, and nothing is sent again."""
+    """NaN, null or half a row for one input leaves it unanswered, the others count, and nothing is sent again."""
 
     def breaking(rows: Any) -> np.ndarray:
-        return np.where(np.asarray(rows)[:, :1] == X[4, 0].astype(float), np.nan, model(rows))
+        said = np.empty(len(rows), object)
+        said[:] = [bad if row[0] == X[4, 0] else scores for row, scores in zip(rows, model(rows).tolist(), strict=True)]
+        return said
 
     monkeypatch.chdir(tmp_path)
     Path("t.json").write_text('{"request": {"rows": "$INPUTS"}, "answer": "$.out[*].p"}')
@@ -269,7 +273,7 @@ def test_what_was_answered_is_not_sent_again_when_the_next_request_of_a_call_is_
             return whole(inputs)
 
         client.ask = ask  # type: ignore[method-assign]
-        collect.ask(client, X, DIGITS, partly=True)
+        collect.ask(client, X, DIGITS, partly=True, patient=True)
         client.close()
 
     assert len(set(asked[:8])) == 8

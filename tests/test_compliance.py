@@ -1,15 +1,18 @@
 """What a policy makes of an endpoint's answers: licences, lineage, obligations, exceptions, and leave to ask."""
 
 import datetime as dt
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from probe_match.fingerprinting.compliance import authority, settings
+from probe_match.fingerprinting import network
+from probe_match.fingerprinting.compliance import auditing, authority, settings
 from probe_match.fingerprinting.compliance.judging import Known, judge, line_of, standing
 from probe_match.fingerprinting.compliance.records import Examined, Finding, Judged, Report
-from probe_match.fingerprinting.compliance.settings import Endpoint, Policy, Waiver
+from probe_match.fingerprinting.compliance.settings import Endpoint, Policy, Retention, Settings, Waiver
+from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.errors import ProbeMatchError, UsageError
 from probe_match.fingerprinting.records import Match, Verdict
 
@@ -181,7 +184,11 @@ def test_the_worst_finding_is_the_exit_code(kinds: list[Any], code: int) -> None
         ("http://[::1]:8/v1", "::1"), ("model.onnx", None), ("onnx:a/b.onnx", None), ("sagemaker:eu/x", "sagemaker"),
         ("anthropic:claude", "api.anthropic.com"), ("ollama:llama3", "127.0.0.1"),
         ("oip:https://user:pw@evil.example/v2", "evil.example"),
-        ("oip:http://127.0.0.1@evil.example/", "evil.example"),
+        ("oip:http://127.0.0.1@evil.example/", "evil.example"), ("http://[::1", "http://[::1"),
+        ("anthropic:m http://127.0.0.1/", "api.anthropic.com"), ("openai:m#http://127.0.0.1/", "api.openai.com"),
+        ("rest:litserve@http://evil.example/@http://127.0.0.1", "evil.example"),
+        ("rest:litserve@http://127.0.0.1:8/predict", "127.0.0.1"), ("tgi:http://127.0.0.1:8", "127.0.0.1"),
+        ("sagemaker:eu-west-1/x#http://127.0.0.1/", "sagemaker"),
     ],
 )  # fmt: skip
 def test_a_target_says_which_host_is_asked(target: str, host: str | None) -> None:
@@ -257,3 +264,25 @@ def test_settings_that_cannot_be_meant_are_refused_in_one_line(tmp_path: Path, t
         settings.read(file)
 
     assert str(refused.value).isprintable()
+
+
+SPY = """from probe_match.fingerprinting import errors, network
+seen = []
+def connect(where):
+    seen.append(network.current().proxy)
+    raise errors.TargetError("nobody there")
+"""
+
+
+def test_an_audits_threads_ask_as_the_command_was_told_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A proxy holds in the threads that ask, too, where each endpoint's client is made."""
+    (tmp_path / "spying").mkdir()
+    (tmp_path / "spying" / "client.py").write_text(SPY)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    endpoints = tuple(Endpoint(f"e{i}", "spying.client:127.0.0.1") for i in range(3))
+    proxy = "http://127.0.0.1:8888"
+    with open_db(tmp_path / "known.db", create=True) as db, network.using(network.Network(proxy)):
+        report = auditing.audit(Settings(Policy(), endpoints, Retention()), db)
+
+    assert sys.modules["spying.client"].seen == [proxy] * 3
+    assert {endpoint.outcome for endpoint in report.endpoints} == {"review"}

@@ -1,27 +1,24 @@
-"""The main job, from theft to verdict, over real HTTP."""
+"""The main job, from theft to verdict, over real HTTP, by the program that users install."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from installed import Installed, installed, wheel
 
-MAIN = "from probe_match.fingerprinting.cli import main; main()"
+__all__ = ["installed", "wheel"]  # fixtures
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where the demo has been run with seed 0, with what it printed in `out`, `err` and `code`."""
-    folder = tmp_path_factory.mktemp("demo")
-    words = ["demo", "--seed", "0", "--json", "verdicts.json", "--html", "report.html"]
-    done = subprocess.run([sys.executable, "-c", MAIN, *words], cwd=folder, capture_output=True, text=True, timeout=200)
-    (folder / "out").write_text(done.stdout)
-    (folder / "err").write_text(done.stderr)
-    (folder / "code").write_text(str(done.returncode))
-    return folder
+def folder(installed: Installed) -> Path:
+    """Where the installed demo has been run with seed 0, with what it printed in `out`, `err` and `code`."""
+    done = installed.run("probe-match", "demo", "--seed", "0", "--json", "verdicts.json", "--html", "report.html")
+    (installed.empty / "out").write_text(done.stdout)
+    (installed.empty / "err").write_text(done.stderr)
+    (installed.empty / "code").write_text(str(done.returncode))
+    return installed.empty
 
 
 @pytest.fixture
@@ -34,7 +31,8 @@ def test_it_ends_well(folder: Path) -> None:
     """Exit code 0: the thief is found and nobody else accused; stderr stays empty, and no other file is made."""
     assert (folder / "code").read_text() == "0"
     assert (folder / "err").read_text() == ""
-    assert {file.name for file in folder.iterdir()} == {"verdicts.json", "report.html", "out", "err", "code"}
+    made = {file.name for file in folder.iterdir() if not file.name.startswith(".")}  # it is the home folder, too
+    assert made == {"verdicts.json", "report.html", "out", "err", "code"}
 
 
 def test_the_thief_is_found_and_nobody_is_accused(story: dict[str, Any]) -> None:

@@ -8,10 +8,11 @@ from probe_match.fingerprinting.likelihood import (
     SHIFTS,
     SOUNDNESS,
     Mixtures,
+    Rates,
     estimate_rates,
     fit_mixtures,
     log_likelihoods,
-    log_ratio,
+    log_ratios,
 )
 from probe_match.fingerprinting.records import UNANSWERED
 
@@ -86,10 +87,12 @@ def test_unanswered_says_nothing(source: np.ndarray, mixtures: Mixtures) -> None
     """A refusal leaves the ratio where it was, and so does a suspect that only refuses."""
     labels = source[None].copy()
     labels[0, 5:15] = UNANSWERED
-    ratio = log_ratio(labels, source, mixtures)[0]
+    ratio = log_ratios(labels, source, mixtures).cumulative[0]
 
     assert (ratio[5:15] == ratio[4]).all()
-    np.testing.assert_allclose(log_ratio(np.full((1, N), UNANSWERED), source, mixtures), 0, atol=1e-12)
+    silent = log_ratios(np.full((1, N), UNANSWERED), source, mixtures)
+    np.testing.assert_allclose(silent.cumulative, 0, atol=1e-12)
+    np.testing.assert_allclose(silent.typical, 0, atol=1e-12)
 
 
 def test_the_ratio_is_that_of_two_mixtures_by_hand(source: np.ndarray, peers: np.ndarray, mixtures: Mixtures) -> None:
@@ -111,9 +114,30 @@ def test_the_ratio_is_that_of_two_mixtures_by_hand(source: np.ndarray, peers: np
             worlds["derived"] += mixtures.derived[at] * product
             worlds["peer"] += mixtures.peer[at] * product
 
-    assert log_ratio(labels[None], source, mixtures)[0, -1] == pytest.approx(
+    assert log_ratios(labels[None], source, mixtures).cumulative[0, -1] == pytest.approx(
         np.log(worlds["derived"] / worlds["peer"]), rel=1e-9
     )
+
+
+def test_the_typical_ratio_takes_the_root_of_each_likelihood(source: np.ndarray, mixtures: Mixtures) -> None:
+    """As if a single probe had been asked, as likely as those are in the geometric mean; refusals count not."""
+    labels = source[None].copy()
+    labels[0, ::3] = (source[::3] + 1) % K
+    twice = np.concatenate([labels, labels], axis=1)
+    refused = np.concatenate([labels, np.full((1, N), UNANSWERED)], axis=1)
+    doubled = mixtures._replace(
+        kinds=tuple(Rates(*(np.concatenate([part, part]) for part in rates)) for rates in mixtures.kinds)
+    )
+    once = log_ratios(labels, source, mixtures)
+    again, half = (log_ratios(seen, np.tile(source, 2), doubled) for seen in (twice, refused))
+    alone = log_ratios(
+        labels[:, :1], source[:1], mixtures._replace(kinds=(Rates(*(r[:1] for r in mixtures.kinds[0])),))
+    )
+
+    np.testing.assert_allclose(again.typical, once.typical)
+    np.testing.assert_allclose(half.typical, once.typical)
+    np.testing.assert_allclose(alone.typical, alone.cumulative[:, 0])
+    assert abs(once.typical[0]) < abs(once.cumulative[0, -1])
 
 
 def test_weights_are_distributions_that_tell_the_worlds_apart(mixtures: Mixtures) -> None:
@@ -134,7 +158,7 @@ def test_copies_rise_and_peers_fall(
     rng = np.random.default_rng(9)
     copies = np.where(rng.random((20, N)) < 0.9, source, rng.integers(0, K, (20, N)))
     honest = np.where(rng.random((20, N)) < 0.5, source, rng.integers(0, K, (20, N)))
-    up, down = (log_ratio(models, source, mixtures)[:, -1] for models in (copies, honest))
+    up, down = (log_ratios(models, source, mixtures).cumulative[:, -1] for models in (copies, honest))
 
     assert np.mean(up > 0) >= 0.9
     assert np.mean(down < 0) >= 0.9
@@ -153,7 +177,7 @@ def test_the_ratio_is_an_e_process_against_peers(source: np.ndarray, mixtures: M
     sound = rng.random((m, N)) < soundness[:, None]
     guess = (rng.random((m, N, 1)) > np.cumsum(frequency, 1)).sum(2).clip(0, K - 1)
     labels = np.where(kept, source, np.where(sound, guess, rng.integers(0, K, (m, N))))
-    ratio = log_ratio(labels, source, mixtures)
+    ratio = log_ratios(labels, source, mixtures).cumulative
     passed = np.mean(ratio.max(1) >= np.log(1 / alpha))
 
     assert 0 < passed <= alpha + 2 * np.sqrt(alpha * (1 - alpha) / m)
@@ -162,7 +186,7 @@ def test_the_ratio_is_an_e_process_against_peers(source: np.ndarray, mixtures: M
 
 def test_labels_no_peer_ever_gave_are_survived(source: np.ndarray, mixtures: Mixtures) -> None:
     """A suspect with more classes than anybody known gets a finite ratio, and no credit for strange labels."""
-    ratio = log_ratio(np.full((1, N), K + 3), source, mixtures)
+    ratio = log_ratios(np.full((1, N), K + 3), source, mixtures).cumulative
 
     assert np.isfinite(ratio).all()
     assert ratio[0, -1] < 0
@@ -185,7 +209,9 @@ def test_each_kind_of_theft_has_its_own_retention(source: np.ndarray, peers: np.
     copies, extracted = keeping(first, 50), keeping(~first, 50)
     told, blurred = (fit_mixtures(source, peers, shadows, K, given) for given in (kinds, None))
     for suspects in (copies, extracted):
-        apart, together = (log_ratio(suspects, source, mixtures)[:, -1].mean() for mixtures in (told, blurred))
+        apart, together = (
+            log_ratios(suspects, source, mixtures).cumulative[:, -1].mean() for mixtures in (told, blurred)
+        )
 
         assert apart > together + 2
         assert apart > 0

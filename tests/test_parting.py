@@ -32,7 +32,7 @@ class Server:
         """Places answered and unanswered."""
         answered, silent = [], []
         for rows, answers in in_parts(self.client, np.arange(n), self.put, concurrency=concurrency):
-            if answers is None:
+            if not isinstance(answers, Answers):
                 silent += rows.tolist()
             else:
                 assert answers.labels is not None
@@ -82,16 +82,46 @@ def test_a_piece_that_waited_goes_in_the_batches_learnt_meanwhile() -> None:
     parts = list(in_parts(client, np.arange(64), put))
 
     assert all(size <= batch for size, batch in asked)
-    assert sorted(np.concatenate([rows for rows, answers in parts if answers is not None]).tolist()) == list(range(64))
+    assert sorted(np.concatenate([rows for rows, answers in parts if isinstance(answers, Answers)]).tolist()) == list(
+        range(64)
+    )
 
 
 def test_a_target_that_fails_on_everything_is_given_up() -> None:
-    """Ten inputs refused alone, before anything was answered: nothing more is sent."""
-    server = Server(bad=tuple(range(64)))
+    """Two hundred inputs refused alone, before anything was answered: nothing more is sent."""
+    server = Server(bad=tuple(range(1000)))
     with pytest.raises(TargetError, match="status 500"):
-        server.ask(64)
+        server.ask(1000)
 
-    assert len(server.sizes) <= 24
+    assert len(server.sizes) < 450
+
+
+def test_what_was_answered_counts_when_a_target_goes_silent() -> None:
+    """Two hundred refused in a row end the asking, without an error, and the rest is not sent."""
+    server = Server(bad=tuple(range(30, 1000)), batch=10)
+    answered, silent = server.ask(1000)
+
+    assert answered == list(range(30))
+    assert silent == list(range(30, 230))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_rare_answers_are_waited_for(seed: int) -> None:
+    """A target that refuses nine requests in ten, at random, is asked everything, and what came counts."""
+    rng, client, sent = np.random.default_rng(seed), wrap(lambda x: x), []
+    client.batch = 16
+
+    def put(rows: np.ndarray) -> Answers:
+        if rng.random() < 0.9:
+            raise InputRefused("status 500")
+        sent.extend(rows.tolist())
+        return Answers(rows, None)
+
+    parts = list(in_parts(client, np.arange(50), put))
+    answered = [i for rows, answers in parts if isinstance(answers, Answers) for i in rows.tolist()]
+
+    assert sorted(i for rows, _ in parts for i in rows.tolist()) == list(range(50))
+    assert sorted(sent) == sorted(answered)
 
 
 def test_a_target_that_answers_uselessly_is_not_paid_again() -> None:
@@ -111,7 +141,7 @@ def test_a_target_that_answers_uselessly_is_not_paid_again() -> None:
     parts = list(in_parts(client, np.arange(12), put))
 
     assert sent == list(range(12))
-    assert [rows.tolist() for rows, answers in parts if answers is None] == [[4, 5, 6, 7]]
+    assert [rows.tolist() for rows, answers in parts if not isinstance(answers, Answers)] == [[4, 5, 6, 7]]
 
 
 @pytest.mark.parametrize("concurrency", [1, 5])
@@ -164,4 +194,4 @@ def test_an_error_in_one_thread_ends_all() -> None:
         list(in_parts(client, np.arange(5000), put, concurrency=4))
 
     assert threading.active_count() <= before
-    assert parting.FAILURES == 10
+    assert parting.SILENCE == 200

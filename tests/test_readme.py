@@ -1,66 +1,18 @@
-"""
-The README cannot lie: what it shows is run here, in its order, in one empty folder.
-
-A fenced `console` block's lines that begin with `$ probe-match` are run by the shell (a line ending in a backslash goes
-on), and a `python` block runs as a program of its own. Comments just above a block say what to expect of it:
-
-    <!-- exit: 1 -->            the exit code of each of its commands, 0 unless said
-    <!-- shows: a text -->      occurs in what the block really prints, and stands in the block
-    <!-- not run: a reason -->  skipped; its commands must still be ones there are
-"""
+"""The README cannot lie: what it shows is run here, in its order, in one empty folder. See `blocks`."""
 
 import os
-import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import click
 import pytest
+from blocks import Block, blocks_of
 from probe_match.fingerprinting.cli import cli
 
 README = Path(__file__).resolve().parents[1] / "README.md"
-BLOCK = re.compile(
-    r"^(?P<comments>(?:<!--(?:(?!-->).)*-->\s*)*)^```(?P<kind>console|python)[^\S\n]*\n(?P<body>.*?)^```[^\S\n]*$",
-    re.MULTILINE | re.DOTALL,
-)
-COMMENT = re.compile(r"<!--\s*(exit|shows|not run):\s*(.*?)\s*-->", re.DOTALL)
-
-
-@dataclass(frozen=True)
-class Block:
-    """One fenced block: the README line it begins on, its language and text, and what the comments above it say."""
-
-    line: int
-    kind: str
-    body: str
-    exit: int
-    shows: tuple[str, ...]
-    not_run: str | None
-
-    @property
-    def commands(self) -> list[str]:
-        """The lines a reader would type, without the prompt."""
-        whole = self.body.replace("\\\n", " ")
-        return [line[2:].strip() for line in whole.splitlines() if line.startswith("$ probe-match")]
-
-
-def blocks_of(text: str) -> Iterator[Block]:
-    """Console and Python blocks in their order."""
-    for found in BLOCK.finditer(text):
-        said = COMMENT.findall(found["comments"])
-        values = {key: value for key, value in said if key != "shows"}
-        yield Block(
-            line=text.count("\n", 0, found.start("kind")) + 1,
-            kind=found["kind"],
-            body=found["body"],
-            exit=int(values.get("exit", 0)),
-            shows=tuple(value for key, value in said if key == "shows"),
-            not_run=values.get("not run"),
-        )
 
 
 def paths(command: click.Command, words: tuple[str, ...] = ()) -> Iterator[tuple[str, click.Command]]:

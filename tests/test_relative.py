@@ -84,8 +84,9 @@ def test_agreement_beyond_honest_models_counts_and_never_against(reference: Refe
     """Labels that repeat the source more than honest ones do stand out beyond the ratio; fewer cost nothing."""
     scale = relative.Scale(reference, np.arange(N), soft=False)
     copy, honest = np.zeros(N, int), np.full(N, 2)
-    seen = scale.weigh(np.stack([copy, honest]))
-    ratio = relative.standardise(seen.llr, scale._peer_llr)
+    answers = np.stack([copy, honest])
+    seen = scale.weigh(answers)
+    ratio = relative.standardise(scale._ratios(answers).typical, scale._peer_ratios.typical)
 
     assert seen.score[0] > ratio[0] + 0.5
     assert seen.score[1] == ratio[1]

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from probe_match.clients import _deadline, _dialling, _json, _keys, _patience, _transport, oip
 from probe_match.clients._transport import Transport
-from probe_match.fingerprinting import confirming, ledger_states, verdicts
+from probe_match.fingerprinting import confirming, ledger_states, parting, verdicts
 from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.budget import Budget
 from probe_match.fingerprinting.departures import Departures
@@ -22,7 +22,7 @@ from probe_match.fingerprinting.errands import Errand
 from probe_match.fingerprinting.errors import TargetError
 from probe_match.fingerprinting.ledger import Ledger
 
-from benchmarks.reliability_rows import bodies, crashes, load, silent, wire
+from benchmarks.reliability_rows import bodies, crashes, load, refusing, silent, wire
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 Patch = pytest.MonkeyPatch
@@ -79,6 +79,23 @@ def test_nothing_is_sent_again_after_an_answer(monkeypatch: Patch) -> None:
     assert wire.retries()["sent_again_after_2xx_or_too_often"] > 0
 
 
+def test_no_answered_row_goes_again_where_requests_are_refused_at_random(monkeypatch: Patch) -> None:
+    """50, 70 and 90 % refused while batches are learnt: none twice, none given up; without either rule both happen."""
+    found = refusing.refusals(3, 60)
+    assert (found["rows_again"], found["given_up"]) == (0, 0)
+    monkeypatch.setattr(parting, "SILENCE", 3)
+    monkeypatch.setattr(parting._Plan, "_taken", _whole)
+    monkeypatch.setattr(Errand, "answered", False)
+    found = refusing.refusals(3, 60)
+    assert found["rows_again"] > 0
+    assert found["given_up"] > 0
+
+
+def _whole(plan: Any, piece: Any) -> Any:
+    plan._under_way += 1
+    return piece
+
+
 def test_every_request_is_over_by_its_deadline(monkeypatch: Patch) -> None:
     """Stalled and dripping heads, bodies and handshakes end in time; with a watch that sleeps, drips go on."""
     assert wire.deadlines(2, 0.2)["holds"]
@@ -120,12 +137,15 @@ def test_every_body_is_an_answer_or_an_error_of_ours(monkeypatch: Patch) -> None
 
 
 def test_too_few_answers_decide_nothing(monkeypatch: Patch) -> None:
-    """From 0 to 100 % of failing inputs: below the least number always inconclusive; without that rule it is not."""
-    assert silent.silence(24)["holds"]
+    """From 0 to 100 % of failing inputs, below the least number always inconclusive; without these rules it is not."""
+    assert silent.silence(24, runs=8)["holds"]
     monkeypatch.setattr(verdicts, "MIN_ANSWERED", 0)
     monkeypatch.setattr(confirming, "MIN_ANSWERED", 0)
+    monkeypatch.setattr(parting, "SILENCE", 3)
+    found = silent.silence(24, runs=8)
 
-    assert silent.silence(24)["decided_on_too_little"] > 0
+    assert found["decided_on_too_little"] > 0
+    assert found["given_up"] > 0
 
 
 def test_no_limit_is_ever_passed(monkeypatch: Patch) -> None:

@@ -1,6 +1,7 @@
 """Every form in which servers answer comes out as the same labels and scores, by label wherever one is named."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from probe_match.clients._shapes import normalise
 from probe_match.fingerprinting import answers, collect
+from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.errors import TargetError
+from probe_match.fingerprinting.guards import GuardedClient
+from probe_match.fingerprinting.ledger import open_ledger, read_ledger
 from probe_match.fingerprinting.records import InputSpec
 
 P = np.array([[0.7, 0.2, 0.1], [0.1, 0.3, 0.6]])
@@ -195,3 +199,37 @@ def test_nonsense_is_one_line(value: Any) -> None:
         asked(value)
 
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        [[0.1, 0.9], None, [0.8, 0.2]],
+        [[0.1, 0.9], [None, 0.3], [0.8, 0.2]],
+        [[0.1, 0.9], [0.3], [0.8, 0.2]],
+        [[0.1, 0.9], {"error": "cannot"}, [0.8, 0.2]],
+        {"0": [0.1, None, 0.8], "1": [0.9, None, 0.2]},
+        [[{"label": "1", "score": 0.9}, {"label": "0", "score": 0.1}], [], [{"label": "0", "score": 0.8}]],
+        {"labels": [1, None, 0], "scores": [[0.1, 0.9], None, [0.8, 0.2]]},
+        [1, None, 0],
+        ["1", None, "0"],
+        {"shape": [3, 2], "data": [0.1, 0.9, None, None, 0.8, 0.2]},
+    ],
+)
+def test_an_input_without_an_answer_leaves_the_others_theirs(value: Any, tmp_path: Path) -> None:
+    """Null, an empty or a shorter row, an error in its place: that input is unusable, and no other; in a ledger too."""
+    spec = InputSpec("tabular", (1,))
+    x = np.arange(3, dtype=np.float32)[:, None]
+    found = collect.ask(Fixed(value, ()), x, spec, partly=True)
+    with open_ledger(tmp_path / "a", target="fixed") as ledger:
+        collect.ask(GuardedClient(Fixed(value, ()), Audit(ledger)), x, spec, partly=True)
+    with read_ledger(tmp_path / "a") as ledger:
+        again = collect.ask(GuardedClient(Fixed(value, ()), Audit(ledger, offline=True)), x, spec, partly=True)
+
+    assert found.labels.tolist() == again.labels.tolist() == [1, -1, 0]
+
+
+def test_answers_of_two_forms_are_an_error() -> None:
+    """Where it is a draw, nobody can say which rows are wrong."""
+    with pytest.raises(TargetError, match="as many scores for each input"):
+        normalise([[0.1, 0.9], [0.1, 0.2, 0.7]], 2, "it")

@@ -12,7 +12,7 @@ import pytest
 import worlds
 from click.testing import CliRunner
 from probe_match.clients import function, sklearn
-from probe_match.fingerprinting import changed_copies, recordings, registry, rescaled, storage, verifying
+from probe_match.fingerprinting import changed_copies, recordings, registry, rescaled, storage, verifying, weight_changes
 from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.budget import read_limits
 from probe_match.fingerprinting.cli import cli
@@ -121,7 +121,7 @@ def test_a_change_of_one_weight_is_seen() -> None:
 def test_the_kind_of_change_comes_with_odds_that_sum_to_one() -> None:
     """A heavily pruned copy is called modified, and the probabilities of all kinds are given."""
     twin = copy.deepcopy(model())
-    changed_copies._prune(changed_copies._parts(twin), 0.5, np.random.default_rng(0))
+    weight_changes.prune(weight_changes.parts_of(twin), 0.5, np.random.default_rng(0))
     verdict = asked(sklearn.wrap(twin), mine())
 
     assert (verdict.relation, verdict.change.kind) == ("modified", "pruned")

@@ -1,102 +1,18 @@
-"""
-What users install: a wheel made from the source archive, in a fresh environment with the packages it declares.
+"""What users install: the wheel's files, and what its programs do where nothing but the declared packages is."""
 
-No index is asked: the declared packages, and what they declare in turn, are linked from the environment of the tests.
-Nothing else is there, so an import that was never declared fails here as it would at a user's.
-"""
-
-import json
 import os
 import resource
-import shutil
-import subprocess
-import sys
+import tarfile
 import zipfile
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
-from packaging.requirements import Requirement
+from installed import ROOT, Installed, built, installed, wheel
 
-ROOT = Path(__file__).resolve().parents[1]
+__all__ = ["installed", "wheel"]  # fixtures
+
 FOLDERS = ("probes", "fingerprinting", "clients", "data")
-NOT_COPIED = shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "__pycache__")
-
-
-def run(*command: str | Path, cwd: Path) -> "subprocess.CompletedProcess[str]":
-    """A program that sees nothing of this environment: another home, no Python settings."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "PIP_", "XDG_"))}
-    kept |= {"HOME": str(cwd), "PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_CONFIG_FILE": os.devnull}
-    return subprocess.run(
-        [str(word) for word in command], cwd=cwd, env=kept, capture_output=True, text=True, timeout=200, check=False
-    )
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built as for a release: a source archive of a clean copy, and the wheel from that archive alone."""
-    copy = tmp_path_factory.mktemp("source") / "checkout"
-    made = tmp_path_factory.mktemp("dist")
-    shutil.copytree(ROOT, copy, ignore=NOT_COPIED)
-    archive = "import sys; from setuptools.build_meta import build_sdist; build_sdist(sys.argv[1])"
-    wheel = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index", "-w", made]
-    steps = [run(sys.executable, "-c", archive, made, cwd=copy)]
-    steps.append(run(*wheel, *made.glob("*.tar.gz"), cwd=made))
-
-    assert [step.returncode for step in steps] == [0, 0], steps[-1].stderr + steps[0].stderr
-    return next(made.glob("*.whl"))
-
-
-class Installed(NamedTuple):
-    """bin: of the fresh environment. empty: a folder with nothing in it, to work from."""
-
-    bin: Path
-    empty: Path
-
-    def run(self, *command: str | Path) -> "subprocess.CompletedProcess[str]":
-        """One of the environment's programs, started in the empty folder."""
-        return run(self.bin / command[0], *command[1:], cwd=self.empty)
-
-
-@pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
-    """The wheel in a fresh environment."""
-    environment = tmp_path_factory.mktemp("fresh") / "venv"
-    fresh = Installed(environment / "bin", tmp_path_factory.mktemp("empty"))
-    done = [run(sys.executable, "-m", "venv", environment, cwd=fresh.empty)]
-    site = Path(fresh.run("python", "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").stdout.strip())
-    with zipfile.ZipFile(wheel) as file:
-        name = next(part for part in {entry.split("/")[0] for entry in file.namelist()} if part.endswith(".dist-info"))
-        declared = metadata.PathDistribution(zipfile.Path(file, f"{name}/")).requires or []
-    for distribution in sorted(needed(declared)):
-        link(distribution, site)
-    done.append(fresh.run("python", "-m", "pip", "install", "--no-deps", "--no-index", wheel))
-    done.append(fresh.run("python", "-m", "pip", "check"))
-
-    assert [step.returncode for step in done] == [0, 0, 0], [step.stdout + step.stderr for step in done]
-    return fresh
-
-
-def needed(requirements: list[str], extras: frozenset[str] = frozenset()) -> set[str]:
-    """Names of the distributions that the requirements ask for, and of all that those ask for."""
-    found: set[str] = set()
-    for requirement in map(Requirement, requirements):
-        marker = requirement.marker
-        if marker is None or any(marker.evaluate({"extra": extra}) for extra in extras | {""}):
-            asked = metadata.requires(requirement.name) or []
-            found |= {requirement.name} | needed(asked, frozenset(requirement.extras))
-
-    return found
-
-
-def link(distribution: str, site: Path) -> None:
-    """Make one distribution of this environment importable from another one."""
-    files = metadata.files(distribution) or []
-    for top in {file.parts[0] for file in files} - {"..", "__pycache__"}:
-        if not (site / top).exists():
-            (site / top).symlink_to(metadata.distribution(distribution).locate_file(top))
 
 
 def shipped() -> Iterator[str]:
@@ -114,6 +30,31 @@ def test_the_wheel_holds_all_of_the_product_and_nothing_else(wheel: Path) -> Non
 
     assert names == set(shipped())
     assert {f"probe_match/{folder}/py.typed" for folder in FOLDERS} <= names
+
+
+def test_whoever_builds_gets_the_same_bytes(wheel: Path, tmp_path: Path) -> None:
+    """Another folder, time zone, umask and age of the files change no byte of the wheel and of the source archive."""
+    elsewhere = tmp_path / "another folder"
+    elsewhere.mkdir()
+    former = os.umask(0o077)
+    try:
+        again = built(elsewhere, tmp_path, TZ="Pacific/Auckland", LC_ALL="C")
+    finally:
+        os.umask(former)
+    (archive,) = tmp_path.glob("*.tar.gz")
+
+    assert again.read_bytes() == wheel.read_bytes()
+    assert archive.read_bytes() == next(wheel.parent.glob("*.tar.gz")).read_bytes()
+
+
+def test_the_source_archive_holds_what_a_packager_needs(wheel: Path) -> None:
+    """Tests, documentation, the Makefile and the locks come with the source; nothing is owned by its builder."""
+    with tarfile.open(next(wheel.parent.glob("*.tar.gz"))) as archive:
+        members = archive.getmembers()
+    names = {member.name.partition("/")[2] for member in members}
+
+    assert {"Makefile", "constraints.txt", "docs/decisions.md", "tests/test_wheel.py", "benchmarks/twins.py"} <= names
+    assert {(member.uid, member.gid, member.mode, member.mtime) for member in members} == {(0, 0, 0o644, 315532800)}
 
 
 def test_the_wheel_carries_its_licence(wheel: Path) -> None:
@@ -159,6 +100,7 @@ def test_a_missing_extra_is_a_pip_line(installed: Installed) -> None:
     assert told.returncode == 2
     assert told.stderr.count("\n") == 1
     assert "pip install 'probe-match[onnx]'" in told.stderr
+    assert "pip install 'probe-match[console]'" in installed.run("probe-match", "serve").stderr
 
 
 def write_pool(folder: Path) -> Path:
@@ -166,19 +108,6 @@ def write_pool(folder: Path) -> Path:
     rows = [f"{i / 40},{i % 7},{int(i > 20)}" for i in range(40)]
     (folder / "pool.csv").write_text("\n".join(["a,b,y", *rows]) + "\n")
     return folder / "pool.csv"
-
-
-def test_the_demo_finds_the_thief_from_the_wheel(installed: Installed) -> None:
-    """The main job runs on what is installed, and writes its JSON and its page."""
-    told = installed.run("probe-match", "demo", "--json", "verdicts.json", "--html", "report.html")
-    assert told.returncode == 0, told.stdout + told.stderr
-    data = json.loads((installed.empty / "verdicts.json").read_text())
-    decisions = {(end["role"], end["verdict"]["decision"] == "match") for end in data["endpoints"]}
-
-    assert (data["schema"], data["seed"]) == ("probe-match/demo/1", 0)
-    assert decisions == {("thief", True), ("honest", False)}
-    assert {end["verdict"]["schema"] for end in data["endpoints"]} == {"probe-match/verdict/1"}
-    assert (installed.empty / "report.html").read_text(encoding="utf-8").count('<svg class="strip"') == 6
 
 
 def test_help_appears_at_once(installed: Installed) -> None:

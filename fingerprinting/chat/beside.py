@@ -60,7 +60,7 @@ def _texts(transcript: Transcript, questions: Sequence[Question], known: Sequenc
     shared = [cell for cell in mine if all(cell in some for some in told.values())]
     if len(shared) >= LEAST:
         rows = [[mine[cell] for cell in shared], *([some[cell] for cell in shared] for some in told.values())]
-        scores = same_prompts.lineage(same_prompts.similarities(rows).mean(0))
+        scores = same_prompts.lineage(same_prompts.similarities(rows))
         sentences.append(_nearest(scores, list(told), f"to the same {len(shared)} prompts it writes"))
     return sentences
 

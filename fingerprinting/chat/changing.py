@@ -75,23 +75,25 @@ def evidence(rounds: Sequence[RoundP], alpha: float) -> tuple[float, float, int 
     Where there are two, each has half of alpha, so that whichever is looked at, and however often, at most alpha of the
     endpoints that never change are ever suspected.
     """
-    streams = [[p.text for p in rounds]]
-    odds = [p.logprobs for p in rounds if p.logprobs is not None]
-    if odds:
-        streams.append(odds)
-    needed = float(-np.log(alpha / len(streams)))
-    grown = [sequential.log_wealth(np.array(stream)) for stream in streams if stream]
-    alarms = []
-    if grown and len(grown[0]):
-        over = np.flatnonzero(grown[0] >= needed)
-        alarms += [int(over[0]) + 1] if len(over) else []
-    if odds:
-        numbers = [i + 1 for i, p in enumerate(rounds) if p.logprobs is not None]
-        over = np.flatnonzero(grown[1] >= needed)
-        alarms += [numbers[int(over[0])]] if len(over) else []
-    best = max((float(wealth.max()) for wealth in grown if len(wealth)), default=0.0)
+    grown, needed, alarm = evidence_grown(rounds, alpha)
 
-    return best, needed, min(alarms, default=None)
+    return float(grown.max(initial=-np.inf)) if len(grown) else 0.0, needed, alarm
+
+
+def evidence_grown(rounds: Sequence[RoundP], alpha: float) -> tuple[np.ndarray, float, int | None]:
+    """As `evidence`, with the log of the larger e-process after each round, float64 (t,)."""
+    text = np.array([p.text for p in rounds])
+    given = np.array([p.logprobs is not None for p in rounds], bool)
+    needed = float(-np.log(alpha / (2 if given.any() else 1)))
+    grown = sequential.log_wealth(text) if len(rounds) else np.zeros(0)
+    if given.any():
+        wealth = sequential.log_wealth(np.array([p.logprobs for p in rounds if p.logprobs is not None]))
+        # After a round without log-probabilities their evidence is what it was; before the first there is none.
+        place = np.cumsum(given) - 1
+        grown = np.maximum(grown, np.where(place >= 0, wealth[np.maximum(place, 0)], -np.inf))
+    over = np.flatnonzero(grown >= needed)
+
+    return grown, needed, int(over[0]) + 1 if len(over) else None
 
 
 def injected(baseline: Transcript, new: Transcript) -> int:

@@ -34,6 +34,7 @@ CREATE TABLE IF NOT EXISTS answers (
   round INTEGER NOT NULL REFERENCES rounds, number INTEGER NOT NULL, cell TEXT NOT NULL, answer TEXT NOT NULL,
   PRIMARY KEY (round, number)) WITHOUT ROWID;
 """
+COLUMNS: Final = "id, target, begun, seed, bank, plan, searched"
 Kind = Literal["baseline", "round", "again"]  # the first answers; a look; the answers after an alarm
 
 
@@ -73,8 +74,8 @@ class History:
             found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             strange = found == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
             if found > SCHEMA or strange:
-                made = "by a newer probe-match" if found > SCHEMA else "for something else"
-                raise DatabaseError(f"{path} was made {made}; pass another --history")
+                made = "by a newer probe-match; upgrade it, or" if found > SCHEMA else "for something else;"
+                raise DatabaseError(f"{path} was made {made} pass another --history")
             self._db.executescript(f"{TABLES} PRAGMA user_version={SCHEMA};")
         except (sqlite3.Error, OSError) as error:
             raise DatabaseError(f"cannot open the history {path} ({error}); pass another --history") from error
@@ -86,14 +87,12 @@ class History:
 
     def find(self, target: str) -> Watch | None:
         """The watch of a target, or None."""
-        row = self._one("SELECT id, target, begun, seed, bank, plan, searched FROM watches WHERE target = ?", target)
-        if row is None:
-            return None
-        try:
-            bank = keeping.from_bytes(Bank, row[4], f"the questions in {self.path}")
-            return Watch(row[0], row[1], row[2], row[3], bank, Plan(**json.loads(row[5])), row[6])
-        except (TypeError, ValueError) as error:
-            raise BadData(f"{self.path} is damaged ({error}); pass another --history") from error
+        row = self._one(f"SELECT {COLUMNS} FROM watches WHERE target = ?", target)  # noqa: S608 - a constant
+        return None if row is None else self._watch(row)
+
+    def watches(self) -> list[Watch]:
+        """All of them, by target."""
+        return [self._watch(row) for row in self._all(f"SELECT {COLUMNS} FROM watches ORDER BY target")]  # noqa: S608
 
     def begin(self, target: str, bank: Bank, plan: Plan, searched: int, seed: int) -> Watch:
         """Note a new watch."""
@@ -157,6 +156,13 @@ class History:
         self._run(
             "UPDATE rounds SET ended = ?, text_p = ?, logprobs_p = ? WHERE id = ?", time.time(), *given, one.number
         )
+
+    def _watch(self, row: Any) -> Watch:
+        try:
+            bank = keeping.from_bytes(Bank, row[4], f"the questions in {self.path}")
+            return Watch(row[0], row[1], row[2], row[3], bank, Plan(**json.loads(row[5])), row[6])
+        except (TypeError, ValueError) as error:
+            raise BadData(f"{self.path} is damaged ({error}); pass another --history") from error
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -33,6 +33,7 @@ class Score(Protocol):
 
 UNLIKE: Final = 0.05  # of known models that look less like themselves; below this a target is not the nearest of them
 UNEQUAL: Final = 0.05  # chance of so large a difference from the reference named, below which it is said
+STRAYED: Final = 0.1  # of known models that look less like themselves; what is unequal and below this is named nobody
 NAMED: Final = 4  # other references that are named beside the one that answers came from
 FOUND: Final = 0.9  # power from which finding no change is worth saying
 
@@ -70,10 +71,16 @@ def identify(
     if decision != "match":
         return _verdict(transcript, bank, (decision, " ".join([why, *more])), alpha, answered, saved, scores)
     p = change_p(counts, nearest.counts, np.random.default_rng(0), QUICK)
+    relation = related(scores, p, alpha)
+    if relation is None:
+        why = (
+            f"The responses are nearer to those of '{best.reference}' than honest models are to any other, but neither "
+            f"spread as its own were (p = {p:.2g}) nor as near as nine in ten known models are to their own: a much "
+            "modified copy of it, or no known model. Raise --budget."
+        )
+        return _verdict(transcript, bank, ("inconclusive", " ".join([why, *more])), alpha, answered, saved, scores)
     told = [why, *_beside(scores, alpha)]
-    relation = "itself" if scores.relative <= alpha else "family"
-    if p <= UNEQUAL:
-        relation = "modified"
+    if relation == "modified":
         told.append(
             f"They are not spread exactly as its own were (p = {p:.2g}): a modified copy of it, or another version."
         )
@@ -83,6 +90,22 @@ def identify(
     told += more
 
     return _verdict(transcript, bank, (decision, " ".join(told)), alpha, answered, saved, scores, relation=relation)
+
+
+def related(scores: Scores, p: float, alpha: float) -> str | None:
+    """
+    What a target that stands out is to the reference it is nearest to: "itself", "family" or "modified". None where it
+    is neither spread as that nor as near to it as relatives are, so that its family is not known: by rank a hair beyond
+    all honest models is enough to stand out. Where a fitted tail decides, it is not.
+
+    p: chance of so large a difference from the reference, see `equality.change_p`.
+    """
+    if p > UNEQUAL:
+        return "itself" if scores.relative <= alpha else "family"
+    best = scores.evidence[0]
+    near = best.peers < ENOUGH or _unlike(best.score, scores.genuine) > STRAYED
+
+    return "modified" if near else None
 
 
 def verify(

@@ -1,10 +1,12 @@
 """
 Who writes like this: models enrolled by some answers each, without training anything anew for the next one.
 
-Style numbers, common words and the first words of an answer are measured in a space where answers of one model scatter
-alike in all directions; the ratio is that of two Gaussians, the suspect's mean around a reference's or around that of
-models in general (probabilistic linear discriminant analysis, Ioffe 2006). Prompts of suspect and references need not
-be equal.
+Two systems, added. In the first, style numbers, common words and the first words of an answer are measured in a space
+where answers of one model scatter alike in all directions; the ratio is that of two Gaussians, the suspect's mean
+around a reference's or around that of models in general (probabilistic linear discriminant analysis, Ioffe 2006). In
+the second many more words count one by one, each by how often a reference uses it and models in general do (naive Bayes
+on presence); as it takes words for independent it is far too sure, so that only its order among the references counts,
+at a share of the first one's spread. Prompts of suspect and references need not be equal.
 """
 
 import itertools
@@ -18,8 +20,13 @@ from probe_match.fingerprinting.errors import NoAnswers
 
 from . import style
 
-COMMON: Final = 400  # words and word pairs
-OPENINGS: Final = 150  # words and word pairs that answers begin with
+COMMON: Final = 400  # words and word pairs of the space, the commonest
+OPENINGS: Final = 150  # words and word pairs of the space that answers begin with
+COUNTED: Final = 3000  # words and word pairs that count one by one, those of the space among them
+COUNTED_OPENINGS: Final = 600
+PRIOR: Final = 3.0  # answers that the habit of models in general counts for
+COUNTED_SHARE: Final = 0.2  # of the space's spread over the references, which words one by one add
+LEAST_RATE: Final = 1e-5
 FIRST: Final = 4  # words of an answer that are its opening
 OPENING: Final = 40  # characters, in which they are looked for
 EXTREME: Final = 3.0  # standard deviations, beyond which a feature of one text says no more
@@ -32,13 +39,14 @@ READ: Final = 6000  # characters of a text in which words are looked for
 
 class Space(NamedTuple):
     """
-    common, openings: the words and pairs looked for. middle, scale: float64 (f,). rotate: float64 (f, r), after which a
-    model's answers scatter with variance 1 around its mean. centre: float64 (r,). between: float64 (r,), variance
-    between models.
+    common, openings: the words and pairs looked for, the commonest first. usual: float64 (v,), share of the answers of
+    models in general that have each. middle, scale: float64 (f,). rotate: float64 (f, r), after which a model's answers
+    scatter with variance 1 around its mean. centre: float64 (r,). between: float64 (r,), variance between models.
     """
 
     common: tuple[str, ...]
     openings: tuple[str, ...]
+    usual: np.ndarray
     middle: np.ndarray
     scale: np.ndarray
     rotate: np.ndarray
@@ -46,11 +54,19 @@ class Space(NamedTuple):
     between: np.ndarray
 
 
+class Placed(NamedTuple):
+    """Some texts. at: float64 (n, r) in the space. there: uint8 (n, v), which words and pairs each has."""
+
+    at: np.ndarray
+    there: np.ndarray
+
+
 class Writer(NamedTuple):
-    """A model by its answers. mean: float64 (r,) in the space. answers: how many."""
+    """A model by its answers. mean: float64 (r,) in the space. answers: how many. counts: int64 (v,), with a word."""
 
     mean: np.ndarray
     answers: int
+    counts: np.ndarray
 
 
 def fit(models: Mapping[str, Sequence[str]]) -> Space:
@@ -58,9 +74,13 @@ def fit(models: Mapping[str, Sequence[str]]) -> Space:
     kept = [texts for texts in models.values() if len(texts) >= FEWEST]
     if len(kept) < FEWEST:
         raise NoAnswers(f"expected {FEWEST} models with {FEWEST} texts each to learn style from, got {len(kept)}")
-    common = _frequent((piece for texts in kept for text in texts for piece in _pieces(text)), COMMON)
-    openings = _frequent((piece for texts in kept for text in texts for piece in _opening(text)), OPENINGS)
-    rows = [_rows(texts, common, openings) for texts in kept]
+    common = _frequent((piece for texts in kept for text in texts for piece in _pieces(text)), COUNTED)
+    openings = _frequent((piece for texts in kept for text in texts for piece in _opening(text)), COUNTED_OPENINGS)
+    usual, rows = np.zeros(len(common) + len(openings)), []
+    for texts in kept:
+        there = _there(texts, common, openings)
+        usual += there.mean(0) / len(kept)
+        rows.append(_rows(texts, there, len(common)))
     everything = np.concatenate(rows)
     middle, scale = everything.mean(0), everything.std(0) + 1e-6
     rows = [_clipped(row, middle, scale) for row in rows]
@@ -80,24 +100,41 @@ def fit(models: Mapping[str, Sequence[str]]) -> Space:
     between = np.maximum(spread[:rank] ** 2 / rank - noise, 1e-4)
     rotate = white @ axes[:rank].T
 
-    return Space(common, openings, middle, scale, rotate, centre @ axes[:rank].T, between)
+    usual = np.clip(usual, LEAST_RATE, 1 - LEAST_RATE)
+
+    return Space(common, openings, usual, middle, scale, rotate, centre @ axes[:rank].T, between)
 
 
-def place(texts: Sequence[str], space: Space) -> np.ndarray:
-    """Each text in the space; float64 (n, r)."""
-    rows = _clipped(_rows(texts, space.common, space.openings), space.middle, space.scale)
-    return np.asarray(rows @ space.rotate - space.centre)
+def place(texts: Sequence[str], space: Space) -> Placed:
+    """What counts of some texts."""
+    there = _there(texts, space.common, space.openings)
+    rows = _clipped(_rows(texts, there, len(space.common)), space.middle, space.scale)
+    return Placed(np.asarray(rows @ space.rotate - space.centre), there)
 
 
 def enroll(texts: Sequence[str], space: Space) -> Writer:
     """A model by its texts. Raises NoAnswers where there is none."""
     if not len(texts):
         raise NoAnswers("expected at least one text of the model, got none; collect again")
-    return Writer(place(texts, space).mean(0), len(texts))
+    return writer(place(texts, space))
+
+
+def writer(placed: Placed) -> Writer:
+    """The model that wrote some texts, at least one."""
+    return Writer(placed.at.mean(0), len(placed.at), placed.there.sum(0, dtype=np.int64))
 
 
 def log_ratio(suspect: Writer, known: Sequence[Writer], space: Space) -> np.ndarray:
-    """Log-likelihood ratio of each known model against models in general; float64 (m,), nats."""
+    """Log-likelihood ratio of each known model against models in general, by both systems; float64 (m,), nats."""
+    ratios, counted = gaussian_ratio(suspect, known, space), counted_ratio(suspect, known, space)
+    spread = float(counted.std())
+    if spread <= 0:
+        return ratios
+    return np.asarray(ratios + COUNTED_SHARE * ratios.std() * (counted - counted.mean()) / spread)
+
+
+def gaussian_ratio(suspect: Writer, known: Sequence[Writer], space: Space) -> np.ndarray:
+    """By the place of a suspect's mean in the space; float64 (m,), nats."""
     means = np.array([writer.mean for writer in known])
     noise = 1 / np.array([[writer.answers] for writer in known])
     pull = space.between / (space.between + noise)  # (m, r): how far a mean of so few answers is believed
@@ -109,11 +146,28 @@ def log_ratio(suspect: Writer, known: Sequence[Writer], space: Space) -> np.ndar
     return np.asarray((far - near).sum(1) / 2)
 
 
-def _rows(texts: Sequence[str], common: Sequence[str], openings: Sequence[str]) -> np.ndarray:
-    there = [[piece in found for piece in common] for found in map(_pieces, texts)]
-    begun = [[piece in found for piece in openings] for found in map(_opening, texts)]
-    parts = [np.array(there, float), np.array(begun, float)]
-    return np.hstack([*(part.reshape(len(texts), -1) for part in parts), style.features(texts)])
+def counted_ratio(suspect: Writer, known: Sequence[Writer], space: Space) -> np.ndarray:
+    """By words one by one, as if they were independent; float64 (m,), nats."""
+    answers = np.array([[writer.answers] for writer in known])
+    rate = (np.array([writer.counts for writer in known]) + PRIOR * space.usual) / (answers + PRIOR)
+    used, left = np.log(rate / space.usual), np.log((1 - rate) / (1 - space.usual))
+
+    return np.asarray(used @ suspect.counts + left @ (suspect.answers - suspect.counts))
+
+
+def _there(texts: Sequence[str], common: Sequence[str], openings: Sequence[str]) -> np.ndarray:
+    """Which words and pairs each text has, then which it begins with; uint8 (n, v)."""
+    places = {piece: i for i, piece in enumerate(common)}, {piece: i for i, piece in enumerate(openings)}
+    there = np.zeros((len(texts), len(common) + len(openings)), np.uint8)
+    for row, text in zip(there, texts, strict=True):
+        row[[places[0][piece] for piece in _pieces(text) if piece in places[0]]] = 1
+        row[[len(common) + places[1][piece] for piece in _opening(text) if piece in places[1]]] = 1
+    return there
+
+
+def _rows(texts: Sequence[str], there: np.ndarray, common: int) -> np.ndarray:
+    """What is measured in the space; float64 (n, f). common: number of the words that are no openings."""
+    return np.hstack([there[:, : min(COMMON, common)], there[:, common : common + OPENINGS], style.features(texts)])
 
 
 def _clipped(rows: np.ndarray, middle: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -122,7 +176,7 @@ def _clipped(rows: np.ndarray, middle: np.ndarray, scale: np.ndarray) -> np.ndar
 
 def _frequent(pieces: Iterable[str], most: int) -> tuple[str, ...]:
     seen = Counter(pieces)
-    return tuple(sorted(sorted(seen, key=lambda piece: (-seen[piece], piece))[:most]))
+    return tuple(sorted(seen, key=lambda piece: (-seen[piece], piece))[:most])
 
 
 def _opening(text: str) -> set[str]:

@@ -3,13 +3,15 @@ Watching an endpoint: the same questions, round after round, compared with its o
 
 The first look chooses the questions and takes the baseline. Every later one asks a round, ranks it among all before it,
 and says whether the evidence of all rounds is an alarm. After an alarm the baseline's questions are asked once more, to
-say what kind of change it was, and the watch stays alarmed until it is begun anew.
+say what kind of change it was, and the watch stays alarmed until it is begun anew. With a ledger, what a killed run had
+answered and not yet noted is taken from there; the same question in another round is another question.
 """
 
 from collections.abc import Callable
 from dataclasses import replace
 
 from probe_match.fingerprinting.errors import NoAnswers
+from probe_match.fingerprinting.guards import GuardedChat
 
 from . import changing, sentinels
 from .changing import ChangeVerdict
@@ -69,6 +71,7 @@ def look(
 def _begin(
     client: ChatClient, history: History, plan: Plan, seed: int, prompts: int, progress: Progress | None
 ) -> Watch:
+    _set_occasion(client, "search")
     bank, searched = sentinels.choose(client, plan, seed=seed, prompts=prompts, progress=progress)
 
     return history.begin(client.target, bank, plan, searched, seed)
@@ -90,7 +93,9 @@ def _finished(
     one = history.open_round(watch, kind)
     done = history.answered(one)
     left = sentinels.order(watch.bank, watch.plan, rounds)[done:]
+    number = len(history.rounds(watch, kind))
     for start in range(0, len(left), sentinels.AT_ONCE):
+        _set_occasion(client, f"{kind} {number} from {done + start}")
         answered = list(sentinels.ask(client, left[start : start + sentinels.AT_ONCE], progress=progress))
         history.note(one, done + start, answered)
     p = None
@@ -102,6 +107,11 @@ def _finished(
     history.end(one, p)
 
     return one
+
+
+def _set_occasion(client: ChatClient, occasion: str) -> None:
+    if isinstance(client, GuardedChat):
+        client.occasion = occasion
 
 
 def _counts(one: Round) -> bool:

@@ -83,6 +83,15 @@ def any_target(
             audit.close()
 
 
+@contextlib.contextmanager
+def chat_target(where: str, *, timeout: float, wishes: Wishes, quiet: bool) -> Iterator[ChatClient]:
+    """A client of a language model for as long as the block runs, within an audit where one is wished for."""
+    with any_target(where, allow_pickle=False, timeout=timeout, wishes=wishes, quiet=quiet) as client:
+        if not isinstance(client, ChatClient):
+            raise UsageError(f"{where[:200]} is no language model; expected one such as openai:https://host/v1#model")
+        yield client
+
+
 def _say(audit: Audit) -> None:
     """What an audit used and left, on stderr."""
     if audit.stopped is not None:

@@ -160,15 +160,16 @@ def _lines(path: Path, names: list[str]) -> dict[str, int]:
 
 
 def _read_baseline(path: Path) -> dict[str, Any]:
-    from probe_match.fingerprinting import storage
+    from probe_match.fingerprinting import formats, storage
     from probe_match.fingerprinting.compliance import told
     from probe_match.fingerprinting.errors import BadData
 
     try:
         old = json.loads(storage.read_file(path, "baseline"))
         prints = [one["fingerprint"] for endpoint in old["endpoints"] for one in endpoint["findings"] if one["kind"]]
-        if old["schema"] != told.SCHEMA or not all(isinstance(one, str) for one in prints):
-            raise ValueError("another schema")
+        formats.require(old["schema"], told.SCHEMA, str(path))
+        if not all(isinstance(one, str) for one in prints):
+            raise ValueError("a fingerprint that is no text")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise BadData(f"expected the JSON of an earlier audit at {path}, got something else") from error
     return dict(old)

@@ -119,4 +119,5 @@ def _ask(client: "Client", db: str, suite_file: str | None, *, budget: int | Non
             public = references.public_suite(groups[0][0]) if shared else None
             if public is not None:  # a single reference is judged by its own probes; those to come share these
                 rows = np.arange(min(len(public), shared))
-                collect(client, public, rows=rows, rng=np.random.default_rng(seed), progress=count)
+                rng = np.random.default_rng(seed)
+                collect(client, public, rows=rows, rng=rng, progress=count, patient=True)

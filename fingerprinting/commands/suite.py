@@ -181,6 +181,33 @@ def export(output: str, shape: str | None, db: str) -> None:
     click.echo(f"{len(made)} probes in {output}, suite {made.digest}")
 
 
+@suite.command("adopt")
+@click.argument("file")
+@click.option("--replace", is_flag=True, help="Drop the public suite that the database has for this input.")
+@db_option
+def adopt(file: str, replace: bool, db: str) -> None:
+    """
+    Make a published suite the public one of its input, so that your references are comparable with its publisher's.
+
+    Models that are enrolled from then on are asked it. The database is made where there is none.
+
+    \b
+    Examples:
+      probe-match suite adopt public.npz
+      probe-match suite adopt public.npz --replace --db team.db
+    """
+    from probe_match.fingerprinting import adopting
+    from probe_match.fingerprinting.database import open_db
+
+    from . import _session
+
+    loaded = _session.read_suite(file)
+    with open_db(db, create=True) as references:
+        new = adopting.adopt(references, loaded, replace=replace)
+        told = "models enrolled from now on are asked it" if new else "it was the public suite already"
+        click.echo(f"{len(loaded)} probes, suite {loaded.digest}, in {references.name}: {told}")
+
+
 @suite.command("lint")
 @click.argument("file")
 @click.pass_context

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from ._options import network_options
+from ._options import Wishes, audit_options, network_options
 
 
 def default_history() -> str:
@@ -54,6 +54,7 @@ def default_history() -> str:
     metavar="[FILE]",
     help="Write the last look as JSON, to a file or to standard output.",
 )
+@audit_options
 @network_options
 @click.option("-q", "--quiet", is_flag=True, help="No text and no progress; the exit code tells.")
 def watch(
@@ -68,6 +69,7 @@ def watch(
     dry_run: bool,
     timeout: float,
     json_file: str | None,
+    wishes: Wishes,
     quiet: bool,
 ) -> None:
     """
@@ -81,6 +83,7 @@ def watch(
     Examples:
       probe-match watch openai:https://host/v1#model
       probe-match watch openai:https://host/v1#model --looks 24 --every 3600 --json watch.json
+      probe-match watch openai:https://host/v1#model --ledger watch.ledger --rate 5/s --max-cost queries=2000
       probe-match watch openai:https://host/v1#model --dry-run
     """
     import json
@@ -88,7 +91,6 @@ def watch(
 
     from probe_match.fingerprinting.chat import change_report, changing, sentinels, watching
     from probe_match.fingerprinting.chat.history import History
-    from probe_match.fingerprinting.targets import open_chat
 
     from . import _session
 
@@ -96,26 +98,26 @@ def watch(
     if dry_run:
         click.echo(change_report.cost(sentinels.Plan(), prompts, looks))
         return
-    past, client = History(Path(history)), None
+    if restart and wishes.ledger is not None and Path(wishes.ledger).exists():
+        raise click.UsageError(f"--restart asks everything anew; give it a --ledger of its own, {wishes.ledger} exists")
+    past = History(Path(history))
     verdict = None
     try:
-        client = open_chat(target, timeout=timeout)
-        known = past.find(client.target)
-        if restart and known:
-            past.forget(known)
-        for number in range(looks):
-            if number:
-                time.sleep(every)
-            with _session.progress("asking", quiet=quiet) as count:
-                verdict = watching.look(client, past, alpha=alpha, seed=seed, prompts=prompts, progress=count)
-            if not quiet and json_file != "-":
-                click.echo(change_report.to_text(verdict))
-            if changing.EXIT[verdict.decision] == 1:
-                break
+        with _session.chat_target(target, timeout=timeout, wishes=wishes, quiet=quiet) as client:
+            known = past.find(client.target)
+            if restart and known:
+                past.forget(known)
+            for number in range(looks):
+                if number:
+                    time.sleep(every)
+                with _session.progress("asking", quiet=quiet) as count:
+                    verdict = watching.look(client, past, alpha=alpha, seed=seed, prompts=prompts, progress=count)
+                if not quiet and json_file != "-":
+                    click.echo(change_report.to_text(verdict))
+                if changing.EXIT[verdict.decision] == 1:
+                    break
     finally:
         past.close()
-        if client is not None:
-            client.close()
     assert verdict is not None
     if json_file is not None:
         _session.write_text(json_file, json.dumps(change_report.to_json(verdict), indent=1, ensure_ascii=False))

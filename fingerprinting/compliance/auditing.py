@@ -4,6 +4,7 @@ what an endpoint does.
 """
 
 import contextlib
+import contextvars
 import datetime as dt
 import threading
 from collections import defaultdict
@@ -17,6 +18,8 @@ from typing import Any, Final
 from probe_match.fingerprinting import backends, storage
 from probe_match.fingerprinting.audits import read_rate
 from probe_match.fingerprinting.chat import asking, shelf
+from probe_match.fingerprinting.chat.collecting import Cost
+from probe_match.fingerprinting.collect import Progress
 from probe_match.fingerprinting.database import ReferenceDB
 from probe_match.fingerprinting.errors import UsageError
 
@@ -54,14 +57,16 @@ def audit(
     database: str | None = None,
     today: dt.date | None = None,
     done: Callable[[Judged], None] | None = None,
+    progress: Progress | None = None,
 ) -> Report:
     """
     The report on all endpoints, in the order of the file.
 
     authority: leave to ask hosts that are not this machine. ledgers: a folder for one ledger an endpoint. jobs:
     endpoints asked at once; those of one foreign host one after the other. database: as workers open it, needed where
-    `backends.using` a cluster, which needs ledgers, too (see `afar`). done: called for each, as it is judged. Raises
-    UsageError, before anything is asked, where an endpoint may not be.
+    `backends.using` a cluster, which needs ledgers, too (see `afar`). done: called for each, as it is judged.
+    progress: called with questions just answered, from the threads that ask; what it raises ends the audit (on a
+    cluster it is not called). Raises UsageError, before anything is asked, where an endpoint may not be.
     """
     today = today or dt.date.today()
     authorities.require(settings.endpoints, authority, authority_file, today=today)
@@ -88,9 +93,11 @@ def audit(
         host = authorities.host_of(endpoint.target)
         foreign = not authorities.is_loopback(host)
 
-        def count(_: int) -> None:
+        def count(answered: int) -> None:
             if halted.is_set():
                 raise Stopped
+            if progress is not None:
+                progress(answered)
 
         with hosts[str(host)] if foreign else contextlib.nullcontext():
             count(0)
@@ -102,7 +109,11 @@ def audit(
 
     pool = ThreadPoolExecutor(max(1, min(jobs, len(settings.endpoints))))
     try:
-        futures = {pool.submit(one, *each): i for i, each in enumerate(zip(settings.endpoints, rates, strict=True))}
+        # Each thread in a copy of this context, which holds how hosts are reached (`network`).
+        futures = {
+            pool.submit(contextvars.copy_context().run, one, *each): i
+            for i, each in enumerate(zip(settings.endpoints, rates, strict=True))
+        }
         for future in as_completed(futures):
             judged[futures[future]] = future.result()
             if done is not None:
@@ -137,22 +148,31 @@ def against(report: Report, old: Mapping[str, Any]) -> Report:
 
 def cost(settings: Settings, references: ReferenceDB) -> list[tuple[str, str]]:
     """What an audit may ask at most, by endpoint, in words; nothing is asked for that."""
-    rows, total = [], 0
-    for endpoint in settings.endpoints:
+    rows, counts = [], most_questions(settings, references)
+    for endpoint, (questions, told) in zip(settings.endpoints, counts, strict=True):
         host = authorities.host_of(endpoint.target)
         place = "this machine" if authorities.is_loopback(host) else plain(host)
-        questions, tokens = endpoint.budget or MOST, ""
-        if endpoint.target.partition(":")[0] in CHAT and shelf.banks(references):
+        tokens = f", about {told.prompt_tokens} tokens of prompts and {told.answer_tokens} of answers," if told else ""
+        rows.append((endpoint.name, f"at most {questions} questions{tokens} to {place}"))
+    total = sum(questions for questions, _ in counts)
+
+    return [*rows, ("all", f"at most {total} questions, against {len(known_names(references))} known models")]
+
+
+def most_questions(settings: Settings, references: ReferenceDB) -> list[tuple[int, Cost | None]]:
+    """For each endpoint how many questions it may be asked, and the cost of those to a language model."""
+    counts: list[tuple[int, Cost | None]] = []
+    for endpoint in settings.endpoints:
+        chat = endpoint.target.partition(":")[0] in CHAT or "#" in endpoint.target
+        if chat and shelf.banks(references):
             planned = asking.plan_identification(
                 references, only=endpoint.references, budget=endpoint.budget, seed=settings.seed
             )
-            told = planned.cost()
-            questions = told.questions
-            tokens = f", about {told.prompt_tokens} tokens of prompts and {told.answer_tokens} of answers,"
-        rows.append((endpoint.name, f"at most {questions} questions{tokens} to {place}"))
-        total += questions
+            counts.append((planned.cost().questions, planned.cost()))
+        else:
+            counts.append((endpoint.budget or MOST, None))
 
-    return [*rows, ("all", f"at most {total} questions, against {len(known_names(references))} known models")]
+    return counts
 
 
 def known_names(references: ReferenceDB) -> list[str]:

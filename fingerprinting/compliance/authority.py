@@ -74,12 +74,19 @@ def read(path: Path) -> Authority:
 
 def host_of(target: str) -> str | None:
     """The host that a target is asked at, in lower case; None for a model that is run or read on this machine."""
-    found = URL.search(target)
-    if found is not None:
-        return (urlsplit(found[0]).hostname or found[0]).casefold()
     client, colon, where = target.partition(":")
-    if not colon or client in LOCAL or len(client) == 1:
+    if URL.match(target):
+        where = target
+    elif not colon or client in LOCAL or len(client) == 1:
         return None
+    elif client == "rest" and "@" in where:
+        where = where.partition("@")[2]
+    # Where the client looks for an address, and nowhere else: a model's name may hold one, too.
+    if URL.match(where):
+        try:
+            return (urlsplit(where).hostname or where).casefold()
+        except ValueError:  # no address that anything could be asked at
+            return where.casefold()
     if client in HOMES:
         return HOMES[client]
     host = re.match(r"\[?([0-9a-f:]+|[\w.-]+)\]?(:\d+)?(/|$)", where, re.IGNORECASE)  # host:port/… of some clients

@@ -98,16 +98,20 @@ class Settings:
 
 def read(path: Path) -> Settings:
     """The settings of a file. Raises BadData for one that cannot be read, UsageError for what it should not say."""
-    told = read_toml(path)
+    return checked(read_toml(path), str(path))
+
+
+def checked(told: Any, where: str) -> Settings:
+    """The settings that a file, or somebody else, says. Raises UsageError for what they should not say."""
     _only(told, "it", ("policy", "endpoint", "retention", "seed"))
     endpoints = told.get("endpoint", [])
     if not isinstance(endpoints, list) or not endpoints:
-        raise UsageError(f"expected [[endpoint]] tables with a name and a target in {path}, got none")
+        raise UsageError(f"expected [[endpoint]] tables with a name and a target in {where}, got none")
     found = tuple(_endpoint(one, i) for i, one in enumerate(endpoints, 1))
     names = [endpoint.name.casefold() for endpoint in found]
     for name in names:
         if names.count(name) > 1:
-            raise UsageError(f"two endpoints of {path} are called '{name}'; reports tell them apart by their names")
+            raise UsageError(f"two endpoints of {where} are called '{name}'; reports tell them apart by their names")
     seed = _number(told, "seed", 0, "it", whole=True, least=0)
 
     return Settings(_policy(_table(told, "policy")), found, _retention(_table(told, "retention")), int(seed))
@@ -115,6 +119,17 @@ def read(path: Path) -> Settings:
 
 def read_toml(path: Path) -> dict[str, Any]:
     """A TOML file. Raises BadData."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(LARGEST + 1)
+    except OSError as error:
+        raise BadData(f"cannot read {path} ({error.strerror or error}); expected a TOML file") from error
+
+    return parse_toml(data, str(path))
+
+
+def parse_toml(data: bytes, where: str) -> dict[str, Any]:
+    """The bytes of a TOML file. Raises BadData."""
     if sys.version_info >= (3, 11):
         import tomllib
     else:
@@ -124,15 +139,12 @@ def read_toml(path: Path) -> dict[str, Any]:
             raise MissingPackage(
                 "reading TOML on Python 3.10 needs tomli: pip install 'probe-match[licence]'"
             ) from error
+    if len(data) > LARGEST:
+        raise BadData(f"{where} is larger than {LARGEST >> 20} MiB; that is no file of settings")
     try:
-        with path.open("rb") as file:
-            data = file.read(LARGEST + 1)
-        if len(data) > LARGEST:
-            raise BadData(f"{path} is larger than {LARGEST >> 20} MiB; that is no file of settings")
         return tomllib.loads(data.decode())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        why = getattr(error, "strerror", None) or str(error)
-        raise BadData(f"cannot read {path} ({why}); expected a TOML file") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise BadData(f"cannot read {where} ({error}); expected a TOML file") from error
 
 
 def _policy(told: dict[str, Any]) -> Policy:

@@ -1,8 +1,9 @@
 """
 Two-pool likelihood ratio: is the suspect nearer to the source than honest peers are? The default method.
 
-The score is log P(labels | derived) - log P(labels | peer), both learnt at enrolment from shadows and peers (see
-`likelihood`), in standard deviations above honest peers that neither chose the probes nor fitted the likelihoods.
+The score is the log ratio of how likely a typical answer is of a derived model and of a peer, both learnt at enrolment
+from shadows and peers (see `likelihood`), in standard deviations above honest peers that neither chose the probes nor
+fitted the likelihoods.
 Raw similarity never decides: an honest model of the same data can agree more than a stolen copy does.
 
 Where scores are given, half a standard deviation counts for every standard deviation by which the suspect prefers the
@@ -18,7 +19,7 @@ from typing import Final
 import numpy as np
 from probe_match.fingerprinting.calibration import ranks, standardise, tails
 from probe_match.fingerprinting.errors import NoAnswers
-from probe_match.fingerprinting.likelihood import Mixtures, estimate_rates, fit_mixtures, log_ratio
+from probe_match.fingerprinting.likelihood import Mixtures, Ratios, estimate_rates, fit_mixtures, log_ratios
 from probe_match.fingerprinting.records import UNANSWERED, Panel, ProbeSuite, Reference, Responses, Signature
 from scipy.special import stdtr
 
@@ -79,8 +80,9 @@ class Scale:
         Far below what p peers can show by rank, from 1/(p + 1)^2 on, a fitted tail alone is a guess: the ratio's own
         bound exp(-llr) (Ville 1939) must agree.
         """
-        llr = self._llr(labels)
-        score = self._score(llr, labels, scores)
+        ratios = self._ratios(labels)
+        llr = ratios.cumulative[:, -1]
+        score = self._score(ratios, labels, scores)
         agreement = self._agreement(labels)
         if len(self.peer_scores) >= VERY_FEW:
             tail = np.max([tails(agreement, group) for group in self._honest_agreement], axis=0)
@@ -134,7 +136,7 @@ class Scale:
     @cached_property
     def peer_scores(self) -> np.ndarray:
         """float64 (p,): scores of the honest peers set aside for calibration."""
-        return self._score(self._peer_llr, self._labels(self._calibration), self._scores(self._calibration))
+        return self._score(self._peer_ratios, self._labels(self._calibration), self._scores(self._calibration))
 
     @cached_property
     def shadows(self) -> Weighed:
@@ -149,15 +151,15 @@ class Scale:
         best = int(self.peer_scores.argmax())
         return self.panel.names[self._calibration[best]], float(self.peer_scores[best])
 
-    def _llr(self, labels: np.ndarray) -> np.ndarray:
-        return log_ratio(labels, self.source, self.mixtures)[:, -1]
+    def _ratios(self, labels: np.ndarray) -> Ratios:
+        return log_ratios(labels, self.source, self.mixtures)
 
     @cached_property
-    def _peer_llr(self) -> np.ndarray:
-        return self._llr(self._labels(self._calibration))
+    def _peer_ratios(self) -> Ratios:
+        return self._ratios(self._labels(self._calibration))
 
-    def _score(self, llr: np.ndarray, labels: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
-        score = standardise(llr, self._peer_llr)
+    def _score(self, ratios: Ratios, labels: np.ndarray, scores: np.ndarray | None) -> np.ndarray:
+        score = standardise(ratios.typical, self._peer_ratios.typical)
         if len(self._calibration):
             score = score + np.maximum(self._alike(labels) - CLOSE, 0.0)
         if self.soft and scores is not None and len(self._calibration):

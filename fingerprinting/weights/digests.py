@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final
 
+from probe_match.fingerprinting import formats
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.storage import canonical_json
 
@@ -105,8 +106,7 @@ def changed(old: Digests, new: Digests) -> dict[str, list[str]]:
 def from_json(value: Any, where: str) -> Digests:
     """What `to_json` gave; its layers and root are computed again, and must be the same."""
     try:
-        if value["schema"] != SCHEMA:
-            raise BadData(f"expected the schema {SCHEMA} in {where}, got {str(value['schema'])[:40]}")
+        formats.require(value["schema"], SCHEMA, where)
         tensors = [
             Digested(t["name"], t["dtype"], tuple(t["shape"]), bytes.fromhex(t["digest"].removeprefix("sha256:")).hex())
             for t in value["tensors"]

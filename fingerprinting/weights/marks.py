@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from probe_match.fingerprinting import formats
 from probe_match.fingerprinting.errors import BadData, UsageError
 from scipy.special import bdtrc
 
@@ -63,8 +64,9 @@ class Reading:
 def from_json(value: Any, where: str) -> Mark:
     """The mark of a record."""
     try:
-        if value["schema"] != SCHEMA or value["bits"] != BITS:
-            raise BadData(f"expected the schema {SCHEMA} and {BITS} bits in {where}")
+        formats.require(value["schema"], SCHEMA, where)
+        if value["bits"] != BITS:
+            raise BadData(f"expected {BITS} bits in {where}, got {str(value['bits'])[:20]}")
         tensors = tuple((str(t["name"]), tuple(int(n) for n in t["shape"])) for t in value["tensors"])
         return Mark(str(value["way"]), tensors, bytes.fromhex(value["salt"]).hex())
     except (KeyError, TypeError, ValueError) as error:

@@ -8,17 +8,18 @@ changed. Signed with an elliptic-curve key, the bundle is verified by `model-sig
 Needs cryptography.
 """
 
-import base64
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from probe_match.fingerprinting.errors import BadData, UsageError
+from probe_match.fingerprinting.evidence import dsse
+from probe_match.fingerprinting.evidence.dsse import CURVES, PAYLOAD, PrivateKey, PublicKey
 
 from . import digests
 from .digests import Digests
@@ -26,16 +27,10 @@ from .safetensors_file import parse
 from .tensors import map_file
 
 BUNDLE: Final = "application/vnd.dev.sigstore.bundle.v0.3+json"
-PAYLOAD: Final = "application/vnd.in-toto+json"
 STATEMENT: Final = "https://in-toto.io/Statement/v1"
 PREDICATE: Final = "https://model_signing/signature/v1.0"
-CURVES: Final[dict[str, hashes.HashAlgorithm]] = {
-    "secp256r1": hashes.SHA256(), "secp384r1": hashes.SHA384(), "secp521r1": hashes.SHA512(),
-}  # fmt: skip
 MAX_BUNDLE: Final = 64 << 20
 MAX_FILES: Final = 100_000
-PrivateKey = ed25519.Ed25519PrivateKey | ec.EllipticCurvePrivateKey
-PublicKey = ed25519.Ed25519PublicKey | ec.EllipticCurvePublicKey
 
 
 @dataclass(frozen=True)
@@ -66,16 +61,10 @@ def sign(path: Path, found: Digests, key: PrivateKey, *, output: Path | None = N
             "weights": found.to_json(),
         },
     }
-    payload = json.dumps(statement).encode()
-    signature = base64.b64encode(_sign(key, _encode(payload))).decode()
     bundle = {
         "mediaType": BUNDLE,
         "verificationMaterial": {"publicKey": {"hint": fingerprint(key.public_key())}, "tlogEntries": []},
-        "dsseEnvelope": {
-            "payload": base64.b64encode(payload).decode(),
-            "payloadType": PAYLOAD,
-            "signatures": [{"sig": signature, "keyid": ""}],
-        },
+        "dsseEnvelope": dsse.wrap(json.dumps(statement).encode(), key).to_json(),
     }
     return json.dumps(bundle).encode()
 
@@ -86,18 +75,15 @@ def open_bundle(data: bytes, key: PublicKey, where: str) -> Signed | None:
         raise BadData(f"{where} has {len(data) >> 20} MiB; signatures of at most {MAX_BUNDLE >> 20} MiB are read")
     bundle = parse(data, where)
     try:
-        envelope = bundle["dsseEnvelope"]
-        (signature,) = envelope["signatures"]
-        payload = base64.b64decode(envelope["payload"], validate=True)
-        if bundle["mediaType"] != BUNDLE or envelope["payloadType"] != PAYLOAD:
+        envelope = dsse.unwrap(bundle["dsseEnvelope"])
+        if bundle["mediaType"] != BUNDLE or envelope.kind != PAYLOAD:
             raise BadData(f"{where} is a bundle of another kind; expected {BUNDLE} with {PAYLOAD}")
-        raw = base64.b64decode(signature["sig"], validate=True)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise BadData(f"{where} is no sigstore bundle with one signature") from error
-    if not _verify(key, raw, _encode(payload)):
+    if not envelope.fits(key):
         return None
 
-    return _read_statement(parse(payload, where), where)
+    return _read_statement(parse(envelope.payload, where), where)
 
 
 def _read_statement(statement: dict[str, Any], where: str) -> Signed:
@@ -186,25 +172,3 @@ def fingerprint(key: PublicKey) -> str:
     """SHA-256 of the public key's PEM, in hex, as the format hints at keys."""
     kind = serialization.PublicFormat.SubjectPublicKeyInfo
     return hashlib.sha256(key.public_bytes(serialization.Encoding.PEM, kind)).hexdigest()
-
-
-def _encode(payload: bytes) -> bytes:
-    """What is signed (DSSE v1, PAE)."""
-    return b"DSSEv1 %d %s %d %s" % (len(PAYLOAD), PAYLOAD.encode(), len(payload), payload)
-
-
-def _sign(key: PrivateKey, message: bytes) -> bytes:
-    if isinstance(key, ed25519.Ed25519PrivateKey):
-        return key.sign(message)
-    return key.sign(message, ec.ECDSA(CURVES[key.curve.name]))
-
-
-def _verify(key: PublicKey, signature: bytes, message: bytes) -> bool:
-    try:
-        if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, message)
-        else:
-            key.verify(signature, message, ec.ECDSA(CURVES[key.curve.name]))
-    except InvalidSignature:
-        return False
-    return True

@@ -41,7 +41,7 @@ class Peer(NamedTuple):
     """
     How one server is made and asked. packages: what to install. run: its command line; {python}, {bin}, {folder},
     {port}, {port2}, … are filled in. make: a script that is run before. ready: path that answers once the model is up,
-    to `body` where there is one. targets: what a user would write, {url} filled in.
+    to `body` where there is one. targets: what a user would write, {url} or {grpc}, its host:port, filled in.
     """
 
     packages: tuple[str, ...]
@@ -56,7 +56,7 @@ class Peer(NamedTuple):
 PEERS: Final = {
     "mlserver": Peer(
         ("mlserver==1.7.1", "mlserver-sklearn==1.7.1"), "{bin}/mlserver start .", "/v2/models/digits/ready",
-        ("oip:{url}/v2/models/digits", "{url}/v2/models/digits", "{url}"),
+        ("oip:{url}/v2/models/digits", "oip-grpc:{grpc}/digits", "{url}/v2/models/digits", "{url}"),
         make="mlserver_make.py {port} {port2} {port3}",
     ),
     "mlflow": Peer(
@@ -68,13 +68,14 @@ PEERS: Final = {
         ("mlflow:{url}",), make="mlflow_make.py",
     ),
     "kserve": Peer(
-        ("kserve==0.21.0",), "{python} kserve_app.py {port}", "/v1/models/digits",
-        ("v1:{url}/v1/models/digits", "v1:{url}", "oip:{url}/v2/models/digits", "{url}/v1/models/digits:predict",
-         "{url}"),
+        ("kserve==0.21.0",), "{python} kserve_app.py {port} {port2}", "/v1/models/digits",
+        ("v1:{url}/v1/models/digits", "v1:{url}", "oip:{url}/v2/models/digits", "oip-grpc:{grpc}/digits",
+         "{url}/v1/models/digits:predict", "{url}"),
     ),
     "triton": Peer(
         ("nvidia-pytriton==0.7.0",), "{python} triton_app.py {port} {port2} {port3}", "/v2/models/digits/ready",
-        ("oip:{url}/v2/models/digits",), env={"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))},
+        ("oip-grpc:{grpc}/digits", "oip:{url}/v2/models/digits"),
+        env={"LD_LIBRARY_PATH": str(sysconfig.get_config_var("LIBDIR"))},
     ),
     "litserve": Peer(
         ("litserve==0.2.19", "numpy"), "{python} litserve_app.py {port}", "/health",
@@ -145,8 +146,15 @@ def environment(name: str, packages: Sequence[str]) -> Path:
     return home / "bin"
 
 
+class Url(str):
+    """The base URL of a peer. grpc: host:port where it speaks that as well."""
+
+    __slots__ = ("grpc",)
+    grpc: str
+
+
 @contextlib.contextmanager
-def running(name: str, folder: Path, weights: Path) -> Iterator[str]:
+def running(name: str, folder: Path, weights: Path) -> Iterator[Url]:
     """The base URL of a running peer; folder: empty, for its files. weights: of the model, as `save` writes them."""
     peer = PEERS[name]
     home = environment(name.partition("-")[0], peer.packages)
@@ -165,7 +173,8 @@ def running(name: str, folder: Path, weights: Path) -> Iterator[str]:
             timeout=180,
         )  # fmt: skip
         assert made.returncode == 0, made.stderr[-2000:]
-    url = f"http://127.0.0.1:{ports[0]}"
+    url = Url(f"http://127.0.0.1:{ports[0]}")
+    url.grpc = f"127.0.0.1:{ports[1]}"
     with started(peer.run.format(**given).split(), folder, env, lambda: is_up(url + peer.ready, peer.body)):
         yield url
 

@@ -21,4 +21,4 @@ class Digits(Model):
         return get_predict_response(payload, answer, self.name)
 
 
-ModelServer(http_port=int(sys.argv[1]), enable_grpc=False).start([Digits()])
+ModelServer(http_port=int(sys.argv[1]), grpc_port=int(sys.argv[2])).start([Digits()])

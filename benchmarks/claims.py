@@ -1,0 +1,287 @@
+"""
+False and true claims of ownership, on models whose descent is known.
+
+    python -m benchmarks.claims FOLDER --output benchmarks/claims.json
+
+FOLDER holds what `benchmarks.claims_answers` measured. A claim is accepted by the rule of `claim run`: registered bits,
+corrected p at most 1e-6 beside the worst of 200 honest models trained for the case, rank at most 1 % among a hundred of
+either kind. Attacks are those of a claimant who holds all keys: optimised probes, cherry-picked ones, ground keys.
+Intervals are Wilson's, 95 %; a source's models are counted one by one, though those of one task are alike.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from itertools import product
+from pathlib import Path
+from typing import Any, Final, Literal
+
+import numpy as np
+from probe_match.fingerprinting.bench.measures import wilson
+from probe_match.fingerprinting.claims import deciding, precedence, segments
+from probe_match.fingerprinting.claims.deciding import Finding, Rule
+from probe_match.fingerprinting.claims.segments import Generator, Statistic, Ways
+
+Answers = Mapping[str, np.ndarray]
+WAYS: Final = (256, 512, 1024, 2048)  # questions of registered bits; crossings ask both sides of half as many ways
+# Copies of the weights; "hard" ones have lost much of what the source does, as the tables of honest models show.
+WEIGHTS: Final = (
+    "copy", "round-1", "round-2", "temperature", "quantise-8bit", "quantise-2bit", "prune-30", "prune-60",
+    "prune-leaves", "warm-start", "input-noise",
+)  # fmt: skip
+KEYS: Final = 100_000
+PICKED: Final = 50  # of the OFFERED probes
+OFFERED: Final = 5000
+VERIFIERS: Final = 20  # honest models that who verifies has
+
+
+def decided(
+    found: Answers, generator: Generator, beacon: bool = True, shared: float = deciding.SHARED
+) -> dict[str, list[Any]]:
+    """The finding on every model under test; in the order of `names`."""
+    _, chosen, hits = counted(found, generator)
+    calibrating = found["uses"] == "calibrate"
+    kin = found["roles"][calibrating] == "kin peer"
+    theirs = hits(found["peers"][calibrating])
+    rule = rule_of(generator, shared)
+    times = deciding.factor(1, 1, beacon)
+    findings = [
+        deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, rule) for k in hits(found["models"])
+    ]  # fmt: skip
+    own = deciding.decide(int(hits(found["own"][None])[0]), len(chosen), 1.0, theirs, kin, times, rule)
+
+    return {"findings": findings, "own": [own], "theirs": [theirs], "kin": [kin]}
+
+
+def rule_of(generator: Generator, shared: float = deciding.SHARED) -> Rule:
+    """The usual rule. shared: share of boundaries that honest models are assumed to have in common with the source."""
+    return Rule(deciding.floor(generator.statistic == "targeted", shared))
+
+
+def counted(found: Answers, generator: Generator) -> tuple[Ways, np.ndarray, Any]:
+    """The ways, those chosen, and what counts the hits of models by their readings, int (…, 2 m)."""
+    m = len(found["bits"])
+    ways = Ways(*(np.zeros(m, np.int64),) * 3, found["bits"].astype(np.int64))
+    choosing = found["peers"][found["uses"] != "calibrate"].reshape(-1, 2, m)
+    own = found["own"].reshape(2, m)
+    chosen = segments.choose(own, choosing, found["fresh"][:, None], generator.ways)
+    rows = segments.asked(generator, ways, chosen)
+
+    def hits(readings: np.ndarray) -> np.ndarray:  # a reading is the label of a world of two, whose first is 0
+        return np.asarray(segments.hits(generator, ways, chosen, readings[:, rows].astype(np.int64)).sum(-1))
+
+    return ways, chosen, hits
+
+
+def accepted(findings: list[Finding]) -> np.ndarray:
+    """Bool (models,): which are matches."""
+    return np.array([finding.outcome == "match" for finding in findings], bool)
+
+
+def share(hit: np.ndarray) -> dict[str, Any]:
+    """How many of how many, with Wilson's interval."""
+    if len(hit) == 0:
+        return {"accepted": 0, "of": 0}
+    got = wilson(int(hit.sum()), len(hit))
+    return {"accepted": int(hit.sum()), "of": len(hit), "interval": [round(got.low, 4), round(got.high, 4)]}
+
+
+def honest_claims(cases: dict[str, Answers]) -> dict[str, Any]:
+    """Owners' own claims: copies that are accepted, by kind and source, and honest models that are."""
+    told: dict[str, Any] = {}
+    rules = (("as claimed", deciding.SHARED), ("nothing assumed of honest models", 0.0))
+    for statistic, questions, (rule, shared) in product(("targeted", "crossings"), WAYS, rules):
+        by_kind: dict[str, list[bool]] = defaultdict(list)
+        by_source: dict[str, list[bool]] = defaultdict(list)
+        nearer: list[bool] = []
+        for name, found in cases.items():
+            hit = accepted(decided(found, generator_of(statistic, questions), shared=shared)["findings"])
+            nearer += hit[nearer_than_honest(found)].tolist()
+            for kind, yes in zip(found["kinds"], hit, strict=True):
+                by_kind[str(kind)].append(bool(yes))
+                if kind in WEIGHTS:
+                    by_source[name].append(bool(yes))
+        weights = np.array([yes for kind in WEIGHTS for yes in by_kind[kind]], bool)
+        strangers = np.array([yes for kind, some in by_kind.items() if kind.startswith("honest") for yes in some])
+        told[f"{statistic}, {questions} questions, {rule}"] = {
+            "weight-level copies": share(weights), "honest models": share(strangers),
+            "weight-level copies nearer to the source than every honest model": share(np.array(nearer, bool)),
+            "by kind": {kind: share(np.array(some, bool)) for kind, some in sorted(by_kind.items())},
+            "weight-level copies by source": {name: share(np.array(some)) for name, some in by_source.items()},
+        }  # fmt: skip
+
+    return told
+
+
+def nearer_than_honest(found: Answers) -> np.ndarray:
+    """
+    Bool (models,): weight-level copies that say what their source says on more rows of the pool than any honest model.
+
+    The others are told from honest models of the source's class and rows by nothing that ordinary rows show.
+    """
+    honest = np.array([str(kind).startswith("honest") for kind in found["kinds"]])
+    if "alike" not in found:
+        return np.zeros(len(honest), bool)
+    return np.isin(found["kinds"], WEIGHTS) & (found["alike"] > found["alike"][honest].max())
+
+
+def generator_of(statistic: str, questions: int) -> Generator:
+    """A generator that asks so many questions."""
+    known: Statistic = "targeted" if statistic == "targeted" else "crossings"
+    return Generator(known, questions if known == "targeted" else questions // 2)
+
+
+def attack(cases: dict[str, Answers]) -> dict[str, Any]:
+    """
+    Claims of an attacker's own model or pool against honest models: as he claims, and as a verifier comes to who counts
+    20 honest models of his own (of those under test, which are then not accused), or 200 trained on data of his own.
+    """
+    told = {}
+    for statistic in ("targeted", "crossings"):
+        generator = generator_of(statistic, 1024)
+        usual, none = rule_of(generator), rule_of(generator, 0.0)
+        results: dict[str, list[np.ndarray]] = defaultdict(list)
+        for found in cases.values():
+            known = decided(found, generator)
+            _, chosen, hits = counted(found, generator)
+            tested, trained, kin = hits(found["models"]), known["theirs"][0], known["kin"][0]
+            mine = np.arange(len(tested)) % (len(tested) // VERIFIERS) == 0
+            panels = {
+                "as claimed": (trained, kin, usual),
+                "as claimed, were nothing assumed of honest models": (trained, kin, none),
+                f"with {VERIFIERS} honest models of the verifier's": (
+                    np.concatenate([trained, tested[mine]]), np.concatenate([kin, np.zeros(int(mine.sum()), bool)]),
+                    usual,
+                ),
+            }  # fmt: skip
+            if "second peers" in found:
+                second = hits(found["second peers"])
+                panels["with 260 honest models trained on the verifier's pool, and nothing assumed"] = (
+                    np.concatenate([trained, second]), np.concatenate([kin, found["second roles"] == "kin peer"]), none,
+                )  # fmt: skip
+            for name, (peers, its_kin, rule) in panels.items():
+                again = [deciding.decide(int(k), len(chosen), 1.0, peers, its_kin, 1.0, rule) for k in tested[~mine]]
+                results[name].append(accepted(again))
+        told[statistic] = {name: share(np.concatenate(some)) for name, some in results.items()}
+
+    return told
+
+
+def cherry_picking(cases: dict[str, Answers]) -> dict[str, Any]:
+    """
+    The best 50 of 5,000 probes against each honest model: what a list would prove, and what the derivation makes of it.
+
+    A list is refused unless it is the derived one; picking fifty of the sides asked is no such list in any case.
+    """
+    naive, refused, total = [], 0, 0
+    rng = np.random.default_rng(0)
+    for found in cases.values():
+        honest = np.array([str(kind).startswith("honest") for kind in found["kinds"]])
+        offered = rng.permutation(len(found["own"]))[:OFFERED]
+        same = found["models"][honest][:, offered] == found["own"][offered]
+        rate = same.mean(1)
+        naive += [deciding.tail(int(min(k, PICKED)), PICKED, r) for k, r in zip(same.sum(1), rate, strict=True)]
+        _, chosen, _ = counted(found, generator_of("targeted", 1024))
+        derived = set((chosen + len(found["bits"]) * found["bits"][chosen].astype(int)).tolist())
+        for row in same:
+            picked = set(offered[np.flatnonzero(row)[:PICKED]].tolist())
+            refused += picked != derived
+            total += 1
+
+    return {
+        "naive p-value at most 1e-6, were a list taken": share(np.array(naive) <= 1e-6),
+        "median naive p-value": float(np.median(naive)), "lists refused": {"refused": refused, "of": total},
+    }  # fmt: skip
+
+
+def grinding(cases: dict[str, Answers], models: int) -> dict[str, Any]:
+    """
+    The best of 100,000 keys against each honest model, without a beacon: bits drawn anew for every key.
+
+    The ways are held fixed: what a key may gain by bits alone, on the ways of which the fewest peers cross.
+    """
+    generator = generator_of("targeted", 1024)
+    rng = np.random.default_rng(0)
+    single, final, reserved = [], [], []
+    for found in cases.values():
+        _, chosen, _ = counted(found, generator)
+        m = len(found["bits"])
+        honest = np.array([str(kind).startswith("honest") for kind in found["kinds"]])
+        rows = found["models"][honest][: models // len(cases) + 1]
+        calibrating = found["uses"] == "calibrate"
+        kin = found["roles"][calibrating] == "kin peer"
+        before = (rows[:, chosen] == 0).astype(np.float32)
+        after = (rows[:, chosen + m] == 1).astype(np.float32)
+        best, bits_of = np.full(len(rows), -1.0), np.zeros((len(rows), len(chosen)), np.int8)
+        for _ in range(KEYS // 2000):
+            bits = rng.integers(0, 2, (2000, len(chosen))).astype(np.float32)
+            hits = bits @ after.T + (1 - bits) @ before.T
+            top = hits.argmax(0)
+            better = hits[top, np.arange(len(rows))] > best
+            best = np.maximum(best, hits.max(0))
+            bits_of[better] = bits[top[better]]
+        peers = found["peers"][calibrating]
+        for k, bits in zip(best, bits_of, strict=True):
+            theirs = (np.where(bits == 1, peers[:, chosen + m], peers[:, chosen]) == bits).sum(1)
+            for times, shared, into in ((1.0, 0.0, single), (deciding.RESERVE, deciding.SHARED, final)):
+                rule = rule_of(generator, shared)
+                into.append(deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, rule))
+        copies = decided(found, generator, beacon=False)["findings"]
+        reserved += [f.outcome == "match" for f, kind in zip(copies, found["kinds"], strict=True) if kind in WEIGHTS]
+
+    return {
+        "keys": KEYS, "least p-value of all, corrected for nothing": min(f.p_query for f in single),
+        "accepted if keys were not corrected for and nothing assumed of honest models": share(accepted(single)),
+        "accepted": share(accepted(final)),
+        "weight-level copies accepted without a beacon": share(np.array(reserved)),
+    }  # fmt: skip
+
+
+def ambiguity(trials: int = 1000) -> dict[str, Any]:
+    """Two claims on one model, each with trusted times: the earlier wins, and equal times never make a winner."""
+    rng = np.random.default_rng(0)
+    right: dict[Literal["earlier", "equal"], int] = {"earlier": 0, "equal": 0}
+    for _ in range(trials):
+        first = sorted(rng.integers(1_700_000_000, 1_800_000_000, 2).tolist())
+        second = [int(first[1] + 1 + rng.integers(1_000_000)), int(first[1] + 2_000_000)]
+        swap = bool(rng.integers(2))
+        won = precedence.earlier(*((second, first) if swap else (first, second)))
+        right["earlier"] += won == ("second" if swap else "first")
+        right["equal"] += precedence.earlier(first, first) == "ambiguous"
+
+    return {"trials": trials, "earlier trusted time wins": right["earlier"], "equal times ambiguous": right["equal"]}
+
+
+def read(folder: Path, kind: str) -> dict[str, Answers]:
+    """What was measured whole, by task and source; the zoo's seed stays in the name."""
+    found = {}
+    for file in sorted(folder.glob(f"*-{kind}.npz")):
+        answers = dict(np.load(file))
+        if "peers" in answers:
+            found[file.stem.removesuffix(f"-{kind}")] = answers
+
+    return found
+
+
+def main() -> None:
+    """Run from the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--output", type=Path, required=True)
+    options = parser.parse_args()
+    honest = read(options.folder, "honest")
+    told: dict[str, Any] = {
+        "generator": Generator("targeted")._asdict(), "sources": sorted(honest),
+        "claims of owners": honest_claims(honest), "cherry-picking": cherry_picking(honest),
+        "grinding": grinding(honest, 300), "ambiguity": ambiguity(),
+    }  # fmt: skip
+    for kind, name in (("surrogates", "optimised on five surrogates"), ("mislabelled", "mislabelled pool")):
+        measured = read(options.folder, kind)
+        if measured:
+            told[name] = {"sources": sorted(measured), **attack(measured)}
+    options.output.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""What the page on language models says around its tables."""
+
+from typing import Final
+
+BEFORE: Final = """
+# Language models: measured
+
+`python benchmarks/language_models.py FOLDER [--part verdicts]` measures, and writes
+[language-models.json](language-models.json) and this page. Seeds are in that file.
+
+Means over repetitions ± 1.96 standard errors; the repetitions share their models, so that the intervals tell of the
+draws and not of other models. Shares have 95 % intervals of independent trials, which repeated models are not.
+"""
+ONE_WORD: Final = """
+Split halves of some 30 answers a cell, cells drawn anew each time; a suspect's true model is in no cohort. *Odd
+half*: constants were chosen on the other; figures of all were seen on the way. *AUROC, ... out*: how well the best
+score tells a model in the database from one whose own reference is missing, and those of its twins too, or of its
+whole vendor. MMD, published for longer texts, is better than ours at 40 cells with twins out, and has more errors
+below.
+""".strip()
+VERDICTS: Final = """
+At alpha 1 %, over draws of cells and answers. A fifth of the models was left out, each in turn, by itself, and all
+models with the others of their vendor. *Right*: it, or a twin of it, see above. *As itself*: the verdict says that even
+versions of one model look less alike. *As family*: "it or a near relative of it", or modified; a sibling that is named
+so is what the verdict says it may be. *Descent*: a model of another vendor that comes from the same base model by
+public model cards ([token_models.py](token_models.py)). *Stranger*: any other model of another vendor. **Wrongly
+itself** is the share of suspects named as a model that they are not, **wrong family** of those named as a relative of a
+stranger's. Both are to be at most 1 %.
+""".strip()
+LESS: Final = """
+16 questions of up to 15 rounds: judged after 3, 6 and 12 rounds and at the end, or at the end alone. Alpha 1 %, for
+all looks together. *A relative*: of the same vendor, or of the same base model, named as family.
+""".strip()
+STYLE: Final = """
+AlpacaEval: 200 or 320 of 400 answers enrol a model, others are asked about the other prompts; 50 of 150 models shaped
+no space. Features and weights were chosen on the first 200 prompts alone, half against half. Aimed at: top-1 of
+.24/.63/.86, which are figures of 402 answers a model.
+
+What was tried on the prompts of enrolment alone (140 of them to enrol, 60 to ask; the space alone there .22/.60/.76
+at 1/8/32 answers): words one by one alone .14/.48/.73, at a fifth of the space's spread beside it .23/.60/.80, which
+is ours; ten and thirty thousand words beside it .22/.62/.78 and .23/.62/.79, normalised by text or by reference
+worse; a kernel around each answer at most .16 at 32, beside the space .22/.46/.52; log ratios normalised over the
+references text by text .22/.60/.76; 1,500 words in the space .23/.57/.72. Earlier, where the space alone had
+.224/.568/.755: 200 directions of characters' or words' tf-idf beside our features .22/.57/.77; variances of each
+model's own .23/.55/.72; how much answers scatter within a bag, added, .55/.77; a multinomial regression on our
+features, retrained for every model, .23/.55/.70 where ours had .23/.59/.76; prompts' words to predict what a prompt
+makes of everybody's features .23/.57/.76. To know that exactly, as no stranger's prompts let us, would give
+.255/.611/.790. What bounds the figures is the number of answers that enrol.
+""".strip()
+LINEAGE: Final = """
+Pairs labelled by hand, see [lineage_pairs.py](lineage_pairs.py). How words are weighed and prompts normalised was
+chosen on the other half of the 400 prompts, with the same pairs.
+""".strip()
+TWINS: Final = """
+Each pair was looked at again with other seeds and by another test ([twins.py](twins.py)), one of squared differences,
+which weighs common answers where G weighs rare ones. *Noticed from*: the share of one's answers that the nearest model
+of another vendor must give instead for G to notice it in nine cases of ten, which says how alike twins must be. What
+makers say of two names is from public model cards. Others are several names of one vendor, or a retired name that
+answers as a newer one does: it looks as if the gateway that collected the answers had sent both to one model. That
+they have the same weights is not proven; that these answers tell them apart is what does not show.
+""".strip()

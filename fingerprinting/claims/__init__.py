@@ -1,0 +1,1 @@
+"""Ownership claims: committed to before the probes are known, asked beside honest models, recomputed by anybody."""

@@ -1,0 +1,103 @@
+"""
+The honest models of a claim: trained when the probes are known, from seeds that the key and the beacon draw.
+
+So nobody picks peers that happen to differ. Some choose among the ways, the rest stand for the honest world; of these
+every other is of the source's class and rows, whose answers are nearest to the source's.
+"""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+from probe_match.fingerprinting.collect import Client, Progress, ask
+from probe_match.fingerprinting.errors import BadData, UsageError
+from probe_match.fingerprinting.exploring import material_for
+from probe_match.fingerprinting.kin import find_kin
+from probe_match.fingerprinting.panels import join, train_panel
+from probe_match.fingerprinting.plans import CALIBRATING, FEW, FEW_CALIBRATING, Kin, Material, Plan, plan_peers
+from probe_match.fingerprinting.records import Panel, Pool
+
+from . import keys
+
+PEERS: Final = 260  # of these 200 calibrate, a hundred of either kind
+CHOOSING: Final = ("select", "estimate")
+
+
+class Peer(NamedTuple):
+    """
+    One honest model. use: "choose" or "calibrate". readings: one character a point, 0, 1 or - where it did not answer.
+    """
+
+    name: str
+    role: str
+    use: str
+    readings: str
+
+
+class Recipe(NamedTuple):
+    """What honest models are made from. held: rows by which kin are found. rest: the plans once kin are known."""
+
+    material: Material
+    held: Pool
+    first: list[Plan]
+    rest: Callable[[Kin], list[Plan]]
+
+
+def recipe(source: Client, pool: Pool, seed: bytes, count: int) -> Recipe:
+    """
+    The plans for `count` honest models. pool: labelled. seed: of key and beacon.
+
+    Raises BadData for a pool that cannot teach, UsageError for too few peers.
+    """
+    if pool.y is None:
+        raise BadData("peers are trained on true labels and the pool has none; add y to the pool")
+    if count < 8:
+        raise UsageError(f"expected at least 8 peers to train, got {count}")
+    number = int(keys.below(keys.draws(seed, "peers", 1), 1 << 31)[0])
+    order = np.random.default_rng(number).permutation(len(pool))
+    held, rest = pool.take(order[: len(pool) // 3]), pool.take(order[len(pool) // 3 :])
+    material = material_for(source, rest, held, None, number)
+
+    return Recipe(material, held, *plan_peers(material, count, number))
+
+
+def kin_of(source: Client, recipe: Recipe, answers: np.ndarray) -> Kin:
+    """Of which class and rows the source's nearest honest models are. answers: int (first, held), the first models'."""
+    held = recipe.held
+    own = ask(source, held.x, held.spec, classes=held.classes, access="label").labels
+
+    return find_kin(recipe.material, recipe.first, answers, own)
+
+
+def train(
+    source: Client, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, *, jobs: int = 1,
+    progress: Progress | None = None,
+) -> Panel:  # fmt: skip
+    """What `count` honest models answer to the inputs, float32 (m, *shape); raises as `recipe` does."""
+    made = recipe(source, pool, seed, count)
+    assert isinstance(made.held.x, np.ndarray)
+    both = np.concatenate([made.held.x, inputs])
+    early = train_panel(made.material, made.first, both, jobs=jobs, progress=progress)
+    kin = kin_of(source, made, early.labels[:, : len(made.held)])
+    late = train_panel(made.material, made.rest(kin), both, jobs=jobs, progress=progress)
+
+    return join([early, late]).columns(np.arange(len(made.held), len(both)))
+
+
+def calibrating(count: int) -> int:
+    """Of that many trained peers, how many do not choose."""
+    return round((CALIBRATING if count > FEW else FEW_CALIBRATING) * count)
+
+
+def written(readings: np.ndarray) -> str:
+    """Readings int (points,) as characters."""
+    return "".join("01-"[int(r)] for r in readings)
+
+
+def parsed(text: str, points: int) -> np.ndarray:
+    """Readings int64 (points,) from characters. Raises BadData."""
+    if not isinstance(text, str) or len(text) != points or text.strip("01-"):
+        raise BadData(f"expected {points} readings of 0, 1 or -, got {str(text)[:20]!r}")
+    codes = np.frombuffer(text.encode("ascii"), np.uint8)
+
+    return np.where(codes == ord("-"), -1, codes.astype(np.int64) - ord("0"))

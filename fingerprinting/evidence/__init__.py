@@ -1,0 +1,1 @@
+"""What a claim is handed over in: seals, trees of leaves, trusted time, bundles, and a report in plain words."""

@@ -1,0 +1,242 @@
+"""Ownership claims: what key and beacon give, how hits decide, and what a commitment binds."""
+
+import hashlib
+import hmac
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from claims_world import KEY, POOL, client, commit, nearest
+from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, precedence, segments
+from probe_match.fingerprinting.claims.asking import Attempt
+from probe_match.fingerprinting.claims.deciding import Rule
+from probe_match.fingerprinting.claims.segments import Generator
+from probe_match.fingerprinting.errors import BadData, UsageError
+from scipy.stats import binom, binomtest
+
+TARGETED = Rule(floor=0.5)
+KIN = np.arange(200) % 2 == 0
+
+
+def test_seeds_are_those_of_the_rfc() -> None:
+    """HKDF-SHA256 as RFC 5869 writes it, by hand."""
+    salt = b"s" * 32
+    extracted = hmac.new(salt, bytes(range(32)), hashlib.sha256).digest()
+    expected = hmac.new(extracted, b"probe-match/probes/1\1", hashlib.sha256).digest()
+
+    assert KEY.seed(salt, "probes") == expected
+
+
+def test_draws_are_the_documented_macs() -> None:
+    """The first eight bytes of HMAC-SHA256 over name, zero and counter; below a bound by the upper half."""
+    drawn = keys.draws(b"k" * 32, "bit", 3)
+    third = hmac.new(b"k" * 32, b"bit\0" + (2).to_bytes(8, "big"), hashlib.sha256).digest()
+
+    assert int(drawn[2]) == int.from_bytes(third[:8], "big")
+    assert keys.below(drawn, 10)[2] == int.from_bytes(third[:4], "big") * 10 >> 32
+
+
+def test_a_key_is_secret(tmp_path: Path) -> None:
+    """A new key is for its owner alone, never shown, never overwritten, and refused once others could read it."""
+    path = tmp_path / "owner.key"
+    made = keys.make(path)
+    secret = path.read_text().strip()
+
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert keys.read(path).hash == made.hash == keys.read(None, secret).hash
+    assert secret not in repr(made)
+    with pytest.raises(BadData, match="there already"):
+        keys.make(path)
+    path.chmod(0o644)
+    with pytest.raises(BadData, match="0600"):
+        keys.read(path)
+    with pytest.raises(UsageError, match="claim key"):
+        keys.read(None)
+    with pytest.raises(BadData, match="64 hex digits") as told:
+        keys.of_hex(secret[:-1], "the environment")
+    assert secret[:-1] not in str(told.value)
+
+
+def test_pulses_are_read_by_their_shape(tmp_path: Path) -> None:
+    """Pulses of drand, of NIST and plain ones are read; randomness that is not the signature's digest is not."""
+    signature = os.urandom(48)
+    drand = {"round": 9, "signature": signature.hex(), "randomness": hashlib.sha256(signature).hexdigest()}
+    nist = {"pulse": {"pulseIndex": 4, "outputValue": "AB" * 64, "timeStamp": "2026-01-01T00:00:00.000Z"}}
+    plain = {"source": "dice", "round": 1, "value": "0f" * 32}
+    bad = [drand | {"randomness": "00" * 32}, drand | {"round": "9"}, {"round": 9}, [], plain | {"value": "0f"}]
+
+    assert beacons.read(written(tmp_path, drand), "drand") == beacons.Beacon("drand", 9, drand["randomness"])
+    assert beacons.read(written(tmp_path, nist), "nist").value == "ab" * 64
+    assert beacons.read(written(tmp_path, plain), "dice").round == 1
+    with pytest.raises(BadData, match="dice"):
+        beacons.read(written(tmp_path, plain), "drand")
+    for pulse in bad:
+        with pytest.raises(BadData, match=r"pulse|beacon"):
+            beacons.read(written(tmp_path, pulse), "drand")
+
+
+def written(folder: Path, value: object) -> Path:
+    (folder / "pulse.json").write_text(json.dumps(value))
+    return folder / "pulse.json"
+
+
+def test_ways_lead_to_another_label_and_sides_lie_about_the_boundary() -> None:
+    """The owner's model changes its label between the two sides, at the place that bisection by hand finds."""
+    assert isinstance(POOL.x, np.ndarray)
+    mine = nearest(0)
+    ways = segments.draw(b"s" * 32, mine(POOL.x), 200)
+    places = segments.locate(mine, POOL.spec, POOL.x, ways)
+    at = places / (1 << segments.STEPS)
+    step = 1 / (1 << segments.STEPS)
+
+    assert (mine(POOL.x[ways.first]) != mine(POOL.x[ways.second])).all()
+    assert (mine(segments.points(POOL.spec, POOL.x, ways, at)) == ways.base).all()
+    assert (mine(segments.points(POOL.spec, POOL.x, ways, at + step)) != ways.base).all()
+    assert 0.35 < ways.bits.mean() < 0.65
+
+
+def test_what_reads_the_same_on_both_sides_hits_by_chance() -> None:
+    """A model whose labels do not change across the gap hits on half of the registered bits, whoever made the rest."""
+    ways = segments.Ways(*(np.zeros(20_000, np.int64),) * 3, segments.draw(b"s" * 32, np.arange(9) % 3, 20_000).bits)
+    chosen = np.arange(20_000)
+    reads = np.random.default_rng(0).integers(0, 2, 20_000)
+    found = segments.hits(Generator("targeted"), ways, chosen, reads).sum()
+
+    assert binomtest(int(found), 20_000).pvalue > 0.001
+
+
+def test_ways_that_choosing_peers_cross_are_passed_over() -> None:
+    """Ways the source does not cross, repeated inputs, and ways that many peers cross come last or not at all."""
+    own = np.array([[0, 0, 0, 1], [1, 1, 1, 1]])
+    peers = np.array([[[0, 0, 0, 0], [1, 0, 0, 1]], [[0, 0, 0, 0], [1, 0, 1, 1]]])
+    inputs = np.arange(8, dtype=np.float32)[:, None]
+
+    assert segments.choose(own, peers, inputs, 2).tolist() == [1, 2]
+    inputs[5] = inputs[0]  # way 1 ends where way 0 began
+    assert segments.choose(own, peers, inputs, 2).tolist() == [2, 0]
+    with pytest.raises(UsageError, match="fewer --ways"):
+        segments.choose(own, peers, inputs, 3)
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 50), (5, 50), (49, 50), (50, 50)])
+def test_bounds_and_tails_are_scipys(hits: int, n: int) -> None:
+    """The Clopper-Pearson bound of one side, and the binomial tail, against scipy's."""
+    high = binomtest(hits, n, alternative="less").proportion_ci(0.99, "exact").high
+
+    assert deciding.upper_bound(hits, n, 0.99) == pytest.approx(high)
+    assert deciding.tail(hits, n, 0.3) == pytest.approx(binom.sf(hits - 1, n, 0.3), rel=1e-9)
+
+
+def test_a_match_needs_both_p_values() -> None:
+    """Many hits beside enough honest models of both kinds are a match; beside few models they are inconclusive."""
+    peers = np.full(200, 560)
+    decided = deciding.decide(1000, 1024, 1.0, peers, KIN, 1.0, TARGETED)
+    few = deciding.decide(1000, 1024, 1.0, peers[:50], KIN[:50], 1.0, TARGETED)
+
+    assert (decided.outcome, decided.p_model) == ("match", pytest.approx(1 / 101))
+    assert (few.outcome, few.peers) == ("inconclusive", {"kin": 25, "others": 25})
+
+
+def test_the_worst_honest_model_sets_the_rate() -> None:
+    """One honest model that hits often takes the match away, however the others answer."""
+    peers = np.full(200, 560)
+    peers[3] = 980
+
+    assert deciding.decide(1000, 1024, 1.0, peers, KIN, 1.0, TARGETED).outcome != "match"
+
+
+def test_honest_models_are_assumed_to_share_boundaries() -> None:
+    """Peers that hit nothing, having learnt nothing, do not make three hits in four a finding."""
+    nothing, rule = np.zeros(200, int), Rule(deciding.floor(targeted=True))
+
+    assert (deciding.floor(targeted=True), deciding.floor(targeted=False)) == (0.75, 0.5)
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, rule).bound == 0.75
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, rule).outcome == "no match"
+    assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, TARGETED).outcome == "match"
+
+
+def test_ground_keys_and_tried_models_count() -> None:
+    """p-values are multiplied by models tried, audits registered and, without a beacon, 2^40 keys."""
+    peers = np.full(200, 512)
+    hits = 640
+    once = deciding.decide(hits, 1024, 1.0, peers, KIN, deciding.factor(1, 1, True), TARGETED)
+    often = deciding.decide(hits, 1024, 1.0, peers, KIN, deciding.factor(5, 3, False), TARGETED)
+
+    assert deciding.factor(5, 3, False) == 15 * 2.0**40
+    assert often.p_corrected == pytest.approx(min(1.0, once.p_query * 15 * 2.0**40))
+    assert often.outcome != "match"
+
+
+def test_silence_decides_nothing() -> None:
+    """Below four fifths of the probes answered, no number of hits or misses is a finding."""
+    assert deciding.decide(10, 100, 0.79, np.full(200, 55), KIN, 1.0, TARGETED).outcome == "inconclusive"
+    assert deciding.decide(50, 100, 0.81, np.full(200, 55), KIN, 1.0, TARGETED).outcome == "no match"
+
+
+def test_a_rule_may_be_stricter_but_not_laxer() -> None:
+    """A commitment to a threshold above a millionth, or to an unknown generator, is none."""
+    made, _ = commit(threshold=1e-9)
+    laxer = made.to_json() | {"threshold": 1e-3}
+    picked = made.to_json() | {"generator": {"name": "list", "version": 1, "probes": [1, 2, 3]}}
+
+    assert commitments.read(made.to_json()) == made
+    with pytest.raises(BadData, match="no laxer"):
+        commitments.read(laxer)
+    with pytest.raises(BadData, match="no list of them"):
+        commitments.read(picked)
+    with pytest.raises(BadData, match=r"lacks a field|cannot be"):
+        commitments.read(made.to_json() | {"extra": 1})
+
+
+def test_a_pool_of_shuffled_labels_is_refused() -> None:
+    """Honest models trained on labels that mean nothing would make every model look derived."""
+    from dataclasses import replace
+
+    from probe_match.fingerprinting.claims import running
+
+    assert POOL.y is not None
+    shuffled = replace(POOL, y=np.random.default_rng(0).permutation(POOL.y))
+
+    with pytest.raises(BadData, match="kappa"):
+        running.commit(client(0, "mine"), shuffled, KEY, Generator("targeted"), links=[], beacon=None)
+
+
+def attempt(probe: int, nth: int, label: int, outcome: str = "answered") -> Attempt:
+    return Attempt(probe, nth, f"probe {probe}", outcome, label, 1, 2, None)
+
+
+SILENT = attempt(1, 0, -1, "failed")
+BROKEN = {
+    "never put": [attempt(0, 0, 2)],
+    "none may be dropped": [attempt(0, 0, 2), attempt(1, 1, 1)],
+    "may be dropped": [attempt(0, 0, 2), SILENT],
+    "2 were committed to": [attempt(0, 0, 2), SILENT, attempt(1, 1, -1, "failed"), attempt(1, 2, 1)],
+    "the first one counts": [attempt(0, 0, 2), attempt(0, 1, 1), attempt(1, 0, 1)],
+    "nothing may be added": [attempt(0, 0, 2), attempt(1, 0, 1), attempt(2, 0, 1)],
+    "do not give": [attempt(0, 0, 2), attempt(1, 0, 1)._replace(input="another")],
+}
+
+
+@pytest.mark.parametrize("why", BROKEN)
+def test_attempts_that_break_the_retry_rule_are_refused(why: str) -> None:
+    """Skipped probes, dropped or added attempts, too many of them, and asking again after an answer are refused."""
+    with pytest.raises(BadData, match=why):
+        asking.answers(BROKEN[why], ["probe 0", "probe 1"], 1, "the suspect")
+
+
+def test_a_probe_without_an_answer_is_asked_again_as_committed() -> None:
+    """The first answer counts; what the target did not take up is no attempt of its own; silence is no answer."""
+    made = [attempt(0, 0, -1, "split"), attempt(0, 0, 2), SILENT, attempt(1, 1, 1)]
+    silent = [attempt(0, 0, 2), SILENT, attempt(1, 1, -1, "failed")]
+
+    assert asking.answers(made, ["probe 0", "probe 1"], 1, "s").tolist() == [2, 1]
+    assert asking.answers(silent, ["probe 0", "probe 1"], 1, "s").tolist() == [2, -1]
+
+
+def test_the_earlier_trusted_time_wins() -> None:
+    """Of two claims the earlier wins by the latest of its times; equal times and none make no winner."""
+    assert precedence.earlier([10.0, 12.0], [13.0]) == "first"
+    assert precedence.earlier([1.0, 20.0], [13.0, 14.0]) == "second"
+    assert precedence.earlier([10.0], [10.0]) == precedence.earlier([], [10.0]) == "ambiguous"
