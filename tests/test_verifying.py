@@ -12,7 +12,15 @@ import pytest
 import worlds
 from click.testing import CliRunner
 from probe_match.clients import function, sklearn
-from probe_match.fingerprinting import changed_copies, recordings, registry, rescaled, storage, verifying, weight_changes
+from probe_match.fingerprinting import (
+    changed_copies,
+    recordings,
+    registry,
+    rescaled,
+    storage,
+    verifying,
+    weight_changes,
+)
 from probe_match.fingerprinting.audits import Audit
 from probe_match.fingerprinting.budget import read_limits
 from probe_match.fingerprinting.cli import cli
