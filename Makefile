@@ -25,11 +25,13 @@ test: dev ## set up everything, then run the whole test suite
 	@$(BIN)/python -m pytest --numprocesses auto --dist loadfile --no-loadscope-reorder
 
 test-servers: dev ## test against a dozen real model servers; the first time it installs them (10 GB)
-	@$(BIN)/python -m pytest -m 'servers or not servers' -rs tests/test_peers.py tests/test_gateways.py tests/test_text_peers.py
+	@$(BIN)/python -m pytest -m 'servers or not servers' -rs tests/test_peers.py tests/test_gateways.py \
+	  tests/test_text_peers.py tests/test_transformers_serve.py
+	@PYTHONPATH=tests $(BIN)/python -m benchmarks.servers --output benchmarks/servers.json
 
 dev: .venv/.dev-stamp .links/probe_match ## set up everything to work on the project
 
-check: lint types ## what CI runs: format, lint, types and the whole test suite, the wheel's included
+check: lint types docs ## what CI runs: format, lint, types, documentation and the whole test suite, the wheel's included
 	@$(MAKE) --no-print-directory test
 
 lint: dev ## format and lint, changing nothing
@@ -48,6 +50,13 @@ dist: dev ## build the source archive, and from it the wheel, of what is committ
 	@git archive HEAD | tar -x -C build/checkout
 	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir dist build/checkout >build/dist.log
 	@cd dist && sha256sum *
+
+sbom: dist ## write dist/sbom.cdx.json, a validated CycloneDX list of all that the wheel brings with it
+	@rm -rf build/sbom && $(BIN)/python -m venv build/sbom && build/sbom/bin/python -m pip install -qq dist/*.whl
+	@build/sbom/bin/python -m pip uninstall -qqy setuptools pip
+	@SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/cyclonedx-py environment build/sbom --pyproject pyproject.toml \
+	  --mc-type library --output-reproducible --validate -o dist/sbom.cdx.json
+	@echo "dist/sbom.cdx.json"
 
 bench: dev ## measure the main job: seeds 0 to 19, start-up, 1,000 references (about ten minutes)
 	@$(BIN)/python benchmarks/main_job.py --output benchmarks/main_job.json

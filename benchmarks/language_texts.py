@@ -51,7 +51,7 @@ def style_rendered(row: Mapping[str, Any]) -> list[str]:
 def _style(texts: Texts, learn: np.ndarray, test: np.ndarray, known: np.ndarray, draws: int) -> list[dict[str, Any]]:
     taught, asked = ([[told[p] for p in prompts] for told in texts] for prompts in (learn, test))
     space = style_space.fit({str(i): taught[i] for i in known})
-    writers = [style_space.enroll(told, space) for told in taught]
+    writers = style_space.gather([style_space.enroll(told, space) for told in taught], space)
     placed = [style_space.place(told, space) for told in asked]
     weigh = TfidfVectorizer(sublinear_tf=True, min_df=3, max_features=20_000, dtype=np.float32)
     weigh.fit([text for i in known for text in taught[i]])
@@ -68,7 +68,7 @@ def _style(texts: Texts, learn: np.ndarray, test: np.ndarray, known: np.ndarray,
             chosen = [style_space.Placed(*(part[some] for part in p)) for p, some in zip(placed, picked, strict=True)]
             suspects = [style_space.writer(p) for p in chosen]
             mean = np.array([suspect.mean for suspect in suspects])
-            spread = np.linalg.norm(mean[:, None] - np.array([w.mean for w in writers]), axis=2)
+            spread = np.linalg.norm(mean[:, None] - writers.mean, axis=2)
             text = np.vstack([np.asarray(words[i][picked[i]].mean(0)) for i in everyone])
             methods = {
                 "TF-IDF nearest neighbour": text @ centres.T / np.linalg.norm(text, axis=1, keepdims=True).clip(1e-9),

@@ -1,7 +1,7 @@
 """
 What large and shared databases cost, measured part by part; a part that is in the output already is not run again.
 
-    python benchmarks/scale.py [--output benchmarks/scale.json] [--parts search match writers corruption clusters]
+    python benchmarks/scale.py [--output benchmarks/scale.json] [--parts search match writers corruption clusters …]
 
 Times are the least of several runs, wall clock and processor seconds; on a busy machine the latter say more.
 """
@@ -23,8 +23,11 @@ from typing import Any
 
 import numpy as np
 from joblib import delayed
+from joblib.externals.loky import get_reusable_executor
+from probe_match.clients import sklearn
 from probe_match.fingerprinting import backends, changes, cohort, packing, schema, searching, storage, storing
 from probe_match.fingerprinting.database import open_db
+from probe_match.fingerprinting.enrolment import enroll
 from probe_match.fingerprinting.records import About, InputSpec, ProbeSuite, Reference, Responses
 
 ROOT = Path(__file__).parents[1]
@@ -328,8 +331,65 @@ def clusters(seconds: float = 0.2) -> dict[str, Any]:
     return found
 
 
+def enrolment(peers: int = 40, shadows: int = 20) -> dict[str, Any]:
+    """
+    Enrolling one model with sixty trained for it: in one process, in processes here, and on a local Dask cluster.
+
+    Seconds by the clock, and of all processors that took part, the scheduler's and the caller's included. Where cores
+    are the limit the latter tell the overhead of a cluster, whatever else the machine does.
+    """
+    import distributed
+
+    sys.path.insert(0, str(ROOT / "tests"))
+    import worlds
+
+    found: dict[str, Any] = {"models": peers + shadows, "processors": os.cpu_count()}
+    digests = {}
+
+    def once(what: str, jobs: int, others: Callable[[], float]) -> None:
+        before, started = time.process_time() + others(), time.perf_counter()
+        made = enroll(
+            sklearn.wrap(worlds.source()), worlds.pool(), name="s", about=About(), generators={}, peers=peers,
+            shadows=shadows, jobs=jobs,
+        )  # fmt: skip
+        if jobs > 1:
+            get_reusable_executor().shutdown()  # only what is over is counted
+        found[f"{what}_wall_s"] = round(time.perf_counter() - started, 2)
+        found[f"{what}_processor_s"] = round(time.process_time() + others() - before, 2)
+        panel = made.reference.panel
+        assert panel is not None
+        digests[what] = storage.sha256(panel.labels.tobytes() + storage.canonical_json(list(panel.names)))
+
+    enroll(sklearn.wrap(worlds.source()), worlds.pool(), name="s", about=About(), generators={}, peers=8, shadows=2)
+    once("one_process", 1, _of_children)
+    once("two_processes", 2, _of_children)  # their start and imports included
+    with (  # of one worker joblib makes no use: it works where it is called
+        distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.Client(cluster, set_as_default=False) as client,
+        backends.using(f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"),
+    ):
+        client.wait_for_workers(3)
+        once("dask_3_workers_first", 1, partial(_of_workers, client))  # imports on the workers included
+        once("dask_3_workers", 1, partial(_of_workers, client))
+    for what in ("dask_3_workers_first", "dask_3_workers", "two_processes"):
+        found[f"overhead_of_{what}"] = round(found[f"{what}_processor_s"] / found["one_process_processor_s"] - 1, 3)
+    found["identical"] = len(set(digests.values())) == 1
+    return found
+
+
+def _of_children() -> float:
+    """Processor seconds of processes that are over."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _of_workers(client: Any) -> float:
+    return float(sum(client.run(time.process_time).values()))
+
+
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
     "search": search, "match": match, "writers": writers, "corruption": corruption, "clusters": clusters,
+    "enrolment": enrolment,
 }  # fmt: skip
 
 

@@ -61,6 +61,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("zoos", nargs="*", type=Path)
     parser.add_argument("--sources", type=int, default=6, help="of each zoo, taken evenly")
+    parser.add_argument("--skip", type=int, default=0, help="of each zoo, sources before the first that is taken")
     parser.add_argument("--peers", type=int, default=60)
     parser.add_argument("--shadows", type=int, default=24)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent / "tamper.json")
@@ -70,7 +71,7 @@ def main(arguments: list[str] | None = None) -> None:
     for zoo in given.zoos:
         listed = json.loads((zoo / "zoo.json").read_text())
         sources = [model for model in listed["models"] if model["role"] == "source"]
-        for source in sources[:: max(1, len(sources) // given.sources)]:
+        for source in sources[given.skip :: max(1, len(sources) // given.sources)]:
             key = f"{zoo.parent.name}/{zoo.name}/{source['name']}"
             if key in done:
                 continue

@@ -52,7 +52,7 @@ def together(bench: Bench) -> Iterator[str]:
     own = single_token.all_own_evidence(table)
     texts = {name: _texts(ask(bench.client(name, 22), OPEN, TEXTS_ENROLLED)) for name in bench.foundations}
     space = style_space.fit(texts)
-    writers = [style_space.enroll(some, space) for some in texts.values()]
+    writers = style_space.gather([style_space.enroll(some, space) for some in texts.values()], space)
     found: dict[str, list[list[bool]]] = {}
     for parent in tqdm(bench.tested, desc="together", disable=None):
         for kind, name in {"unchanged": parent, **bench.derived(parent)}.items():

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
-from . import errands
+from . import decoys, errands
 from .answers import Answers, Asked, Client, check, side_by_side, usable
 from .errors import InputRefused, ProbeMatchError, SuiteMismatch, TargetError, UsageError
 from .guards import GuardedClient
@@ -159,12 +159,21 @@ def collect(
 
     started = time.monotonic()
     inputs = suite.inputs
+    picked: np.ndarray | Sequence[str]
     picked = inputs[order] if isinstance(inputs, np.ndarray) else [inputs[i] for i in order]
+    between, places = decoys.current(), np.arange(len(order))
+    if between is not None:
+        picked, places = between.among(picked, suite)
     answers = ask(
         client, picked, suite.spec, classes=suite.classes, access=access, progress=progress, partly=True,
         patient=patient,
     )  # fmt: skip
-    seconds = (time.monotonic() - started) / max(len(order), 1)
+    seconds = (time.monotonic() - started) / max(len(picked), 1)
+    assert answers.sent is not None
+    if between is not None:
+        between.put += int(answers.sent.sum() - answers.sent[places].sum())
+        scored = None if answers.scores is None else answers.scores[places]
+        answers = Asked(answers.labels[places], scored, answers.sent[places], answers.refusal)
 
     labels = np.full((n, repeats), UNANSWERED, np.int64)
     labels[order, slot] = answers.labels

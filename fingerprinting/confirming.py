@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from . import alignment
+from . import alignment, decoys
 from .calibration import PValues, p_values
 from .collect import Client, Progress, collect, merge
 from .errors import UsageError
@@ -71,7 +71,7 @@ def within(budget: int | None, probes: int) -> int:
         raise UsageError(
             f"expected a budget of at most the suite's {probes} probes, got {budget}; enroll with more --probes"
         )
-    return min(BUDGET, probes) if budget is None else budget
+    return min(decoys.room(BUDGET), probes) if budget is None else budget
 
 
 def confirm(

@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 
 import numpy as np
 
-from . import evasion, information
+from . import decoys, evasion, information
 from .collect import Client, Progress, require_answers
 from .confirming import BUDGET, Confirmed, check_limits, confirm, within
 from .errors import DatabaseError, UsageError
@@ -71,7 +71,11 @@ def match(
                 client, alone, budget=budget, alpha=alpha, access=access, seed=seed, stop_early=stop_early,
                 progress=progress, screen=screen,
             )  # fmt: skip
-    limit = BUDGET if budget is None else within(budget, _askable(references, groups, budget))
+    if budget is None:
+        limit = decoys.room(BUDGET)
+    else:
+        budget = decoys.room(budget)
+        limit = within(budget, _askable(references, groups, budget))
     kept = evasion.reserve(limit, screen != "never")
     limit -= kept
     rng = np.random.default_rng(seed)
@@ -121,7 +125,7 @@ def match_one(
 ) -> Verdict:
     """As `match`, against one reference that has a panel, on its own suite."""
     check_limits(budget, alpha)
-    limit = within(budget, len(reference.suite))
+    limit = within(None if budget is None else decoys.room(budget), len(reference.suite))
     rng = np.random.default_rng(seed)
     kept = evasion.reserve(limit, screen != "never")
     confirmed = confirm(client, reference, limit - kept, 1, alpha, access, rng, stop_early, progress)
@@ -230,7 +234,7 @@ def _verdict(
         suite=digest,
         access=shown.access,
         matches=tuple(_as_match(e, searched, alpha, relation if e is best else None) for e in evidence),
-        sent=sent,
+        sent=sent + decoys.put(),
         answered=answered,
         saved=max(0, limit - sent),
         coverage=answered / sent if sent else 0.0,
@@ -240,6 +244,7 @@ def _verdict(
         honest=best.honest,
         derived=best.derived,
         information=str(information.shown(shown.scores)),
+        decoys=decoys.put(),
     )
 
 

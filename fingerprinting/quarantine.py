@@ -5,8 +5,7 @@ another reference under a name of their own, beside which neither stands out, an
 A poisoned or careless reference, with peers that answer nothing sensible or answers like everybody's, makes matches of
 strangers. Every reference is therefore tried with the other references of its input as suspects, as if each stood
 behind an endpoint: one that would be named for more than a fifth of them is a hub. One that answers all alike as a
-reference that was there before it, or nearly all and would itself be found to come from that, is a copy. Declared kin,
-parent and child or children of one parent, do not count.
+reference that was there before it is a copy. Declared kin, parent and child or children of one parent, do not count.
 """
 
 from collections.abc import Callable, Sequence
@@ -27,8 +26,6 @@ HUB_SHARE: Final = 0.2  # of honest suspects; more, and a reference says nothing
 PANEL: Final = 64  # references tried as suspects, drawn by seed where there are more
 LEAST: Final = 5  # suspects without which nothing is said
 ALPHA: Final = 0.01
-COPY_ALPHA: Final = 1e-3  # smaller, since every reference is tried for a copy
-COPIED: Final = 0.9  # of the answers of a changed copy are those of its source
 Progress = Callable[[int, int], None]
 
 
@@ -44,14 +41,14 @@ class Hub(NamedTuple):
 
 
 class Copy(NamedTuple):
-    """A reference whose answers come from another one, `of`, that was there before; agreement: share of equal ones."""
+    """A reference that gives all the answers, so many, of another one, `of`, that was there before."""
 
     name: str
     of: str
-    agreement: float
+    answers: int
 
     def __str__(self) -> str:
-        return f"copy: {self.agreement:.0%} of its answers are those of '{self.of}', which was there before"
+        return f"copy: its {self.answers} answers are those of '{self.of}', which was there before"
 
 
 class Mute(NamedTuple):
@@ -121,17 +118,14 @@ def _copies(rows: dict[str, np.ndarray], parents: dict[str, str | None]) -> list
     found: dict[str, Copy] = {}
     for at, name in enumerate(rows):
         former = [other for other in list(rows)[:at] if other not in found and not _are_kin(name, other, parents)]
-        if len(former) < LEAST or not (rows[name] != UNANSWERED).any():
+        if not former:
             continue
         known = np.array([rows[other] for other in former])
         both = (known != UNANSWERED) & (rows[name] != UNANSWERED)
-        same = np.flatnonzero(((known == rows[name]) | ~both).all(1) & (both.sum(1) >= MIN_ANSWERED))
+        telling = both.sum(1) >= max(MIN_ANSWERED, len(rows[name]) // 2)  # few answers are alike by chance
+        same = np.flatnonzero(((known == rows[name]) | ~both).all(1) & telling)
         if len(same):
-            found[name] = Copy(name, former[same[0]], 1.0)
-            continue
-        best = _evidence(rows[name], known, former)[0]
-        if best.agreement >= COPIED and is_match(best, len(former), COPY_ALPHA):
-            found[name] = Copy(name, best.reference, best.agreement)
+            found[name] = Copy(name, former[same[0]], int(both[same[0]].sum()))
 
     return list(found.values())
 

@@ -419,7 +419,7 @@ class Verdict:
     The answer. matches: every comparable reference, best first. coverage: share of the probes sent that were answered.
     nearest_peer: name and score of the honest model closest to the best reference. honest, derived: scores of the peers
     and of the copies made on purpose, on the same probes, for plots. information: how much the answers showed. change:
-    of a claimed model, where one was found and its kind can be told.
+    of a claimed model, where one was found and its kind can be told. decoys: of what was sent, put between the probes.
     """
 
     target: str
@@ -442,3 +442,4 @@ class Verdict:
     derived: tuple[float, ...] = ()
     information: str = ""
     change: Change | None = None
+    decoys: int = field(default=0, metadata=storage.LATER)

@@ -45,7 +45,8 @@ def to_json(verdict: Verdict) -> dict[str, Any]:
             }
             for match in verdict.matches
         ],
-        "queries": {"sent": verdict.sent, "answered": verdict.answered, "saved_by_stopping": verdict.saved},
+        "queries": {"sent": verdict.sent, "answered": verdict.answered, "saved_by_stopping": verdict.saved}
+        | ({"decoys": verdict.decoys} if verdict.decoys else {}),
         "coverage": verdict.coverage,
         "cohort": verdict.cohort,
         "nearest_peer": None if nearest is None else {"reference": nearest[0], "score": nearest[1]},

@@ -41,7 +41,7 @@ def test_writers_are_told_by_their_habits_and_enrolled_without_training() -> Non
     rng = np.random.default_rng(0)
     texts = {f"w{w}": [writing(w, rng) for _ in range(40)] for w in range(6)}
     space = style_space.fit({name: texts[name] for name in list(texts)[:5]})
-    known = [style_space.enroll(some, space) for some in texts.values()]
+    known = style_space.gather([style_space.enroll(some, space) for some in texts.values()], space)
 
     for who in range(6):
         suspect = style_space.enroll([writing(who, rng) for _ in range(20)], space)
@@ -64,14 +64,15 @@ def test_words_too_rare_for_the_space_tell_writers_apart_one_by_one() -> None:
 
     texts = {f"w{who}": wrote(who, 30) for who in range(6)}
     space = style_space.fit(texts)
-    known = [style_space.enroll(some, space) for some in texts.values()]
+    writers = [style_space.enroll(some, space) for some in texts.values()]
+    known = style_space.gather(writers, space)
     suspects = [style_space.enroll(wrote(who, 20), space) for who in range(6)]
     placed = [style_space.gaussian_ratio(suspect, known, space) for suspect in suspects]
     added = [
         style_space.log_ratio(suspect, known, space) - seen for suspect, seen in zip(suspects, placed, strict=True)
     ]
-    counted = style_space.counted_ratio(suspects[0], known, space)
-    rate = (known[1].counts + style_space.PRIOR * space.usual) / (30 + style_space.PRIOR)
+    counted = style_space.counted_ratio(suspects[0], known)
+    rate = (writers[1].counts + style_space.PRIOR * space.usual) / (30 + style_space.PRIOR)
     by_hand = bernoulli.logpmf(1, rate) * suspects[0].counts + bernoulli.logpmf(0, rate) * (20 - suspects[0].counts)
     usual = bernoulli.logpmf(1, space.usual) * suspects[0].counts
     usual += bernoulli.logpmf(0, space.usual) * (20 - suspects[0].counts)

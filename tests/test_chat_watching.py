@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ class _Failing:
 def test_a_foreign_or_damaged_file_is_refused(tmp_path: Path) -> None:
     """A history is never written into a file that is something else."""
     foreign, broken = tmp_path / "other.db", tmp_path / "broken.db"
-    with sqlite3.connect(foreign) as db:
+    with closing(sqlite3.connect(foreign, isolation_level=None)) as db:
         db.execute("CREATE TABLE mine (x)")
     db.close()
     broken.write_bytes(b"not a database" * 100)

@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,12 @@ import pytest
 import worlds
 from probe_match.clients import function, oip, sklearn
 from probe_match.fingerprinting import collect, evasion, matching, registry, report
+from probe_match.fingerprinting.audits import Audit
+from probe_match.fingerprinting.decoys import Decoys, using
 from probe_match.fingerprinting.errors import TargetError
+from probe_match.fingerprinting.guards import GuardedClient
+from probe_match.fingerprinting.ledger import open_ledger, read_ledger
+from probe_match.fingerprinting.ledger_states import remember
 from probe_match.fingerprinting.oip_server import serve
 from probe_match.fingerprinting.pools import make_pool
 from probe_match.fingerprinting.records import Verdict
@@ -140,7 +146,7 @@ def test_noise_behind_a_cache_is_noticed_by_a_nudge() -> None:
 
 @pytest.mark.parametrize(
     ("share", "hashed", "least"),
-    [(0.2, False, 7), (0.5, False, 8), (0.8, False, 7), (0.2, True, 1), (0.5, True, 5), (0.8, True, 4)],
+    [(0.2, False, 7), (0.5, False, 8), (0.8, False, 7), (0.2, True, 1), (0.5, True, 4), (0.8, True, 3)],
 )
 def test_two_models_behind_one_address_are_noticed(share: float, hashed: bool, least: int) -> None:
     """
@@ -327,6 +333,56 @@ def test_probes_come_in_no_order_that_tells_them_apart() -> None:
 
     assert set(orders[0]) == set(orders[1])
     assert orders[0] != orders[1]
+
+
+def test_a_server_that_looks_for_bursts_treats_probes_among_decoys_alike() -> None:
+    """
+    It sends a request to another model where most of its inputs are ones its own model is unsure of, as probes are.
+    Decoys are the owner's own rows: with one for each probe no request stands out, and the copy behind it is found.
+    """
+    diverted: list[bool] = []
+
+    def wary(x: np.ndarray) -> np.ndarray:
+        scores = np.sort(worlds.source().predict_proba(x), 1)
+        burst = len(x) > 4 and (scores[:, -1] - scores[:, -2] < 0.2).mean() > 0.65
+        diverted.extend([burst] * len(x))
+        return np.asarray((innocent() if burst else worlds.source()).predict_proba(x))
+
+    plain = judged(wary, budget=60)
+    seen, diverted[:] = np.mean(diverted), []
+    with using(Decoys(worlds.pool(), np.random.default_rng(0))):
+        hidden = judged(wary, budget=60)
+
+    assert seen > 0.5
+    assert plain.decision != "match"
+    assert not any(diverted)
+    assert (hidden.decision, hidden.reference) == ("match", "s1")
+    assert 0 < hidden.decoys <= hidden.sent / 2
+    assert report.to_json(hidden)["queries"]["decoys"] == hidden.decoys
+
+
+def test_decoys_change_no_verdict_and_are_in_the_ledger(tmp_path: Path) -> None:
+    """The same probes, the same score, whatever is answered to decoys; twice as many questions, all written down."""
+    known = {row.tobytes() for row in worlds.pool().x}
+
+    def answer(x: np.ndarray) -> np.ndarray:
+        odd = np.array([row.tobytes() in known for row in x])
+        return np.where(odd[:, None], np.eye(worlds.CLASSES)[:1], worlds.copies()["trees"].predict_proba(x))
+
+    client = function.wrap(answer, shape=(worlds.FEATURES,))
+    reference = worlds.enrolled().reference
+    plain = matching.match_one(client, reference, budget=30, stop_early=False, screen="never")
+    audit = Audit(open_ledger(tmp_path / "a", target=client.target))
+    with using(Decoys(worlds.pool(), np.random.default_rng(0))):
+        guarded: Any = GuardedClient(client, audit)
+        hidden = matching.match_one(guarded, reference, budget=60, stop_early=False, screen="never")
+    audit.close()
+    with read_ledger(tmp_path / "a") as ledger:
+        written = remember(ledger)
+
+    assert hidden.matches == plain.matches
+    assert (plain.sent, hidden.sent, hidden.decoys) == (30, 60, 30)
+    assert written.count("answered") == written.spent.queries == 60
 
 
 # --- less information -----------------------------------------------------------------------------------------------

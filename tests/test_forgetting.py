@@ -6,6 +6,7 @@ import sqlite3
 import sys
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -92,7 +93,7 @@ def test_nothing_is_decided_or_asked_on_erased_answers(ledger: Path) -> None:
 def test_the_chain_holds_after_forgetting(ledger: Path, change: str) -> None:
     """Every other change, and a change of what is left of an erased entry, is noticed as before."""
     forgetting.forget_ledger(ledger, "so")
-    with sqlite3.connect(ledger) as connection:
+    with closing(sqlite3.connect(ledger, isolation_level=None)) as connection:
         connection.executescript(change.replace("[1,0,0.0]", json.dumps([1, 0, 0.0], separators=(",", ":"))))
     connection.close()
 

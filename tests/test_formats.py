@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import zipfile
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -52,7 +53,7 @@ def test_databases_of_every_version_are_read_and_brought_up_to_date(kept: Path, 
             assert public is not None
 
             assert (found, public.digest, db.verify()) == (wanted, PUBLIC.digest, [])
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
         assert file.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone() == ("2",)
 
 
@@ -115,12 +116,12 @@ def test_digests_marks_and_baselines_are_read() -> None:
 
 
 def later_database(path: Path) -> None:
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("UPDATE meta SET value = '99' WHERE key = 'schema'")
 
 
 def later_sqlite(path: Path) -> None:
-    with sqlite3.connect(path) as file:
+    with closing(sqlite3.connect(path, isolation_level=None)) as file:
         file.execute("PRAGMA user_version = 99")
 
 

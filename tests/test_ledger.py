@@ -4,6 +4,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -99,7 +100,7 @@ def test_everything_is_written_before_it_is_sent(tmp_path: Path) -> None:
         copy = path.with_name("copy")
         for end in ("", "-wal"):
             copy.with_name(f"copy{end}").write_bytes(path.with_name(f"a{end}").read_bytes())
-        with sqlite3.connect(copy) as connection:
+        with closing(sqlite3.connect(copy, isolation_level=None)) as connection:
             found.append([kind for (kind,) in connection.execute("SELECT kind FROM entries ORDER BY seq")][-1])
         connection.close()
         return brightness(x)
@@ -167,7 +168,7 @@ def test_an_answer_that_may_have_been_lost_is_in_doubt(tmp_path: Path) -> None:
 )
 def test_a_changed_ledger_is_noticed(book: Path, change: str) -> None:
     """Whatever is changed, removed, added or moved, the chain does not hold, and nothing is believed."""
-    with sqlite3.connect(book) as connection:
+    with closing(sqlite3.connect(book, isolation_level=None)) as connection:
         connection.execute(change)
     connection.close()
 
@@ -202,7 +203,7 @@ def test_a_shortened_ledger_has_another_head(book: Path) -> None:
     """Entries cut off the end leave a sound chain, and a head that is not the one that was noted."""
     with read_ledger(book) as whole:
         head = whole.head()
-    with sqlite3.connect(book) as connection:
+    with closing(sqlite3.connect(book, isolation_level=None)) as connection:
         connection.execute("DELETE FROM entries WHERE seq = ?", (head.seq,))
     connection.close()
 
@@ -217,7 +218,7 @@ def test_a_ledger_belongs_to_one_target_and_one_run(book: Path, tmp_path: Path) 
         open_ledger(book, target="function:other")
     with open_ledger(book, target="function:m"), pytest.raises(DatabaseError, match="in use by another run"):
         open_ledger(book, target="function:m")
-    with sqlite3.connect(tmp_path / "other") as connection:
+    with closing(sqlite3.connect(tmp_path / "other", isolation_level=None)) as connection:
         connection.execute("CREATE TABLE t (a)")
     connection.close()
     with pytest.raises(DatabaseError, match="another kind of file"):

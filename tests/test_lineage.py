@@ -79,7 +79,19 @@ def test_unrelated_models_are_rarely_hung_into_a_tree() -> None:
         some = Family(models, (About(),) * 12, np.arange(12) < 4, family().honest)
         linked.append(len(growing.grow(some, resamples=0).links))
 
-    assert sum(linked) <= 5  # of 160 suspects and 80 references
+    assert sum(linked) <= binom.ppf(0.999, 160, trees.ALPHA)  # of 160 suspects
+
+
+def test_a_twin_of_the_reference_does_not_hide_its_copies() -> None:
+    """A suspect is related where an honest model comes near to the reference, not where one comes nearer to it."""
+    z = np.array([[-np.inf, 8.0], [8.0, -np.inf]])
+    strangers = np.random.default_rng(0).normal(size=(300, 2))
+    strangers[7, 0] = 8.5
+    known = np.array([True, False])
+
+    assert trees.unrelated(z, strangers, known)[0, 1] < 1e-6
+    assert trees.unrelated(z, strangers[:, ::-1], known)[0, 1] == pytest.approx(1)
+    assert trees.unrelated(z, strangers[:60], known)[0, 1] == pytest.approx(1)
 
 
 def test_without_any_word_on_it_a_pair_is_undirected() -> None:

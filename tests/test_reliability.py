@@ -178,6 +178,23 @@ def test_load_one_by_one_is_slow_and_answers_that_are_not_kept_count_as_lost(mon
 
 
 @linux
+def test_a_ledger_that_waits_for_the_disk_at_each_entry_shows_in_the_throughput(monkeypatch: Patch) -> None:
+    """Group commit keeps the rate near that of bare requests; a twentieth of a second per entry is seen."""
+    shared = load.throughput(1, 240, ((8, 1),))["ratios"]["concurrency 8, batch 1"]["ratio"]
+    sync = Ledger.sync
+
+    def slow(*more: Any) -> None:
+        time.sleep(0.05)
+        sync(*more)
+
+    monkeypatch.setattr(Ledger, "sync", slow)
+    found = load.throughput(1, 120, ((8, 1),))
+
+    assert found["ratios"]["concurrency 8, batch 1"]["ratio"] < 0.8 * shared
+    assert not found["holds"]
+
+
+@linux
 def test_endurance_costs_no_files_and_no_threads() -> None:
     """Exchange after exchange, as many files and threads as before."""
     found = load.soak(1000, 4, rounds=4)

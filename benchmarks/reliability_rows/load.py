@@ -132,10 +132,13 @@ def load(number: int = 10_000, wait: float = 0.02, concurrency: int = 32) -> dic
     }  # fmt: skip
 
 
-def throughput(rounds: int = 5, number: int = 1800) -> dict[str, Any]:
+SETTINGS = ((4, 64), (8, 16), (8, 1), (32, 1))  # concurrency and batch
+
+
+def throughput(rounds: int = 5, number: int = 1800, settings: tuple[tuple[int, int], ...] = SETTINGS) -> dict[str, Any]:
     """With the ledger on, against bare `requests` on the same server, concurrency and batch; medians of the ratio."""
     found = {}
-    for concurrency, batch in ((4, 64), (8, 16), (8, 1), (32, 1)):
+    for concurrency, batch in settings:
         with counting(0.02) as url:
             ratios = []
             for _ in range(rounds):

@@ -69,6 +69,22 @@ class History:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None)
+        except (sqlite3.Error, OSError) as error:
+            raise _unusable(path, error) from error
+        try:
+            self._prepare(path)
+        except BaseException:
+            self._db.close()
+            raise
+        self.path = path
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._db.close()
+
+    def _prepare(self, path: Path) -> None:
+        """See whose file it is, and make its tables where it is new."""
+        try:
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
             found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
@@ -77,13 +93,8 @@ class History:
                 made = "by a newer probe-match; upgrade it, or" if found > SCHEMA else "for something else;"
                 raise DatabaseError(f"{path} was made {made} pass another --history")
             self._db.executescript(f"{TABLES} PRAGMA user_version={SCHEMA};")
-        except (sqlite3.Error, OSError) as error:
-            raise DatabaseError(f"cannot open the history {path} ({error}); pass another --history") from error
-        self.path = path
-
-    def close(self) -> None:
-        """Let go of the file."""
-        self._db.close()
+        except sqlite3.Error as error:
+            raise _unusable(path, error) from error
 
     def find(self, target: str) -> Watch | None:
         """The watch of a target, or None."""
@@ -185,3 +196,7 @@ class History:
 
     def _all(self, statement: str, *values: Any) -> list[Any]:
         return self._run(statement, *values).fetchall()
+
+
+def _unusable(path: Path, error: Exception) -> DatabaseError:
+    return DatabaseError(f"cannot open the history {path} ({error}); pass another --history")

@@ -89,7 +89,7 @@ def compare(texts: Sequence[str], known: Mapping[str, Sequence[str]], *, seed: i
     """Evidence for each reference from the style of some texts, best first."""
     rng = np.random.default_rng(seed)
     space = style_space.fit(known)
-    writers = [style_space.enroll(some, space) for some in known.values()]
+    writers = style_space.gather([style_space.enroll(some, space) for some in known.values()], space)
     rows = []
     for some in known.values():
         n = min(len(texts), len(some))

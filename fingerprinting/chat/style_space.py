@@ -69,6 +69,18 @@ class Writer(NamedTuple):
     counts: np.ndarray
 
 
+class Known(NamedTuple):
+    """
+    Several writers. mean: float64 (m, r). answers: int64 (m, 1). odds: float64 (m, v), log ratio of the odds that an
+    answer has a word, theirs over those of models in general; silence: float64 (m,), of an answer that has none.
+    """
+
+    mean: np.ndarray
+    answers: np.ndarray
+    odds: np.ndarray
+    silence: np.ndarray
+
+
 def fit(models: Mapping[str, Sequence[str]]) -> Space:
     """A space from the answers of several models, at least FEWEST of each. Raises NoAnswers."""
     kept = [texts for texts in models.values() if len(texts) >= FEWEST]
@@ -124,35 +136,38 @@ def writer(placed: Placed) -> Writer:
     return Writer(placed.at.mean(0), len(placed.at), placed.there.sum(0, dtype=np.int64))
 
 
-def log_ratio(suspect: Writer, known: Sequence[Writer], space: Space) -> np.ndarray:
+def gather(writers: Sequence[Writer], space: Space) -> Known:
+    """Known models side by side, worked out once for all suspects."""
+    answers = np.array([[writer.answers] for writer in writers])
+    rate = (np.array([writer.counts for writer in writers]) + PRIOR * space.usual) / (answers + PRIOR)
+    used, left = np.log(rate / space.usual), np.log((1 - rate) / (1 - space.usual))
+
+    return Known(np.array([writer.mean for writer in writers]), answers, used - left, left.sum(1))
+
+
+def log_ratio(suspect: Writer, known: Known, space: Space) -> np.ndarray:
     """Log-likelihood ratio of each known model against models in general, by both systems; float64 (m,), nats."""
-    ratios, counted = gaussian_ratio(suspect, known, space), counted_ratio(suspect, known, space)
+    ratios, counted = gaussian_ratio(suspect, known, space), counted_ratio(suspect, known)
     spread = float(counted.std())
     if spread <= 0:
         return ratios
     return np.asarray(ratios + COUNTED_SHARE * ratios.std() * (counted - counted.mean()) / spread)
 
 
-def gaussian_ratio(suspect: Writer, known: Sequence[Writer], space: Space) -> np.ndarray:
+def gaussian_ratio(suspect: Writer, known: Known, space: Space) -> np.ndarray:
     """By the place of a suspect's mean in the space; float64 (m,), nats."""
-    means = np.array([writer.mean for writer in known])
-    noise = 1 / np.array([[writer.answers] for writer in known])
-    pull = space.between / (space.between + noise)  # (m, r): how far a mean of so few answers is believed
+    pull = space.between / (space.between + 1 / known.answers)  # (m, r): how far a mean of so few answers is believed
     one = 1 / suspect.answers + space.between * (1 - pull)
     any_ = 1 / suspect.answers + space.between
-    near = (suspect.mean - means * pull) ** 2 / one + np.log(one)
+    near = (suspect.mean - known.mean * pull) ** 2 / one + np.log(one)
     far = suspect.mean**2 / any_ + np.log(any_)
 
     return np.asarray((far - near).sum(1) / 2)
 
 
-def counted_ratio(suspect: Writer, known: Sequence[Writer], space: Space) -> np.ndarray:
+def counted_ratio(suspect: Writer, known: Known) -> np.ndarray:
     """By words one by one, as if they were independent; float64 (m,), nats."""
-    answers = np.array([[writer.answers] for writer in known])
-    rate = (np.array([writer.counts for writer in known]) + PRIOR * space.usual) / (answers + PRIOR)
-    used, left = np.log(rate / space.usual), np.log((1 - rate) / (1 - space.usual))
-
-    return np.asarray(used @ suspect.counts + left @ (suspect.answers - suspect.counts))
+    return np.asarray(known.odds @ suspect.counts + suspect.answers * known.silence)
 
 
 def _there(texts: Sequence[str], common: Sequence[str], openings: Sequence[str]) -> np.ndarray:

@@ -34,7 +34,7 @@ FORMATS = ("text", "newick", "graphml")
 @click.option("--jobs", default=-1, show_default=True, type=int, help="Processes for training; -1: all processors.")
 @click.option("--budget", default=50, show_default=True, type=click.IntRange(10), help="Most questions to each target.")
 @click.option(
-    "--alpha", default=0.01, show_default=True, type=click.FloatRange(1e-6, 0.5),
+    "--alpha", default=0.05, show_default=True, type=click.FloatRange(1e-6, 0.5),
     help="Accepted chance that a model related to none is hung into a tree.",
 )  # fmt: skip
 @click.option(

@@ -27,6 +27,11 @@ if TYPE_CHECKING:
 @click.option(
     "--from", "recording", metavar="FILE", help="Ask nothing: judge what record wrote, a --ledger or another recording."
 )
+@click.option(
+    "--decoys",
+    metavar="FILE",
+    help="Put inputs of this pool (.npz, .csv, .jsonl) between the probes, one for each, from the same budget.",
+)
 @chat_options
 @audit_options
 @target_options
@@ -43,6 +48,7 @@ def match(
     tokens: int | None,
     transcripts: str | None,
     recording: str | None,
+    decoys: str | None,
     dry_run: bool,
     price: Any,
     concurrency: int | None,
@@ -67,6 +73,7 @@ def match(
       probe-match suspect.onnx --budget 30 --alpha 0.001
       probe-match suspect.onnx --json verdict.json --html verdict.html
       probe-match http://host:8080/v2/models/suspect --ledger audit.ledger --rate 5/s --max-cost queries=40
+      probe-match http://host:8080/v2/models/suspect --budget 100 --decoys pool.npz
       probe-match match --from audit.ledger
       probe-match openai:https://host/v1#model --dry-run --price 0.15/0.60
       probe-match match --transcripts answers.jsonl
@@ -96,6 +103,8 @@ def match(
             wishes=Wishes() if dry_run else wishes, price=price, quiet=quiet,
         ) as client:  # fmt: skip
             if isinstance(client, ChatClient):
+                if decoys is not None:
+                    raise click.UsageError("--decoys is for models that take inputs, not for language models")
                 asked = _chat.identify(
                     client, references, only=only, budget=budget, tokens=tokens, alpha=alpha, seed=seed,
                     stop_early=not (no_early_stop or recording), dry_run=dry_run, price=price, save=save, quiet=quiet,
@@ -105,7 +114,7 @@ def match(
             else:
                 asked = _ask(
                     client, references, only=only, budget=budget, alpha=alpha, access=access, seed=seed,
-                    stop_early=not (no_early_stop or recording), quiet=quiet,
+                    stop_early=not (no_early_stop or recording), decoys=decoys, quiet=quiet,
                 )  # fmt: skip
     if asked is None:
         return
@@ -133,14 +142,23 @@ def _ask(
     access: str,
     seed: int,
     stop_early: bool,
+    decoys: str | None,
     quiet: bool,
 ) -> Any:
     """The verdict on a model that takes inputs."""
+    from pathlib import Path
+
+    import numpy as np
     from probe_match.fingerprinting import confirming, matching
+    from probe_match.fingerprinting.decoys import Decoys, using
+    from probe_match.fingerprinting.pools import load_pool
 
     from . import _session
 
-    with _session.progress("asking", quiet=quiet, total=budget or confirming.BUDGET) as count:
+    pool = None if decoys is None else load_pool(Path(decoys), drop_duplicates=True)
+    between = None if pool is None else Decoys(pool, np.random.default_rng(seed))
+    total = budget or confirming.BUDGET
+    with using(between), _session.progress("asking", quiet=quiet, total=total) as count:
         return matching.match(
             client,
             references,

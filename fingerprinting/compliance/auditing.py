@@ -111,8 +111,8 @@ def audit(
     try:
         # Each thread in a copy of this context, which holds how hosts are reached (`network`).
         futures = {
-            pool.submit(contextvars.copy_context().run, one, *each): i
-            for i, each in enumerate(zip(settings.endpoints, rates, strict=True))
+            pool.submit(contextvars.copy_context().run, one, endpoint, rate): i
+            for i, (endpoint, rate) in enumerate(zip(settings.endpoints, rates, strict=True))
         }
         for future in as_completed(futures):
             judged[futures[future]] = future.result()

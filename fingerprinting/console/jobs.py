@@ -71,7 +71,9 @@ class Jobs:
             found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             strange = found == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
             if found > SCHEMA or strange:
-                raise DatabaseError(f"{path} was not made by this version's console; pass another --folder")
+                self._db.close()
+                made = "a newer probe-match; upgrade it, or" if found > SCHEMA else "something else than a console;"
+                raise DatabaseError(f"{path} was made by {made} pass another --folder")
             self._db.executescript(f"{TABLES} PRAGMA user_version={SCHEMA};")
             self._db.execute(
                 "UPDATE jobs SET state = 'interrupted', ended = ? WHERE state IN ('waiting', 'running')", (time.time(),)

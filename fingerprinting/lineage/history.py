@@ -21,6 +21,7 @@ from .growing import FEWEST_HONEST
 from .members import Models
 
 # The end of a name that numbers or dates a version: -v2, _1.3, @2026-03-01, :latest, .7
+ALPHA: Final = 0.01  # chance that an honest model comes as near, from which on a step is a modification
 VERSION: Final = re.compile(
     r"([-_.@:/ ]?(v|ver|version|rev|r)?[-_. ]?\d[\d.\-_]*|[-_.@:](latest|final|old|new))$", re.I
 )
@@ -146,7 +147,7 @@ def _kind(agreement: float, p: float) -> str:
         return "unchanged on these probes"
     if np.isnan(p):
         return "changed; no honest models to say how far"
-    return "modified" if p <= trees.ALPHA else "not to be told from a model trained anew"
+    return "modified" if p <= ALPHA else "not to be told from a model trained anew"
 
 
 def _contributions(models: Models, inputs: np.ndarray | tuple[str, ...], number: bool) -> np.ndarray | None:

@@ -15,7 +15,7 @@ from .likeness import Likeness, standing
 from .members import Family
 
 RESAMPLES: Final = 100
-ALPHA: Final = 0.01  # chance that an honest model is hung into the tree
+ALPHA: Final = 0.05  # chance that an honest model is hung into the tree
 COPIED: Final = 0.9  # share of answers alike from which on two models that no reference claims are one's copy
 STATED: Final = 1e6  # a parent that the database states comes before any nearness
 CLEARLY: Final = 2.0  # standard errors by which a sibling must be nearer than a reference to be the parent
@@ -85,15 +85,20 @@ def unrelated(z: np.ndarray, strangers: np.ndarray, known: np.ndarray) -> np.nda
     """
     How often honest models are as near as each pair, corrected for all that were compared; float64 (m, m).
 
-    z: (m, m). strangers: (honest, m), how far honest models stand out with each model. A pair must stand out for both
-    of its ends, and beat every honest model: ends that nobody knows may be honest models of one class.
+    z: (m, m). strangers: (honest, m), how far honest models stand out with each model. For a suspect and a reference it
+    counts how near honest models come to the reference, some of which are its twins, and the suspect must be nearer to
+    it than to every honest model. Any other pair must stand out for both of its ends, and beat every honest model: ends
+    that nobody knows may be honest models of one class. So must every pair where honest models are few.
     """
-    m = len(z)
-    p = np.ones((m, m))
-    for j in range(m):
-        p[:, j] = np.where(z[:, j] > strangers[:, j].max(), tails(z[:, j], strangers[:, j]), 1.0)
+    p = np.stack([tails(z[:, j], strangers[:, j]) for j in range(len(z))], 1)
+    beaten = z <= strangers.max(0)  # by an honest model that comes nearer to the second of the pair
+    chance, out = np.maximum(p, p.T), beaten | beaten.T
+    if len(strangers) >= ENOUGH:
+        mixed = known[:, None] ^ known[None]
+        chance = np.where(mixed, np.where(known[None], p, p.T), chance)
+        out = np.where(mixed, np.where(known[None], beaten.T, beaten), out)
 
-    return _searched(np.maximum(p, p.T), known)
+    return _searched(np.where(out, 1.0, chance), known)
 
 
 def no_luck(family: Family) -> np.ndarray:
