@@ -118,7 +118,7 @@ def _rule(checked: Checked) -> dict[str, Any]:
             f"({result['searched']}) and cases in the owner's book ({result['audits']})"
             f"{'' if beacon else ', and for 2^40 keys, as no beacon was waited for'}, and a rank of at most "
             f"{c.alpha:g} among honest models of either kind.",
-            f"A question without an answer could be asked again {_times(c.retries)}; at least "
+            f"A question without an answer is asked again {_times(c.retries)}; at least "
             f"{deciding.COVERAGE:.0%} must be answered.",
             f"{c.peers} honest models were trained from seeds that key and beacon draw.",
         ],
@@ -128,7 +128,7 @@ def _rule(checked: Checked) -> dict[str, Any]:
 
 
 def _times(retries: int) -> str:
-    return {0: "never", 1: "once"}.get(retries, f"{retries} times")
+    return {0: "at no time", 1: "once at most"}.get(retries, f"{retries} times at most")
 
 
 def _moments(checked: Checked) -> list[tuple[str, datetime.datetime | None, int]]:
