@@ -25,27 +25,35 @@ versions of one model look less alike. *As family*: "it or a near relative of it
 so is what the verdict says it may be. *Descent*: a model of another vendor that comes from the same base model by
 public model cards ([token_models.py](token_models.py)). *Stranger*: any other model of another vendor. **Wrongly
 itself** is the share of suspects named as a model that they are not, **wrong family** of those named as a relative of a
-stranger's. Both are to be at most 1 %.
+stranger's. Both are to be at most 1 %. One pair, writer/palmyra-x5 and qwen/qwen3-235b-a22b-2507, makes nearly all of
+the wrong families: no card that we know of says that they are related. Two versions of one model, z-ai/glm-4.5v and
+-4.6v, make most of what is wrongly named as itself. Seeds are others than those the rules were chosen with (500 to
+503). References with answers to the 16 questions alone were measured on an earlier form of the rule only: of 656 models
+left out .8 % [.3, 1.8] were wrongly itself then, and .5 % [.2, 1.3] of a wrong family.
 """.strip()
 LESS: Final = """
 16 questions of up to 15 rounds: judged after 3, 6 and 12 rounds and at the end, or at the end alone. Alpha 1 %, for
 all looks together. *A relative*: of the same vendor, or of the same base model, named as family.
 """.strip()
 STYLE: Final = """
-AlpacaEval: 200 or 320 of 400 answers enrol a model, others are asked about the other prompts; 50 of 150 models shaped
-no space. Features and weights were chosen on the first 200 prompts alone, half against half. Aimed at: top-1 of
-.24/.63/.86, which are figures of 402 answers a model.
+AlpacaEval: 200 of 400 answers enrol a model, others are asked about the other prompts; 50 of 150 models shaped no
+space. Features and weights were chosen on the first 200 prompts alone, half against half. The share of words beside
+the space was .2 at first, which cost a tenth of the TPR on the held-out prompts (.747 at 32); what loses nothing on
+the first 200 prompts is .1, so that these figures are of a second look. Before words were counted: top-1
+.219/.593/.769, EER 2.90, TPR .868, AUROC .863 at 32; enrolled by 320 answers .24/.61/.81, not measured since. Aimed
+at: top-1 of .24/.63/.86, which are figures of 402 answers a model.
 
 What was tried on the prompts of enrolment alone (140 of them to enrol, 60 to ask; the space alone there .22/.60/.76
-at 1/8/32 answers): words one by one alone .14/.48/.73, at a fifth of the space's spread beside it .23/.60/.80, which
-is ours; ten and thirty thousand words beside it .22/.62/.78 and .23/.62/.79, normalised by text or by reference
-worse; a kernel around each answer at most .16 at 32, beside the space .22/.46/.52; log ratios normalised over the
-references text by text .22/.60/.76; 1,500 words in the space .23/.57/.72. Earlier, where the space alone had
-.224/.568/.755: 200 directions of characters' or words' tf-idf beside our features .22/.57/.77; variances of each
-model's own .23/.55/.72; how much answers scatter within a bag, added, .55/.77; a multinomial regression on our
-features, retrained for every model, .23/.55/.70 where ours had .23/.59/.76; prompts' words to predict what a prompt
-makes of everybody's features .23/.57/.76. To know that exactly, as no stranger's prompts let us, would give
-.255/.611/.790. What bounds the figures is the number of answers that enrol.
+at 1/8/32 answers): words one by one alone .14/.48/.73, at a fifth of the space's spread beside it .23/.60/.80, at a
+tenth, which is ours, .23/.61/.79 where the space alone has .23/.59/.77; ten and thirty thousand words beside it
+.22/.62/.78 and .23/.62/.79, normalised by text or by reference worse; a kernel around each answer at most .16 at 32,
+beside the space .22/.46/.52; log ratios normalised over the references text by text .22/.60/.76; 1,500 words in the
+space .23/.57/.72. Earlier, where the space alone had .224/.568/.755: 200 directions of characters' or words' tf-idf
+beside our features .22/.57/.77; variances of each model's own .23/.55/.72; how much answers scatter within a bag,
+added, .55/.77; a multinomial regression on our features, retrained for every model, .23/.55/.70 where ours had
+.23/.59/.76; prompts' words to predict what a prompt makes of everybody's features .23/.57/.76. To know that exactly,
+as no stranger's prompts let us, would give .255/.611/.790. What bounds the figures is the number of answers that
+enrol.
 """.strip()
 LINEAGE: Final = """
 Pairs labelled by hand, see [lineage_pairs.py](lineage_pairs.py). How words are weighed and prompts normalised was

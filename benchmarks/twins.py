@@ -30,9 +30,7 @@ KNOWN: Final = {  # what makers say of pairs of names, from public model cards a
     ("qwen/qwen3.5-397b-a17b", "qwen/qwen3.5-plus-02-15"): "open weights and the vendor's name for them",
     ("qwen/qwen3.6-35b-a3b", "qwen/qwen3.6-flash"): "open weights and the vendor's name for them",
 }  # fmt: skip
-HEADS: Final = (
-    "two names|what makers say|equal by G, p|by squared differences, p|halves guessed right|would be noticed from"
-)
+HEADS: Final = "two names|what makers say|equal by G, p|by squared differences, p|noticed from"
 
 
 def twins(counts: Mapping[str, Counts], names: Sequence[str]) -> np.ndarray:
