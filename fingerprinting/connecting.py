@@ -191,6 +191,9 @@ def _opener(path: Path, mode: str) -> Callable[[], sqlite3.Connection]:
         except sqlite3.Error:
             connection.close()
             raise
+        except UnicodeDecodeError as error:  # SQLite's own message, which quotes a schema that is no text any more
+            connection.close()
+            raise sqlite3.DatabaseError("malformed database schema") from error
         return connection
 
     return open_file

@@ -4,6 +4,8 @@ import random
 from pathlib import Path
 
 import pytest
+from probe_match.fingerprinting.database import open_db
+from probe_match.fingerprinting.errors import DatabaseError
 
 from benchmarks import torn
 
@@ -21,6 +23,21 @@ def test_damage_is_told_and_what_is_sound_is_saved(damage: str, whole: torn.Whol
         (tmp_path / str(i)).mkdir()
 
         assert torn.DAMAGES[damage](whole, tmp_path / str(i) / "r.db", rng) in ("told", "nothing was lost or changed")
+
+
+def test_a_schema_that_is_no_text_is_one_line(whole: torn.Whole, tmp_path: Path) -> None:
+    """A bit of a table's definition that makes SQLite's own message unreadable is told as damage, too."""
+    told = set()
+    for at in range(whole.all.index(b"CREATE TABLE"), whole.all.index(b"CREATE TABLE") + 60, 3):
+        file = bytearray(whole.all)
+        file[at] ^= 0x80
+        (tmp_path / "r.db").write_bytes(file)
+        try:
+            open_db(tmp_path / "r.db", read_only=True).close()
+        except DatabaseError as error:
+            told.add("malformed" in str(error))
+
+    assert told == {True}
 
 
 def test_a_broken_promise_is_seen(whole: torn.Whole, tmp_path: Path) -> None:
