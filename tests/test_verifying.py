@@ -13,6 +13,7 @@ import worlds
 from click.testing import CliRunner
 from probe_match.clients import function, sklearn
 from probe_match.fingerprinting import (
+    change_kinds,
     changed_copies,
     recordings,
     registry,
@@ -29,7 +30,7 @@ from probe_match.fingerprinting.enrolment import enroll
 from probe_match.fingerprinting.errors import DatabaseError, UsageError
 from probe_match.fingerprinting.oip_server import serve
 from probe_match.fingerprinting.pools import make_pool
-from probe_match.fingerprinting.records import About, Pool, Reference
+from probe_match.fingerprinting.records import About, Change, Pool, Reference
 from sklearn.datasets import make_regression
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.linear_model import LogisticRegression
@@ -164,6 +165,54 @@ def test_a_temperature_is_told_as_a_wrapper() -> None:
     verdict = asked(answering(flat), mine())
 
     assert (verdict.decision, verdict.change.kind) == ("no match", "wrapped (temperature)")
+
+
+def test_a_temperature_shows_beside_classes_that_are_ruled_out() -> None:
+    """Probabilities of 0, as forests give, hide no temperature among the other classes."""
+
+    def tempered(p: np.ndarray) -> np.ndarray:
+        return np.asarray(p**0.5 / (p**0.5).sum(1, keepdims=True))
+
+    verdict = asked(answering(tempered, worlds.source()), forest())
+
+    assert (verdict.decision, verdict.change.kind) == ("no match", "wrapped (temperature)")
+
+
+def test_rounding_before_the_decision_is_told_by_labels_alone() -> None:
+    """Labels that are the likeliest of rounded scores, the first where they tie, are a wrapper's."""
+    verdict = asked(answering(lambda p: np.round(p, 1).argmax(1)), mine(), access="label")
+
+    assert (verdict.decision, verdict.change.kind) == ("no match", "wrapped (rounded)")
+
+
+def test_kinds_add_up_to_groups() -> None:
+    """A change that may be pruning or quantising is surely one of the weights, and the verdict says so."""
+    odds = {"pruned": 0.45, "quantised": 0.4, "retrained": 0.1, "wrapped (noise)": 0.05}
+    change = Change("pruned", 0.45, odds)
+
+    assert list(change_kinds.groups(change).values()) == pytest.approx([0.85, 0.1, 0.05])
+    assert "pruned or quantised) with probability 0.85 (likeliest kind: pruned, 0.45)" in verifying._kind(change)
+
+
+@pytest.mark.parametrize("how", list(weight_changes.LEVELS))
+def test_weights_in_few_bits_have_few_values(how: str) -> None:
+    """Two bits leave at most four values of a weight, of a leaf and of none of the model's that was copied."""
+    before = model()[-1].coef_.copy()
+    twin = copy.deepcopy(model())
+
+    assert weight_changes.quantise(weight_changes.parts_of(twin), 2, how)
+    assert len(np.unique(twin[-1].coef_)) <= 4
+    assert (model()[-1].coef_ == before).all()
+
+
+def test_a_forest_cut_back_has_fewer_leaves() -> None:
+    """Splits of few rows become leaves that answer what their rows said, so that scores still sum to 1."""
+    twin = copy.deepcopy(worlds.source())
+    x, _ = worlds.data()
+
+    assert weight_changes.cut_back(weight_changes.parts_of(twin), 0.6)
+    assert len(np.unique(twin.apply(x))) < len(np.unique(worlds.source().apply(x)))
+    assert twin.predict_proba(x).sum(1) == pytest.approx(1)
 
 
 def test_answers_that_waver_are_told_as_noise() -> None:
