@@ -201,8 +201,11 @@ def explore(
 def _altered(source: Client, material: Material, inputs: Inputs, *, shadows: int, seed: int, jobs: int) -> Panel:
     """Answers of copies of the source, changed on purpose, and of further shadows, which learned from its answers."""
     copies = changed_copies.altered(source, material.train, inputs, seed)
-    taught = by_kind(train_panel(material, plan_shadows(material, shadows, seed + 1), inputs, jobs=jobs))
-    if len(taught.names) == 0 or (taught.scores is None) != (copies.scores is None):
+    plans = plan_shadows(material, shadows, seed + 1)
+    if not plans:
+        return copies
+    taught = by_kind(train_panel(material, plans, inputs, jobs=jobs))
+    if (taught.scores is None) != (copies.scores is None):
         return copies
 
     return join([copies, taught])

@@ -464,7 +464,7 @@ def scores(row: list[float]) -> Callable[[int], Any]:
         (lambda n: {"name": "y", "datatype": "INT64", "shape": [n - 1], "data": [0] * (n - 1)}, "9"),
         (lambda n: {"name": "y", "datatype": "INT64", "shape": [n + 1], "data": [0] * (n + 1)}, "11"),
         (scores([float("nan"), 0.2, 0.3, 0.5]), "NaN"),
-        (scores([float("inf"), 0.2, 0.3, 0.5]), "Infinity"),
+        (scores([float("inf"), 0.2, 0.3, 0.5]), "infinity"),
         (scores([0.9, 0.9, 0.1, 0.1]), "sum to"),
         (lambda n: {"name": "y", "datatype": "BYTES", "shape": [n], "data": ["tabby\x1b[2J\ncat"] * n}, "tabby"),
         (lambda n: {"name": "y", "datatype": "INT64", "shape": [n], "data": [-3] * n}, "-3"),
