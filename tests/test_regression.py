@@ -235,7 +235,7 @@ def test_recorded_numbers_are_matched(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "told"),
     [
-        (lambda rows: np.full(len(rows), np.nan), "NaN or infinity"),
+        (lambda rows: np.full(len(rows), np.nan), "nothing usable: NaN, infinity or null"),
         (lambda rows: np.full(len(rows), 1e300), "NaN or infinity"),
         (lambda rows: np.array(["high"] * len(rows)), "got the text 'high'"),
         (lambda rows: np.zeros(3), "expected 10 numbers"),
