@@ -38,8 +38,9 @@ def reserve(budget: int, wanted: bool) -> int:
 
 class Screens(NamedTuple):
     """
-    Probes put again, as they were and nudged, and how many of them were answered otherwise. sent: all of them. flipped:
-    a repeated probe got another label. jumps: whether answers to one probe change among a few; None is not known.
+    Probes answered again, as they were and nudged, and how many of them were answered otherwise. sent, answered: all
+    questions. flipped: a repeated probe got another label. jumps: whether answers to one probe change among a few; None
+    is not known.
     """
 
     repeated: int = 0
@@ -47,6 +48,7 @@ class Screens(NamedTuple):
     nudged: int = 0
     changed_by_nudge: int = 0
     sent: int = 0
+    answered: int = 0
     flipped: bool = False
     jumps: bool | None = None
 
@@ -76,14 +78,16 @@ def screen(
     below = _nudged(suite, -1.0)
     most = left if below is None else REPEATED * left // (REPEATED + NUDGED)
     again = _again(client, suite, asked, rows[: min(MOST[0], max(most, min(REPEATED, left)))], access, rng)
-    sent, changed, jumps = again.sent, again.changed, None
+    sent, answered, changed, jumps = again.sent, len(again.rows), again.changed, None
     if len(changed) and left - sent >= ONCE_MORE and asked.scores is not None:
         more, jumps = _once_more(client, suite, [asked, again.responses], int(changed[0]), access, rng)
-        sent += more
+        sent, answered = sent + more, answered + (0 if jumps is None else more)
     nudged = by_nudge = 0
     if below is not None and not len(changed):  # else it is known already
-        nudged, by_nudge, more = _nudges(client, suite, below, asked, rows[: MOST[1]], left - sent, access, rng)
-        sent += more
+        nudged, by_nudge, more, replies = _nudges(
+            client, suite, below, asked, rows[: MOST[1]], left - sent, access, rng
+        )
+        sent, answered = sent + more, answered + replies
     spare = Again()
     if not len(changed) and not by_nudge:  # a question that no nudge could use
         rest = rows[len(again.rows) : MOST[0]][: left - sent]
@@ -92,7 +96,7 @@ def screen(
 
     return Screens(
         len(again.rows) + len(spare.rows), len(changed) + len(spare.changed), nudged, by_nudge, sent + spare.sent,
-        flipped, jumps,
+        answered + len(spare.rows), flipped, jumps,
     )  # fmt: skip
 
 
@@ -105,9 +109,9 @@ def _nudges(
     left: int,
     access: Access | None,
     rng: np.random.Generator,
-) -> tuple[int, int, int]:
+) -> tuple[int, int, int, int]:
     """
-    How many probes were nudged, how many got another answer for it, and questions sent.
+    How many nudged probes were answered, how many got another answer for it, questions sent, and those answered.
 
     A tree's threshold that a probe meets exactly is passed in one direction only, and of many trees few change: what
     counts changes far, and in both directions, or in one for two probes. Of labels alone it takes one more.
@@ -115,16 +119,19 @@ def _nudges(
     above = _nudged(suite, 1.0)
     assert above is not None
     needed = 2 if asked.scores is None else 1
-    put = once = twice = sent = 0
+    put = nudged = once = twice = sent = answered = 0
     while left - sent >= 2 and put < len(rows) and twice < needed and once <= needed:
         some = rows[put : put + max(1, (left - sent) * 2 // 3)]
         first = _again(client, below, asked, some, access, rng, NUDGED_FAR)
-        put, sent, once = put + len(some), sent + first.sent, once + len(first.changed)
+        put, nudged, once = put + len(some), nudged + len(first.rows), once + len(first.changed)
+        sent, answered = sent + first.sent, answered + len(first.rows)
         if once <= needed:
             second = _again(client, above, asked, first.changed[: left - sent], access, rng, NUDGED_FAR)
-            sent, twice = sent + second.sent, twice + len(second.changed)
+            twice += len(second.changed)
+            sent, answered = sent + second.sent, answered + len(second.rows)
+    changed = max(once, twice) if twice >= needed or once > needed else 0
 
-    return put, max(once, twice) if twice >= needed or once > needed else 0, sent
+    return nudged, changed, sent, answered
 
 
 def judged(decision: Decision, why: str, screens: Screens) -> tuple[Decision, str]:

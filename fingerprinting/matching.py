@@ -219,7 +219,7 @@ def _verdict(
         first = None if decision == "match" else usual
         screens = evasion.screen(client, suite, shown, limit - sent, again.access, again.rng, first)
         decision, why = evasion.judged(decision, why, screens)
-        sent, answered = sent + screens.sent, answered + screens.repeated + screens.nudged
+        sent, answered = sent + screens.sent, answered + screens.answered
     relation = None
     if decision == "match":
         relation = own[best.reference].relation() if best.reference in own else "derived"
