@@ -212,6 +212,11 @@ def test_an_answer_is_withheld_alone(sample: bundle_edits.Sample, judges: Judges
     assert any("withheld" in note for note in found.notes)
     with pytest.raises(BadData, match="one was added or taken out"):
         checking.check(sealed_anew(sample.files | {bundle.EXCHANGES: b""}, sample.pem), "it", judges.trusted)
+    none = {name: data for name, data in sample.files.items() if name != bundle.EXCHANGES}
+    silent = checking.check(sealed_anew(none, sample.pem), "it", judges.trusted)
+
+    assert not silent.complete
+    assert any("only their digests are" in note for note in silent.notes)
 
 
 @needs_openssl

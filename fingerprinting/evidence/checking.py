@@ -44,8 +44,8 @@ class Checked(NamedTuple):
 
     @property
     def complete(self) -> bool:
-        """Whether all was opened and recomputed, and no time had to be believed."""
-        return self.timed and self.claim.whole is not None
+        """Whether all was opened, raw answers told or withheld one by one, and recomputed, and no time is believed."""
+        return self.timed and self.claim.whole is not None and self.bundle.exchanges is not None
 
     @property
     def times(self) -> list[datetime.datetime]:
