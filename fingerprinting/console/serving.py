@@ -1,6 +1,7 @@
 """The console at work: listening, for as long as a block runs or until somebody stops it."""
 
 import contextlib
+import gc
 import logging
 import threading
 import time
@@ -101,5 +102,7 @@ def _server(
         ssl_keyfile=key,
     )
     logging.getLogger("uvicorn.error").addFilter(_worth_saying)
+    gc.collect()
+    gc.freeze()  # what was read to begin with stays: no page waits until all of it has been looked through for garbage
 
     return Listening(settings)
