@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 import skops.io
+from click.testing import CliRunner
 from probe_match.clients import function, oip, replay, sklearn
 from probe_match.fingerprinting import oip_server, registry, storage
+from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.collect import ask, collect
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.enrolment import Enrolled, enroll, enroll_answers
@@ -320,13 +322,14 @@ def test_the_command_line_enrols_matches_and_compares_regressors(
     skops.io.dump(RandomForestClassifier(5, random_state=0).fit(x[OWNED], (y[OWNED] > 14).astype(int)), "other.skops")
     np.savez("pool.npz", x=x[OWNED], y=np.round(y[OWNED]))
     few = ["--pool", "pool.npz", "--regression", "--peers", "16", "--shadows", "2", "--jobs", "1"]
-    added = run("enroll", "mine.skops", "--name", "mine", "--db", "known.db", *few)
-    found = run("match", "mine.skops", "--db", "known.db", "--json")
-    compared = run("compare", "mine.skops", "mine.skops", *few)
+    here = CliRunner()
+    added = here.invoke(cli, ["enroll", "mine.skops", "--name", "mine", "--db", "known.db", *few])
+    found = here.invoke(cli, ["match", "mine.skops", "--db", "known.db", "--json", "-q"])
+    compared = here.invoke(cli, ["compare", "mine.skops", "mine.skops", *few])
     refused = run("match", "other.skops", "--db", "known.db")
 
-    assert added.returncode == 0, added.stderr
-    assert found.returncode == 0, found.stderr
+    assert added.exit_code == 0, added.output
+    assert found.exit_code == 0, found.output
     assert json.loads(found.stdout)["decision"] == "match"
     assert "follow its deviations from honest models" in compared.stdout
     assert refused.returncode == 2
