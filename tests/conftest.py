@@ -14,7 +14,7 @@ import pytest
 LONG = (
     "test_readme", "test_wheel", "test_demo", "test_reliability", "test_regression", "test_database", "test_peers",
     "test_chat_watch_command", "test_zoo_cifar", "test_zoos", "test_backends", "test_audit_command", "test_bench",
-    "test_transformers_serve", "test_derivatives", "test_networks", "test_team", "test_weights_marks",
+    "test_derivatives", "test_networks", "test_team", "test_weights_marks",
     "test_console_browser", "test_console_hostile",
 )  # fmt: skip
 

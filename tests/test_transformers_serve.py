@@ -50,7 +50,7 @@ tokens.save_pretrained(sys.argv[1])
 """
 QUESTION = Question("c", "open", "Say something.", system="Be brief.", sampling=Sampling(0.0, 6))
 
-pytestmark = pytest.mark.timeout(900)  # the first run installs the server
+pytestmark = [pytest.mark.servers, pytest.mark.timeout(900)]  # by `make test-servers`, whose first run installs it
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import sys
 
 import pytest
 import test_llama_cpp_serve
-import test_transformers_serve
 
 import peers
 
@@ -16,7 +15,6 @@ NEEDED = {
     "mlserver": peers.PEERS["mlserver"].packages,
     "mlflow": peers.PEERS["mlflow"].packages,
     "llama-cpp": ("--only-binary", ":all:", *test_llama_cpp_serve.PACKAGES),
-    "transformers": test_transformers_serve.PACKAGES,
 }
 
 if __name__ == "__main__":
