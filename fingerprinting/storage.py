@@ -48,6 +48,19 @@ def canonical_json(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
 
 
+def from_canonical_json(data: bytes, what: str) -> Any:
+    """The value that `canonical_json` writes exactly so. Raises BadData for anything else."""
+    try:
+        value = json.loads(data)
+        same = canonical_json(value) == data
+    except (ValueError, RecursionError) as error:
+        raise BadData(f"expected JSON as {what}, got something else ({str(error)[:60]})") from error
+    if not same:
+        raise BadData(f"{what} is not written as canonical JSON; it was changed")
+
+    return value
+
+
 def digest(record: Any) -> str:
     """`sha256:…` over a record's header and the digests of its arrays; independent of compression and file layout."""
     header, arrays = _take_apart(record)

@@ -10,12 +10,12 @@ A case as files: what is handed over while it is closed, what opens it, and one 
     opened/some.json       or single leaves, each with its salt and its path to the root
 """
 
-import json
 from typing import Any, Final
 
 from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.evidence.archive import Files, read, write
+from probe_match.fingerprinting.storage import from_canonical_json as parse
 
 __all__ = ["Files", "joined", "lines", "parse", "read", "write"]
 
@@ -28,19 +28,6 @@ LEAVES: Final = "opened/leaves.jsonl"
 SOME: Final = "opened/some.json"
 CLOSED: Final = (BOOK, RESULT)
 OPENED: Final = (KEY, POOL, DERIVATION, LEAVES)
-
-
-def parse(data: bytes, what: str) -> Any:
-    """Canonical JSON, exactly as it is written here. Raises BadData."""
-    try:
-        value = json.loads(data)
-        same = storage.canonical_json(value) == data
-    except (ValueError, RecursionError) as error:
-        raise BadData(f"expected JSON as {what}, got something else ({str(error)[:60]})") from error
-    if not same:
-        raise BadData(f"{what} is not written as canonical JSON; it was changed")
-
-    return value
 
 
 def lines(data: bytes, what: str) -> list[Any]:

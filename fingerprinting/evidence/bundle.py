@@ -14,7 +14,6 @@ no version knows is refused.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Collection, Mapping
 from importlib.metadata import version
@@ -85,7 +84,7 @@ def opened(files: Files, known: Collection[str], where: str) -> Bundle:
     """
     if SEAL not in files:
         raise BadData(f"{where} has no seal ({SEAL}); expected a bundle that `claim run` or `claim reveal` wrote")
-    sealed = seal.unseal(_parsed(files[SEAL], where), f"the bundle {where}")
+    sealed = seal.unseal(storage.from_canonical_json(files[SEAL], f"the seal of {where}"), f"the bundle {where}")
     if sealed.kind != KIND or sealed.predicate.get("schema") != SCHEMA:
         raise BadData(
             f"{where} is of version {str(sealed.predicate.get('schema'))[:60]}; this release reads {SCHEMA}: "
@@ -131,15 +130,3 @@ def _tokens(files: Mapping[str, bytes]) -> dict[int, list[bytes]]:
                 raise BadData(f"{name} does not follow the timestamp before; one was taken out")
 
     return found
-
-
-def _parsed(data: bytes, where: str) -> Any:
-    try:
-        value = json.loads(data)
-        same = storage.canonical_json(value) == data
-    except (ValueError, RecursionError) as error:
-        raise BadData(f"the seal of {where} is no JSON; it was changed") from error
-    if not same:
-        raise BadData(f"the seal of {where} is not written as canonical JSON; it was changed")
-
-    return value
