@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any, Final
 
-import jinja2
-
+from . import pages
 from .plots import score_strip
 from .records import Verdict
 
@@ -103,13 +102,7 @@ def to_text(verdict: Verdict) -> str:
 
 def to_html(verdicts: Sequence[tuple[str, Verdict]], *, title: str, intro: str) -> str:
     """A page of named verdicts, each with the strip of scores against its cohort."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("probe_match.fingerprinting", "."),
-        autoescape=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment("probe_match.fingerprinting", printable)
     rows = [
         {
             "name": name,

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-import jinja2
+from probe_match.fingerprinting import pages
 
 from .records import RULES, Report
 from .told import MARKS, WORDS, identity
@@ -11,13 +11,7 @@ from .words import plain
 
 def to_html(report: Report, *, title: str = "Licence audit") -> str:
     """HTML text."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("probe_match.fingerprinting.compliance", "."),
-        autoescape=True,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment("probe_match.fingerprinting.compliance", plain)
     rows = [
         {
             "number": i,

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup
+from probe_match.fingerprinting import pages
 from probe_match.fingerprinting.compliance.words import plain
 from probe_match.fingerprinting.plots import evidence_line, score_strip
 from probe_match.fingerprinting.report import printable
@@ -18,14 +19,7 @@ TONES: Final = {
 
 def environment() -> jinja2.Environment:
     """What renders pages."""
-    made = jinja2.Environment(
-        loader=jinja2.PackageLoader("probe_match.fingerprinting.console", "templates"),
-        autoescape=True,
-        finalize=lambda value: plain(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
+    made = pages.environment("probe_match.fingerprinting.console", plain, "templates")
     made.filters |= {"when": when, "number": number, "lines": lines}
     made.globals |= {"strip": strip, "line": line, "tone": lambda outcome: TONES.get(outcome, "inconclusive")}
 

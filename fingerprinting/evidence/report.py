@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-import jinja2
+from probe_match.fingerprinting import pages
 from probe_match.fingerprinting.report import printable
 
 TONES: Final = {"match": "match", "no match": "clear", "inconclusive": "open"}
@@ -10,13 +10,7 @@ TONES: Final = {"match": "match", "no match": "clear", "inconclusive": "open"}
 
 def to_html(told: dict[str, Any]) -> str:
     """HTML text of a report that `telling.tell` gave."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("probe_match.fingerprinting.evidence", "."),
-        autoescape=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment("probe_match.fingerprinting.evidence", printable)
     environment.filters["figure"] = figure
     rates = [rate | {"scale": bar(rate)} for rate in told["rates"]]
 

@@ -4,7 +4,7 @@ Explanations as text for people, JSON for machines (schema `probe-match/explain/
 
 from typing import Any, Final
 
-import jinja2
+from probe_match.fingerprinting import pages
 from probe_match.fingerprinting.report import printable
 
 from . import drawing
@@ -103,13 +103,7 @@ def compared(comparison: Comparison) -> str:
 
 def to_html(explanation: Explanation, comparison: Comparison | None = None) -> str:
     """A page: effects, pairs and curves, of one model or of two side by side."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("probe_match.fingerprinting.explain", "."),
-        autoescape=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment("probe_match.fingerprinting.explain", printable)
     both = [explanation] if comparison is None else [explanation, comparison.other]
     ranked = explanation.ranked()[:SHOWN]
     paired = {f.name: [_of(one, f.name) for one in both] for f in ranked}

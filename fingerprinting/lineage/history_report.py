@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-import jinja2
 import numpy as np
+from probe_match.fingerprinting import pages
 from probe_match.fingerprinting.report import printable
 
 from .history import History, Step
@@ -52,13 +52,7 @@ def to_text(history: History) -> str:
 
 def to_html(history: History) -> str:
     """A page: versions from old to new, how alike each is to the one before, and the features that moved."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("probe_match.fingerprinting.lineage", "."),
-        autoescape=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment("probe_match.fingerprinting.lineage", printable)
     most = max((max(m.before, m.after) for v in history.versions if v.step for m in v.step.moved), default=1.0)
     return environment.get_template("history.html.j2").render(history=history, told=told, most=most or 1.0)
 

@@ -5,7 +5,7 @@ Family trees as text for people, JSON for machines (schema `probe-match/lineage/
 import xml.etree.ElementTree as ET
 from typing import Any, Final
 
-import jinja2
+from probe_match.fingerprinting import pages
 from probe_match.fingerprinting.report import printable
 
 from . import drawing
@@ -124,13 +124,7 @@ def to_graphml(lineage: Lineage) -> str:
 
 def to_html(lineage: Lineage) -> str:
     """A page: the trees, every link with its figures, and the unrelated."""
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("probe_match.fingerprinting.lineage", "."),
-        autoescape=True,
-        finalize=lambda value: printable(value) if type(value) is str else value,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = pages.environment("probe_match.fingerprinting.lineage", printable)
     return environment.get_template("lineage.html.j2").render(
         lineage=lineage, drawn=drawing.svg(lineage), alone=alone(lineage)
     )
