@@ -10,10 +10,13 @@ import importlib
 import io
 import pickle
 import re
+import sys
 import warnings
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 import joblib
@@ -36,6 +39,7 @@ HELPERS: Final = re.compile(
     r"|preprocessing|svm|gaussian_process|mixture|neural_network\._stochastic_optimizers|utils\._bunch)\b[\w.]*"
     r"|scipy\.(interpolate|sparse)\b[\w.]*"
 )
+ADAPTERS: Final = tuple(f"sklearn.externals.array_api_compat.{name}" for name in ("torch", "dask", "cupy"))
 BROKEN: Final = (
     ValueError,
     TypeError,
@@ -130,8 +134,9 @@ def connect(where: str, *, allow_pickle: bool = False) -> SklearnClient:
 
 def _from_skops(data: bytes, where: str) -> Any:
     try:  # wrap() works without it
-        import skops.io
-        from skops.io.exceptions import UntrustedTypesFoundException
+        with _no_foreign_arrays():
+            import skops.io
+            from skops.io.exceptions import UntrustedTypesFoundException
     except ModuleNotFoundError as error:
         raise MissingPackage("sklearn needs skops: pip install 'probe-match[sklearn]'") from error
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -146,6 +151,21 @@ def _from_skops(data: bytes, where: str) -> Any:
         return skops.io.loads(data, trusted=wanted)
     except UntrustedTypesFoundException as error:
         raise BadData(f"{where} wants types that it did not name; not loaded ({error})") from error
+
+
+@contextmanager
+def _no_foreign_arrays() -> Iterator[None]:
+    """
+    Importing skops imports every package of scikit-learn, and with its adapters for other libraries' arrays torch and
+    dask, seconds for nothing. Inside, those not yet imported pass for empty.
+    """
+    empty = {name: ModuleType(name) for name in ADAPTERS if name not in sys.modules}
+    sys.modules.update(empty)
+    try:
+        yield
+    finally:
+        for name in empty:
+            sys.modules.pop(name, None)
 
 
 def _helper(name: str) -> bool:

@@ -1,6 +1,8 @@
 """Every client answers m inputs with m answers, in order, and fails with our errors only."""
 
 import json
+import subprocess
+import sys
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -189,6 +191,24 @@ def test_estimators_of_many_kinds_survive_skops(digits: Any, tmp_path: Path) -> 
         client = sklearn_client.connect(str(tmp_path / "m.skops"))
 
         assert np.array_equal(collect.ask(client, x, DIGITS).labels, estimator.predict(x))
+
+
+def test_nothing_slow_is_imported_for_a_table(digits: Any, tmp_path: Path) -> None:
+    """Reading a skops file and enrolling need neither torch nor dask; scikit-learn finds its adapters afterwards."""
+    x, y = digits
+    skops.io.dump(DecisionTreeClassifier(max_depth=2).fit(x, y), tmp_path / "m.skops")
+    program = (
+        "import sys\n"
+        "from probe_match.clients import sklearn\n"
+        "from probe_match.fingerprinting.commands import _session\n"
+        f"sklearn.connect({str(tmp_path / 'm.skops')!r}), _session.generators('tabular')\n"
+        "print([name for name in ('torch', 'dask') if name in sys.modules])\n"
+        "from sklearn.externals.array_api_compat import torch\n"
+        "print(hasattr(torch, 'asarray'))"
+    )
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+
+    assert told.split("\n")[:2] == ["[]", "True"]
 
 
 def test_a_skops_file_that_wants_a_function_is_refused_by_name(digits: Any, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -174,8 +174,7 @@ def generators(kind: Kind) -> dict[str, Callable[..., Any]]:
     """The probe generators that enrolment draws candidates from, for one kind of input; of those installed."""
     from probe_match.fingerprinting.enrolment import GENERATORS
 
-    installed = all_generators()
-    return {name: installed[name] for name in GENERATORS[kind] if name in installed}
+    return _installed(GENERATORS[kind])
 
 
 def sensitive(kind: Kind) -> Callable[..., Any] | None:
@@ -186,8 +185,12 @@ def sensitive(kind: Kind) -> Callable[..., Any] | None:
 
 def all_generators() -> dict[str, Callable[..., Any]]:
     """Every probe generator whose packages are installed, but those of questions to language models."""
+    return _installed(registry.available("probes"))
+
+
+def _installed(names: Iterable[str]) -> dict[str, Callable[..., Any]]:
     found = {}
-    for name in registry.available("probes"):
+    for name in names:
         with contextlib.suppress(MissingPackage):
             module = registry.load("probes", name)
             if "chat" not in module.KINDS:
