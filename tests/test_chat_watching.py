@@ -180,7 +180,7 @@ def test_an_endpoint_that_says_nothing_is_neither_unchanged_nor_accused(
     client.now = good
     looks(client, past, 1)
     client.now = _Saying(Answer("", "filtered"))
-    said = looks(client, past, 4)
+    said = looks(client, past, 2)
     client.now = good
 
     assert {one.decision for one in said} == {"inconclusive"}
