@@ -178,7 +178,7 @@ def site_and_model(where: str, home: str) -> tuple[str, str]:
 def refuses(transport: Transport, reply: Reply, model: str, names: Callable[[], list[str]]) -> TargetError | None:
     """The error of an endpoint that cannot be used at all, or None where the reply is about one question."""
     said = _json.told(reply.body)
-    if reply.status in (401, 403, 429):
+    if reply.status in (401, 402, 403, 429):
         return transport.complaint(reply)
     if reply.status in (400, 404, 422) and _no_model(said, reply):
         known = names()

@@ -20,6 +20,7 @@ FIRST_WAIT: Final = 1.0  # seconds, doubled each time, where the server does not
 LONGEST_WAIT: Final = 30.0
 MOST_TRIES: Final = 8  # of one request; a server may say "wait 0 seconds" for ever
 UNSAID_503: Final = 2  # tries where a server is out of service and does not say for how long: some mean a bad input
+SPENT: Final = b"insufficient_quota"  # OpenAI's code of a 429 that no waiting mends
 RESETS: Final = re.compile(r"(?:x-)?ratelimit-reset(?:-(?P<after>\w+))?|[a-z]+-ratelimit-(?P<before>\w+)-reset")
 UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -34,6 +35,10 @@ class Answered(Protocol):
     @property
     def headers(self) -> Mapping[str, str]:
         """Header fields, names in lower case."""
+
+    @property
+    def body(self) -> bytes:
+        """What was sent after them."""
 
 
 Reply = TypeVar("Reply", bound=Answered)
@@ -58,7 +63,7 @@ class Patience:
             spent += self._wait_for_the_others(limit - spent)
             reply = send()
             tries += 1
-            if reply.status not in BUSY or self._over.is_set():
+            if reply.status not in BUSY or SPENT in reply.body or self._over.is_set():
                 return reply
             asked = told_to_wait(reply.headers)
             longest = min(FIRST_WAIT * 2 ** (tries - 1), LONGEST_WAIT)

@@ -29,7 +29,7 @@ from . import _json
 from ._deadline import Adapter, Flight, flying
 from ._dialling import NotSent
 from ._keys import OWN, PROXY, KeyHeader, Proxies, Secrets, key_for, proxy_for
-from ._patience import Patience
+from ._patience import SPENT, Patience
 
 __all__ = ["KEY", "NotSent", "Reply", "Transport", "checked", "redacted"]
 
@@ -128,6 +128,10 @@ class Transport:
         if reply.status in (401, 403):
             hint = "refuses the key in" if self._auth else "wants a key; set"
             return TargetError(f"{reply.url} {hint} {self._variable} ({reply.status}: {said})")
+        if reply.status == 402 or SPENT in reply.body:
+            return TargetError(
+                f"{reply.url} has no money left for this key ({reply.status}: {said}); top up its account"
+            )
         if reply.status == 429:
             return TargetError(f"{reply.url} is asked too fast or its quota is spent (429: {said}); try again later")
 

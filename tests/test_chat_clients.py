@@ -380,6 +380,16 @@ def test_a_server_that_does_not_say_how_long_is_waited_for_ever_longer(asks: Any
     assert time.monotonic() - started < 2
 
 
+@pytest.mark.parametrize(("status", "code"), [(429, "insufficient_quota"), (402, None)])
+def test_whoever_has_no_money_left_is_told_so_at_once(asks: Any, status: int, code: str | None) -> None:
+    """No waiting mends it, so nothing is asked twice."""
+    started = time.monotonic()
+    with pytest.raises(TargetError, match=rf"no money left for this key \({status}: Add credits\); top up its account"):
+        asks(lambda asked: error("Add credits", status, code))
+
+    assert time.monotonic() - started < 1
+
+
 def test_waits_are_read_from_every_form_of_the_header() -> None:
     """Seconds, milliseconds, a date, or nothing usable."""
     assert _patience.told_to_wait({"retry-after": "7"}) == 7

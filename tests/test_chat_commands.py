@@ -253,12 +253,17 @@ def test_mistakes_are_one_line(run: Run, words: tuple[str, ...], message: str) -
     [
         (Said(completion("I'm sorry, but I can't help with that request at all.")), 3, "EVASION SUSPECTED"),
         (Said(completion("")), 3, "EVASION SUSPECTED"),
-        (Said(completion("<think>long", "length")), 3, "reasons before it answers"),
+        (Said(completion("<think>long", "length")), 3, "too few tokens for answers: 0 could be read (50 empty)."),
+        (
+            Said(completion("<think>a</think>7", usage={"completion_tokens": 40})),
+            3,
+            "too few tokens for answers: 4 could be read.",
+        ),
         (error("Too many requests", 429, **{"Retry-After": "9999"}), 1, "429"),
         (error("wrong key", 401), 1, "wants a key; set PROBE_MATCH_API_KEY"),
         (Said(b"<html>"), 1, "expected JSON"),
     ],
-    ids=["refusals", "empty", "reasoning", "busy", "key", "html"],
+    ids=["refusals", "empty", "reasoning", "thoughts", "busy", "key", "html"],
 )
 def test_targets_that_do_not_answer_are_told_apart(
     run: Run, reply: Said, code: int, message: str, monkeypatch: pytest.MonkeyPatch

@@ -135,7 +135,7 @@ def test_failed_answers_are_not_sameness(past: history.History) -> None:
     """A round most of which failed says nothing, and a baseline of failures is not begun from."""
     client = tiny.endpoint()
     looks(client, past, 1)
-    good, client.now = client.now, _Failing()
+    good, client.now = client.now, _Saying(Answer("", "failed", error="busy"))
     (said,) = looks(client, past, 1)
     client.now = good
 
@@ -143,16 +143,58 @@ def test_failed_answers_are_not_sameness(past: history.History) -> None:
     assert changing.EXIT[said.decision] == 3
     assert looks(client, past, 1)[0].decision == "unchanged"
     past.forget(past.find(client.target))  # type: ignore[arg-type]
-    client.now = _Failing()
-    with pytest.raises(NoAnswers):
+    client.now = _Saying(Answer("", "failed", error="busy"))
+    with pytest.raises(TargetError, match="failed to answer 150 questions; the last: busy"):
         looks(client, past, 1)
 
 
-class _Failing:
+def test_a_search_ends_where_the_endpoint_does() -> None:
+    """Whether it went down or a limit was reached: what fails is not asked for ever."""
+    client = tiny.endpoint()
+    answer, asked = client.chat, []
+
+    def chat(questions: Sequence[Question]) -> list[Answer]:
+        asked.append(len(questions))
+        return answer(questions) if len(asked) == 1 else [Answer("", "failed", error="no money")] * len(questions)
+
+    client.chat = chat  # type: ignore[method-assign]
+    with pytest.raises(TargetError, match="the last: no money"):
+        border.search(client, prompts=400, enough=1000)
+
+    assert asked == [150, 150]
+
+
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [(Answer("", "empty"), "got one to 0%"), (Answer("I", "truncated"), r"answered alike \('I'\)")],
+    ids=["nothing", "one word"],
+)
+def test_an_endpoint_that_says_nothing_is_neither_unchanged_nor_accused(
+    past: history.History, answer: Answer, message: str
+) -> None:
+    """It cannot be watched from the start, and one that falls silent later is for a person to look at."""
+    client = tiny.endpoint()
+    good, client.now = client.now, _Saying(answer)
+    with pytest.raises(NoAnswers, match=message):
+        looks(client, past, 1)
+    client.now = good
+    looks(client, past, 1)
+    client.now = _Saying(Answer("", "filtered"))
+    said = looks(client, past, 2)
+    client.now = good
+
+    assert {one.decision for one in said} == {"inconclusive"}
+    assert looks(client, past, 1)[0].decision == "unchanged"
+
+
+class _Saying:
     target, access, concurrency, sent, notes = "t", "text", 1, 0, ()
 
+    def __init__(self, answer: Answer) -> None:
+        self.answer = answer
+
     def chat(self, questions: Sequence[Question]) -> list[Answer]:
-        return [Answer("", "failed", error="busy")] * len(questions)
+        return [self.answer] * len(questions)
 
     def close(self) -> None:
         """Nothing is open."""

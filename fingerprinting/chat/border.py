@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 import numpy as np
+from probe_match.fingerprinting.errors import TargetError
 
 from .records import USABLE, Answer, ChatClient, Question, Sampling
 
@@ -69,7 +70,8 @@ def search(
     """
     Ask random short prompts three times each until `enough` border inputs are found, at most `prompts` of them.
 
-    Every prompt costs CALLS calls, and each one found MORE_CALLS more.
+    Every prompt costs CALLS calls, and each one found MORE_CALLS more. Raises TargetError where the endpoint answers no
+    more, or a limit lets no more be asked.
     """
     stream = candidates(np.random.default_rng(seed))
     said: dict[str, list[str]] = {}
@@ -82,8 +84,10 @@ def search(
                 said[text] = words
         if progress:
             progress(len(answers))
-        if not said:
-            break  # everything failed: nothing to find here
+        if all(answer.status == "failed" for answer in answers):
+            raise TargetError(
+                f"{client.target} failed to answer {len(answers)} questions; the last: {answers[-1].error}"
+            )
     border = [text for text, words in said.items() if len(set(words)) > 1]
     border, more = _evenest(client, border)
     steady = [text for text, words in said.items() if len(set(words)) == 1 and words[0]]

@@ -20,7 +20,8 @@ from .sentinels import joined, part
 Details = dict[str, float | bool | None]
 Change = Literal["unchanged", "configuration", "modified", "another model", "inconclusive"]
 EXIT: Final = {"unchanged": 0, "modified": 1, "another model": 1, "configuration": 3, "inconclusive": 3}
-MIN_COVERAGE: Final = 0.8  # share of a round's questions that must be answered
+MIN_COVERAGE: Final = 0.8  # share of a round's questions that must be answered, of those that were to begin with
+MIN_WORDS: Final = 0.5  # share of the first questions that must be answered with words
 # Chosen on families of TinyFam's first random start: benchmarks/RESULTS-tinyfam.md.
 SAME_LIKENESS: Final = 0.65  # of log-probabilities; below it another model answers
 SAME_SHARING: Final = 0.3  # of steady answers, text only

@@ -219,7 +219,8 @@ def _silence(bank: Bank, transcript: Transcript) -> tuple[Decision, str] | None:
         return None
     told = ", ".join(f"{number} {status}" for status, number in found.most_common() if status != "valid")
     if any(note.startswith("reasons before") for note in transcript.notes):
-        return "inconclusive", f"The target reasons before it answers and has no tokens left to answer with ({told})."
+        why = f"The target reasons before it answers, which leaves too few tokens for answers: {answered} could be read"
+        return "inconclusive", f"{why} ({told})." if told else f"{why}."
     if answered >= MIN_COVERAGE * total:
         return "inconclusive", f"Only {answered} answers came; at least {MIN_ANSWERED} are needed to decide anything."
     if found["failed"] > total - answered - found["failed"]:

@@ -7,7 +7,7 @@ say what kind of change it was, and the watch stays alarmed until it is begun an
 answered and not yet noted is taken from there; the same question in another round is another question.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from probe_match.fingerprinting.errors import NoAnswers
@@ -16,7 +16,7 @@ from probe_match.fingerprinting.guards import GuardedChat
 from . import changing, sentinels
 from .changing import ChangeVerdict
 from .history import History, Kind, Round, Watch
-from .records import ChatClient, Transcript
+from .records import USABLE, ChatClient, Transcript
 from .sentinels import Plan
 
 Progress = Callable[[int], None]
@@ -42,9 +42,10 @@ def look(
     watch = history.find(client.target) or _begin(client, history, plan or Plan(), seed, prompts, progress)
     base = _finished(client, history, watch, "baseline", watch.plan.baseline, progress)
     if base is not None:
-        if _coverage(history.transcript(watch, base)) < changing.MIN_COVERAGE:
+        why = _says_nothing(history.transcript(watch, base))
+        if why:
             history.forget(watch)
-            raise NoAnswers("too few of the first questions were answered to compare anything with; try again later")
+            raise NoAnswers(why)
         return _verdict(
             watch, history, alpha, client.sent - before, "Watching begins: the next look is the first to tell."
         )
@@ -52,8 +53,8 @@ def look(
         one = _finished(client, history, watch, "round", 1, progress)
         assert one is not None
         new = history.transcript(watch, one)
-        if _coverage(new) < changing.MIN_COVERAGE:
-            why = f"Only {_coverage(new):.0%} of this round's questions were answered; silence is not sameness."
+        if not _comparable(new, _baseline(watch, history)):
+            why = f"Only {_share(new, USABLE):.0%} of this round's questions were answered; silence is not sameness."
             return replace(_verdict(watch, history, alpha, client.sent - before, why), decision="inconclusive")
         added = changing.injected(_baseline(watch, history), new)
         if added and not _alarmed(watch, history, alpha):
@@ -102,7 +103,8 @@ def _finished(
     if kind == "round":
         earlier = [history.transcript(watch, other) for other in history.rounds(watch) if _counts(other)]
         new = history.transcript(watch, one)
-        if _coverage(new) >= changing.MIN_COVERAGE and not changing.injected(_baseline(watch, history), new):
+        baseline = _baseline(watch, history)
+        if _comparable(new, baseline) and not changing.injected(baseline, new):
             p = changing.round_p(earlier, new, seed=watch.seed + one.number)
     history.end(one, p)
 
@@ -127,10 +129,33 @@ def _alarmed(watch: Watch, history: History, alpha: float) -> bool:
     return changing.evidence([one.p for one in history.rounds(watch, "round") if one.p], alpha)[2] is not None
 
 
-def _coverage(transcript: Transcript) -> float:
+def _says_nothing(baseline: Transcript) -> str | None:
+    """Why nothing can be compared with the first answers, or None."""
+    failed, words = _share(baseline, ("failed",)), _share(baseline, USABLE)
+    if failed > 1 - changing.MIN_COVERAGE:
+        return "too few of the first questions were answered to compare anything with; try again later"
+    if words < changing.MIN_WORDS:
+        return (
+            f"expected a word in answer to each first question, got one to {words:.0%} of them (others came empty, "
+            "filtered or as thoughts); such an endpoint cannot be watched"
+        )
+    said = {answer.text for given in baseline.answers.values() for answer in given if answer.status in USABLE}
+    if len(said) == 1:
+        return f"every first question was answered alike ({said.pop()[:40]!r}); such an endpoint cannot be watched"
+
+    return None
+
+
+def _comparable(new: Transcript, baseline: Transcript) -> bool:
+    """Whether a round was answered about as often as the first questions: silence is neither sameness nor change."""
+    return _share(new, USABLE) >= changing.MIN_COVERAGE * _share(baseline, USABLE)
+
+
+def _share(transcript: Transcript, statuses: Sequence[str]) -> float:
+    """Share of the answers that have one of these statuses."""
     answers = [answer for given in transcript.answers.values() for answer in given]
 
-    return sum(answer.status != "failed" for answer in answers) / max(1, len(answers))
+    return sum(answer.status in statuses for answer in answers) / max(1, len(answers))
 
 
 def _verdict(watch: Watch, history: History, alpha: float, sent: int, why: str) -> ChangeVerdict:
