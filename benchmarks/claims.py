@@ -10,18 +10,21 @@ Intervals are Wilson's, 95 %; a source's models are counted one by one, though t
 """
 
 import argparse
+import datetime
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 from probe_match.fingerprinting.bench.measures import wilson
-from probe_match.fingerprinting.claims import deciding, precedence, segments
+from probe_match.fingerprinting.claims import deciding, segments
 from probe_match.fingerprinting.claims.deciding import Finding, Rule
 from probe_match.fingerprinting.claims.segments import Generator, Statistic, Ways
+from probe_match.fingerprinting.evidence import timestamps
+from probe_match.fingerprinting.evidence.timestamps import Stamp
 
 from benchmarks.claims_answers import finished
 
@@ -245,14 +248,21 @@ def ambiguity(trials: int = 1000) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     right: dict[Literal["earlier", "equal"], int] = {"earlier": 0, "equal": 0}
     for _ in range(trials):
-        first = sorted(rng.integers(1_700_000_000, 1_800_000_000, 2).tolist())
-        second = [int(first[1] + 1 + rng.integers(1_000_000)), int(first[1] + 2_000_000)]
+        first = stamps(sorted(rng.integers(1_700_000_000, 1_800_000_000, 2).tolist()))
+        latest = first[1].time.timestamp()
+        second = stamps([latest + 3 + int(rng.integers(1_000_000)), latest + 2_000_000])
         swap = bool(rng.integers(2))
-        won = precedence.earlier(*((second, first) if swap else (first, second)))
+        won = timestamps.earlier(*((second, first) if swap else (first, second)))
         right["earlier"] += won == ("second" if swap else "first")
-        right["equal"] += precedence.earlier(first, first) == "ambiguous"
+        right["equal"] += timestamps.earlier(first, first) == "ambiguous"
 
     return {"trials": trials, "earlier trusted time wins": right["earlier"], "equal times ambiguous": right["equal"]}
+
+
+def stamps(seconds: Sequence[float]) -> list[Stamp]:
+    """What authorities say at these seconds since 1970, each within a second."""
+    times = [datetime.datetime.fromtimestamp(at, datetime.timezone.utc) for at in seconds]
+    return [Stamp(str(i), at, datetime.timedelta(seconds=1), str(i), i, "1.2") for i, at in enumerate(times)]
 
 
 def read(folder: Path, kind: str) -> dict[str, Answers]:

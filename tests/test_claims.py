@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from claims_world import KEY, POOL, client, commit, nearest
-from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, precedence, segments
+from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, segments
 from probe_match.fingerprinting.claims.asking import Attempt
 from probe_match.fingerprinting.claims.deciding import Rule
 from probe_match.fingerprinting.claims.segments import Generator
@@ -233,10 +233,3 @@ def test_a_probe_without_an_answer_is_asked_again_as_committed() -> None:
 
     assert asking.answers(made, ["probe 0", "probe 1"], 1, "s").tolist() == [2, 1]
     assert asking.answers(silent, ["probe 0", "probe 1"], 1, "s").tolist() == [2, -1]
-
-
-def test_the_earlier_trusted_time_wins() -> None:
-    """Of two claims the earlier wins by the latest of its times; equal times and none make no winner."""
-    assert precedence.earlier([10.0, 12.0], [13.0]) == "first"
-    assert precedence.earlier([1.0, 20.0], [13.0, 14.0]) == "second"
-    assert precedence.earlier([10.0], [10.0]) == precedence.earlier([], [10.0]) == "ambiguous"
