@@ -109,15 +109,48 @@ def test_what_reads_the_same_on_both_sides_hits_by_chance() -> None:
 
 def test_ways_that_choosing_peers_cross_are_passed_over() -> None:
     """Ways the source does not cross, repeated inputs, and ways that many peers cross come last or not at all."""
-    own = np.array([[0, 0, 0, 1], [1, 1, 1, 1]])
-    peers = np.array([[[0, 0, 0, 0], [1, 0, 0, 1]], [[0, 0, 0, 0], [1, 0, 1, 1]]])
-    inputs = np.arange(8, dtype=np.float32)[:, None]
+    own = np.array([[[0, 0, 0, 1]], [[1, 1, 1, 1]]])
+    peers = np.array([[[[0, 0, 0, 0]], [[1, 0, 0, 1]]], [[[0, 0, 0, 0]], [[1, 0, 1, 1]]]])
+    inputs, nobody = np.arange(8, dtype=np.float32)[:, None], np.zeros((0, 2, 1, 4), int)
 
-    assert segments.choose(own, peers, inputs, 2).tolist() == [1, 2]
+    assert segments.choose(own, peers, nobody, inputs, 2).ways.tolist() == [1, 2]
     inputs[5] = inputs[0]  # way 1 ends where way 0 began
-    assert segments.choose(own, peers, inputs, 2).tolist() == [2, 0]
+    assert segments.choose(own, peers, nobody, inputs, 2).ways.tolist() == [2, 0]
     with pytest.raises(UsageError, match="fewer --ways"):
-        segments.choose(own, peers, inputs, 3)
+        segments.choose(own, peers, nobody, inputs, 3)
+
+
+def test_sides_lie_where_copies_cross_and_peers_do_not() -> None:
+    """Of two offsets either way, the pair of sides is taken that all copies cross and no peer does."""
+    near, far = 0, 1
+    own = np.array([[[0], [0]], [[1], [1]]])
+    copies = np.array([[[[1], [0]], [[1], [1]]]] * 8)  # their boundary lies before the near side
+    peers = np.array([[[[0], [0]], [[0], [1]]]] * 8)  # theirs between the near side behind it and the far one
+    chosen = segments.choose(own, peers, copies, np.arange(4, dtype=np.float32)[:, None], 1)
+
+    assert (chosen.before.tolist(), chosen.after.tolist()) == ([far], [2 + near])
+    assert segments.choose(own, peers, peers, np.arange(4, dtype=np.float32)[:, None], 1).before.tolist() == [near]
+
+
+def test_what_a_bit_tells_is_the_expected_log_likelihood_ratio() -> None:
+    """All of three copies and none of three peers cross: hits with 15/16 and 9/16; by hand."""
+    copies, peers = np.ones((3, 1), bool), np.zeros((3, 1), bool)
+    by_hand = 15 / 16 * np.log(15 / 9) + 1 / 16 * np.log(1 / 7)
+
+    assert segments.told_by(copies, peers).tolist() == pytest.approx([by_hand])
+    assert segments.told_by(peers, copies)[0] < 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_generators_are_read_as_they_were_written(version: int) -> None:
+    """Either version, and nothing with a field of the other, an unknown number or an offset that cannot be."""
+    made = segments.symmetric("targeted") if version == 1 else Generator("targeted")
+    told = made.to_json()
+
+    assert segments.checked(told) == made
+    for change in ({"version": 3}, {"version": 3 - version}, {"offsets": [0.0]}, {"gap": 3.0}, {"ways": 4}):
+        with pytest.raises(BadData, match="no list"):
+            segments.checked(told | change)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 50), (5, 50), (49, 50), (50, 50)])

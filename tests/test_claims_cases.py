@@ -1,7 +1,9 @@
 """Cases: run in a small world, closed, opened and recomputed; and everything a claimant could try is refused."""
 
 import contextlib
+import copy
 import json
+import warnings
 import zipfile
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,8 +14,8 @@ import claims_world as w
 import numpy as np
 import pytest
 from claims_world import GENERATOR, KEY, POOL, World, client
-from probe_match.clients import oip
-from probe_match.fingerprinting import storage
+from probe_match.clients import oip, sklearn
+from probe_match.fingerprinting import storage, weight_changes
 from probe_match.fingerprinting.claims import (
     again,
     books,
@@ -28,12 +30,12 @@ from probe_match.fingerprinting.claims import (
 )
 from probe_match.fingerprinting.claims.beacons import Beacon
 from probe_match.fingerprinting.claims.cases import Case
-from probe_match.fingerprinting.claims.segments import Generator
 from probe_match.fingerprinting.claims.verifying import Opened
 from probe_match.fingerprinting.errors import BadData, InputRefused
 from probe_match.fingerprinting.ledger import read_ledger
 from probe_match.fingerprinting.oip_server import serve
 from probe_match.fingerprinting.records import InputSpec
+from sklearn.neural_network import MLPClassifier
 
 Claim = dict[str, Any]
 
@@ -341,9 +343,35 @@ def test_honest_models_can_be_trained_again(whole: Opened, monkeypatch: pytest.M
     assert again.peers_say(whole._replace(case=replace(whole.case, peers=made_up)), client(0, "mine")) < again.ENOUGH
 
 
+def test_changed_copies_of_the_owners_model_choose_among_the_ways(tmp_path: Path) -> None:
+    """A network's copies are leaves like peers; a rounded one is found, and a case without copies is refused."""
+    assert isinstance(POOL.x, np.ndarray)
+    network = MLPClassifier((16,), max_iter=150, learning_rate_init=0.01, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.fit(POOL.x, POOL.y)
+    source, thief = sklearn.wrap(network), copy.deepcopy(network)
+    weight_changes.quantise(weight_changes.parts_of(thief), 6, "symmetric")
+    made = running.generator_for(source, "targeted", 96, 512)
+    committed = w.commit(generator=made, source=source)
+    world = w.run(tmp_path, sklearn.wrap(thief, name="thief"), committed=committed, source=source)
+    whole = verifying.verify(w.opened(world)).whole
+    assert whole is not None
+    copies = [peer for peer in world.case.peers if peer.use == "shadow"]
+    without = replace(world.case, peers=tuple(p for p in world.case.peers if p.use != "shadow"))
+
+    assert made.version == 2
+    assert len(copies) == 32
+    assert outcome(world) == "match"
+    with pytest.raises(BadData, match="copies that choose"):
+        verifying.verify(w.forged(world, without))
+    with pytest.raises(BadData, match="--gap"):
+        w.run(tmp_path / "b", client(1, "b"), committed=w.commit(generator=made))
+
+
 def test_crossings_are_for_screening(tmp_path: Path) -> None:
     """Both sides of each way are asked, a copy is found with them, and who verifies is told what that rests on."""
-    generator = Generator("crossings", ways=48, candidates=256)
+    generator = segments.symmetric("crossings", 48, 256)
     world = w.run(tmp_path, client(0, "stolen", rounded=True), committed=w.commit(generator=generator))
     checked = verifying.verify(w.opened(world))
 

@@ -40,8 +40,9 @@ class Asked(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Case:
     """
-    labels: int64 (rows,), the source's for the pool. places: int64 (m,). own: its readings of both sides, 2 m
-    characters. peers: trained ones, choosing ones first. audits, searched: what the p-value is corrected for.
+    labels: int64 (rows,), the source's for the pool. places: int64 (m,). own: its readings of all sides, 2 m
+    characters an offset. peers: copies, then trained ones, choosing ones first. audits, searched: what the p-value is
+    corrected for.
     """
 
     commitment: Commitment
@@ -133,6 +134,15 @@ def require_taught(pool: Pool, labels: np.ndarray) -> None:
         )
 
 
+def require_shadows(found: int) -> None:
+    """Raise BadData where too few copies chose among the ways."""
+    if found < panel.ENOUGH_SHADOWS:
+        raise BadData(
+            f"expected {panel.ENOUGH_SHADOWS} copies or more of the source with changed weights, got {found}; where "
+            "its weights cannot be read, commit with --gap 0.12, which needs none"
+        )
+
+
 def kappa(a: np.ndarray, b: np.ndarray) -> float:
     """Cohen's kappa of two labellings, int (rows,): 0 by chance, 1 where they are the same."""
     every = np.union1d(a, b)
@@ -145,16 +155,20 @@ def derive(
     spec: InputSpec, x: np.ndarray, ways: Ways, places: np.ndarray, own: np.ndarray, peers: Sequence[Peer],
     commitment: Commitment, seed: bytes,
 ) -> Probes:  # fmt: skip
-    """The probes, from everything they depend on. own: readings int (2 m,)."""
-    generator = commitment.generator
-    both = segments.sides(spec, x, ways, places, generator.gap)
-    choosing = [panel.parsed(peer.readings, len(both)) for peer in peers if peer.use == "choose"]
-    theirs = np.stack(choosing) if choosing else np.zeros((0, len(both)), np.int64)
-    chosen = segments.choose(own.reshape(2, -1), theirs.reshape(len(theirs), 2, -1), both, generator.ways)
+    """The probes, from everything they depend on. own: readings int (2 offsets m,). peers: those that choose."""
+    generator, m = commitment.generator, len(ways.first)
+    both = segments.sides(spec, x, ways, places, generator.offsets)
+    shape = (2, len(generator.offsets), m)
+
+    def said(use: str) -> np.ndarray:
+        readings = [panel.parsed(peer.readings, len(both)) for peer in peers if peer.use == use]
+        return np.array(readings, np.int64).reshape(-1, *shape)
+
+    chosen = segments.choose(own.reshape(shape), said("choose"), said(panel.SHADOW), both, generator.ways)
     rows = segments.asked(generator, ways, chosen)
     inputs = both[rows]
 
-    return Probes(ways, chosen, rows, inputs, [input_key(row) for row in inputs],
+    return Probes(ways, chosen.ways, rows, inputs, [input_key(row) for row in inputs],
                   segments.order(seed, len(rows)))  # fmt: skip
 
 

@@ -1,14 +1,16 @@
 """
-The honest models of a claim: trained when the probes are known, from seeds that the key and the beacon draw.
+The honest models of a claim, and copies of the owner's: made from seeds that the key and the beacon draw.
 
-So nobody picks peers that happen to differ. Some choose among the ways, the rest stand for the honest world; of these
-every other is of the source's class and rows, whose answers are nearest to the source's.
+So nobody picks peers that happen to differ. Some choose among the ways, beside copies of the owner's model with changed
+weights; the rest are trained when the probes are known and stand for the honest world. Of these every other is of the
+source's class and rows, whose answers are nearest to the source's.
 """
 
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
+from probe_match.fingerprinting import changed_copies
 from probe_match.fingerprinting.collect import Client, Progress, ask
 from probe_match.fingerprinting.errors import BadData, UsageError
 from probe_match.fingerprinting.exploring import material_for
@@ -20,12 +22,16 @@ from probe_match.fingerprinting.records import Panel, Pool
 from . import keys
 
 PEERS: Final = 260  # of these 200 calibrate, a hundred of either kind
-CHOOSING: Final = ("select", "estimate")
+ENOUGH_SHADOWS: Final = 8
+SHADOW: Final = "shadow"  # the use of a copy, which chooses and never stands for the honest world
+Later = Callable[[np.ndarray], Panel]
+Train = Callable[..., tuple[Panel, Later]]
 
 
 class Peer(NamedTuple):
     """
-    One honest model. use: "choose" or "calibrate". readings: one character a point, 0, 1 or - where it did not answer.
+    One honest model, or a copy of the owner's. use: "choose", "calibrate" or "shadow". readings: one character a
+    point, 0, 1 or - where it did not answer.
     """
 
     name: str
@@ -72,16 +78,40 @@ def kin_of(source: Client, recipe: Recipe, answers: np.ndarray) -> Kin:
 def train(
     source: Client, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, *, jobs: int = 1,
     progress: Progress | None = None,
-) -> Panel:  # fmt: skip
-    """What `count` honest models answer to the inputs, float32 (m, *shape); raises as `recipe` does."""
+) -> tuple[Panel, Later]:  # fmt: skip
+    """
+    What the choosing ones of `count` honest models answer to the inputs, float32 (m, *shape), and what trains the
+    others and asks them other inputs; raises as `recipe` does.
+    """
     made = recipe(source, pool, seed, count)
     assert isinstance(made.held.x, np.ndarray)
     both = np.concatenate([made.held.x, inputs])
     early = train_panel(made.material, made.first, both, jobs=jobs, progress=progress)
-    kin = kin_of(source, made, early.labels[:, : len(made.held)])
-    late = train_panel(made.material, made.rest(kin), both, jobs=jobs, progress=progress)
+    rest = made.rest(kin_of(source, made, early.labels[:, : len(made.held)]))
+    choosing = [plan for plan in rest if plan.use != "calibrate"]
+    calibrate = [plan for plan in rest if plan.use == "calibrate"]
+    kin = train_panel(made.material, choosing, inputs, jobs=jobs, progress=progress)
+    asked = np.arange(len(made.held), len(both))
 
-    return join([early, late]).columns(np.arange(len(made.held), len(both)))
+    def later(probes: np.ndarray) -> Panel:
+        return train_panel(made.material, calibrate, probes, jobs=jobs, progress=progress)
+
+    return join([early.columns(asked), kin]), later
+
+
+def shadows(source: Client, pool: Pool, inputs: np.ndarray, seed: bytes) -> list[tuple[str, np.ndarray]]:
+    """
+    Copies of the owner's model with changed weights, by name, and their labels for the inputs, int64 (m,).
+
+    Empty for a model that cannot be read, such as one behind a server. seed: of key and beacon.
+    """
+    number = int(keys.below(keys.draws(seed, "shadows", 1), 1 << 31)[0])
+    made = changed_copies.reweighted(source, pool, number)
+
+    return [
+        (f"copy {i + 1} ({name})", ask(twin, inputs, pool.spec, classes=pool.classes, access="label").labels)
+        for i, (_, name, twin) in enumerate(made)
+    ]
 
 
 def calibrating(count: int) -> int:
