@@ -113,11 +113,11 @@ def test_ways_that_choosing_peers_cross_are_passed_over() -> None:
     peers = np.array([[[[0, 0, 0, 0]], [[1, 0, 0, 1]]], [[[0, 0, 0, 0]], [[1, 0, 1, 1]]]])
     inputs, nobody = np.arange(8, dtype=np.float32)[:, None], np.zeros((0, 2, 1, 4), int)
 
-    assert segments.choose(own, peers, nobody, inputs, 2).ways.tolist() == [1, 2]
+    assert segments.choose(own, [peers], nobody, inputs, 2).ways.tolist() == [1, 2]
     inputs[5] = inputs[0]  # way 1 ends where way 0 began
-    assert segments.choose(own, peers, nobody, inputs, 2).ways.tolist() == [2, 0]
+    assert segments.choose(own, [peers], nobody, inputs, 2).ways.tolist() == [2, 0]
     with pytest.raises(UsageError, match="fewer --ways"):
-        segments.choose(own, peers, nobody, inputs, 3)
+        segments.choose(own, [peers], nobody, inputs, 3)
 
 
 def test_sides_lie_where_copies_cross_and_peers_do_not() -> None:
@@ -126,10 +126,10 @@ def test_sides_lie_where_copies_cross_and_peers_do_not() -> None:
     own = np.array([[[0], [0]], [[1], [1]]])
     copies = np.array([[[[1], [0]], [[1], [1]]]] * 8)  # their boundary lies before the near side
     peers = np.array([[[[0], [0]], [[0], [1]]]] * 8)  # theirs between the near side behind it and the far one
-    chosen = segments.choose(own, peers, copies, np.arange(4, dtype=np.float32)[:, None], 1)
+    chosen = segments.choose(own, [peers], copies, np.arange(4, dtype=np.float32)[:, None], 1)
 
     assert (chosen.before.tolist(), chosen.after.tolist()) == ([far], [2 + near])
-    assert segments.choose(own, peers, peers, np.arange(4, dtype=np.float32)[:, None], 1).before.tolist() == [near]
+    assert segments.choose(own, [peers], peers, np.arange(4, dtype=np.float32)[:, None], 1).before.tolist() == [near]
 
 
 def test_what_a_bit_tells_is_the_expected_log_likelihood_ratio() -> None:
@@ -137,8 +137,8 @@ def test_what_a_bit_tells_is_the_expected_log_likelihood_ratio() -> None:
     copies, peers = np.ones((3, 1), bool), np.zeros((3, 1), bool)
     by_hand = 15 / 16 * np.log(15 / 9) + 1 / 16 * np.log(1 / 7)
 
-    assert segments.told_by(copies, peers).tolist() == pytest.approx([by_hand])
-    assert segments.told_by(peers, copies)[0] < 0
+    assert segments.told_by(copies, [peers]).tolist() == pytest.approx([by_hand])
+    assert segments.told_by(peers, [peers, copies])[0] < 0  # the kind that crosses most counts
 
 
 @pytest.mark.parametrize("version", [1, 2])

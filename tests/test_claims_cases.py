@@ -352,7 +352,7 @@ def test_changed_copies_of_the_owners_model_choose_among_the_ways(tmp_path: Path
         network.fit(POOL.x, POOL.y)
     source, thief = sklearn.wrap(network), copy.deepcopy(network)
     weight_changes.quantise(weight_changes.parts_of(thief), 6, "symmetric")
-    made = running.generator_for(source, "targeted", 96, 512)
+    made = running.generator_for(source, "targeted", 192, 768)
     committed = w.commit(generator=made, source=source)
     world = w.run(tmp_path, sklearn.wrap(thief, name="thief"), committed=committed, source=source)
     whole = verifying.verify(w.opened(world)).whole

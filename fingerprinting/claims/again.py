@@ -19,7 +19,6 @@ from probe_match.fingerprinting.records import Pool
 from . import cases, panel, running, segments
 from .asking import Attempt
 from .cases import Asked
-from .deciding import SHARED
 from .panel import Peer
 from .verifying import Opened
 
@@ -123,6 +122,6 @@ def with_others(whole: Opened, clients: Sequence[Client], peers: Sequence[Peer] 
         extra.append(Asked(client.target, "peer", tuple(attempts)))
 
     kin = sum(peer.role == "kin peer" for peer in peers)
-    shared = 0.0 if min(kin, len(peers) - kin) >= ENOUGH_PEERS else SHARED
+    shared = 0.0 if min(kin, len(peers) - kin) >= ENOUGH_PEERS else None
 
     return cases.conclude(cases.with_models(whole.case, extra, peers), whole.probes, shared)

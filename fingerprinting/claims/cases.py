@@ -42,7 +42,7 @@ class Case:
     """
     labels: int64 (rows,), the source's for the pool. places: int64 (m,). own: its readings of all sides, 2 m
     characters an offset. peers: copies, then trained ones, choosing ones first. audits, searched: what the p-value is
-    corrected for.
+    corrected for. shared: the share of boundaries that honest models are assumed to have in common with the source.
     """
 
     commitment: Commitment
@@ -55,6 +55,7 @@ class Case:
     audits: int
     searched: int
     at_hand: tuple[tuple[str, str], ...] = ()
+    shared: float = deciding.SHARED
 
     @property
     def derivation(self) -> dict[str, Any]:
@@ -117,12 +118,12 @@ def rows_of(pool: Pool) -> np.ndarray:
     return pool.spec.clip(pool.x)
 
 
-def require_taught(pool: Pool, labels: np.ndarray) -> None:
+def require_taught(pool: Pool, labels: np.ndarray) -> float:
     """
-    Raise BadData where the pool's labels are not what the source was made for; labels: int64 (rows,), the source's.
+    Cohen's kappa (1960) of the pool's labels and the source's, int64 (rows,): their agreement beyond chance.
 
-    Honest models are trained on these labels. Were they shuffled, such models would know nothing, and every model that
-    knows the task would look derived. Cohen's kappa (1960) is the agreement beyond chance.
+    Honest models are trained on the pool's. Raises BadData where those are not what the source was made for: were they
+    shuffled, such models would know nothing, and every model that knows the task would look derived.
     """
     if pool.y is None:
         raise BadData("honest models are trained on true labels and the pool has none; add y to the pool")
@@ -132,6 +133,13 @@ def require_taught(pool: Pool, labels: np.ndarray) -> None:
             f"the source and the labels of the pool agree too little (kappa {found:.2f}, expected {TAUGHT} or more): "
             "models trained on them would not know the source's task; use a pool with true labels"
         )
+
+    return found
+
+
+def assumed(generator: segments.Generator, taught: float) -> float:
+    """What is assumed of honest models, given what `require_taught` found; in version 1 whatever that is."""
+    return deciding.assumed(taught) if generator.version > 1 else deciding.SHARED
 
 
 def require_shadows(found: int) -> None:
@@ -160,11 +168,13 @@ def derive(
     both = segments.sides(spec, x, ways, places, generator.offsets)
     shape = (2, len(generator.offsets), m)
 
-    def said(use: str) -> np.ndarray:
-        readings = [panel.parsed(peer.readings, len(both)) for peer in peers if peer.use == use]
-        return np.array(readings, np.int64).reshape(-1, *shape)
+    def said(use: str, kin: bool | None = None) -> np.ndarray:
+        some = [p for p in peers if p.use == use and kin in (None, p.role == "kin peer")]
+        return np.array([panel.parsed(peer.readings, len(both)) for peer in some], np.int64).reshape(-1, *shape)
 
-    chosen = segments.choose(own.reshape(shape), said("choose"), said(panel.SHADOW), both, generator.ways)
+    # Kin are fewer than the others, and nearer to the source, so that they have a say of their own.
+    honest = [said("choose", kin) for kin in ((True, False) if generator.shadows else (None,))]
+    chosen = segments.choose(own.reshape(shape), honest, said(panel.SHADOW), both, generator.ways)
     rows = segments.asked(generator, ways, chosen)
     inputs = both[rows]
 
@@ -172,7 +182,7 @@ def derive(
                   segments.order(seed, len(rows)))  # fmt: skip
 
 
-def conclude(case: Case, probes: Probes, shared: float = deciding.SHARED) -> dict[str, Any]:
+def conclude(case: Case, probes: Probes, shared: float | None = None) -> dict[str, Any]:
     """
     The result of a case, by the rule it was committed to. Raises BadData where attempts break the retry rule. shared:
     as for `Commitment.rule`.
@@ -191,7 +201,7 @@ def conclude(case: Case, probes: Probes, shared: float = deciding.SHARED) -> dic
     names = [peer.name for peer in trained] + [case.asked[place].name for place in at_hand]
     theirs = np.array(honest + [hits[place] for place in at_hand], np.int64)
     kin = np.array([peer.role == "kin peer" for peer in trained] + [False] * len(at_hand), bool)
-    rule = commitment.rule(shared)
+    rule = commitment.rule(case.shared if shared is None else shared)
     times = deciding.factor(case.searched, case.audits, case.beacon is not None)
     findings, controls = {}, []
     for place, model in enumerate(case.asked):

@@ -27,6 +27,16 @@ DOUBTFUL: Final = 0.05  # corrected p-values up to here clear nobody
 ALPHA: Final = 0.01
 
 
+def assumed(taught: float) -> float:
+    """
+    The share of common boundaries that is assumed: the more, the less the labels of the pool teach, at least SHARED.
+
+    taught: kappa of those labels and the source's. Honest models that learn from poor labels know less than the rest of
+    the world, so that their boundaries say little of where others' lie.
+    """
+    return max(SHARED, 1 - 0.75 * taught)
+
+
 class Rule(NamedTuple):
     """What was committed to. floor: the least rate of hits that is assumed of an honest model."""
 

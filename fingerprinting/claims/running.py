@@ -130,7 +130,7 @@ def run(
     labels = labels_for(source.client, pool)
     at_hand = tuple((m.client.target, seen(m.client, pool)) for m in models if m.role == "peer")
     _require_committed(commitment, pool, labels, at_hand)
-    cases.require_taught(pool, labels)
+    shared = cases.assumed(commitment.generator, cases.require_taught(pool, labels))
     spec, x = pool.spec, cases.rows_of(pool)
     generator = commitment.generator
 
@@ -165,7 +165,7 @@ def run(
 
     case = Case(
         commitment, beacon, labels, places, panel.written(own), (*choosing, *honest), tuple(asked), audits, searched,
-        at_hand,
+        at_hand, shared,
     )  # fmt: skip
 
     return case, probes

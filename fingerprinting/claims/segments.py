@@ -22,7 +22,7 @@ the case of one offset and no copies. What a version draws is never changed: bun
 it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -181,20 +181,34 @@ def read(labels: np.ndarray, base: np.ndarray) -> np.ndarray:
 
 
 class Chosen(NamedTuple):
-    """ways: int64 (n,), of the candidates. before, after: int64 (n,), rows of `sides`."""
+    """ways: int64 (n,), of the candidates. before, after: int64 (n,), where their sides lie, rows of `sides`."""
 
     ways: np.ndarray
     before: np.ndarray
     after: np.ndarray
 
 
-def choose(own: np.ndarray, peers: np.ndarray, shadows: np.ndarray, inputs: np.ndarray, ways: int) -> Chosen:
-    """
-    The ways to ask about, best first, ties in the order drawn, each with the pair of sides that tells most.
+def choose(
+    own: np.ndarray, peers: Sequence[np.ndarray], shadows: np.ndarray, inputs: np.ndarray, ways: int
+) -> Chosen:  # fmt: skip
+    """The first so many ways of `ranked`. Raises UsageError where too few are left."""
+    every = ranked(own, peers, shadows, inputs)
+    if len(every.ways) < ways:
+        raise UsageError(
+            f"expected {ways} ways on which the model's label changes between the sides, found {len(every.ways)} of "
+            f"{own.shape[-1]}; use fewer --ways, more candidates or another --gap"
+        )
 
-    own: readings int (2, offsets, m) of all sides. peers, shadows: int (p, 2, offsets, m). inputs: float32
-    (2 offsets m, *shape), the sides; ways with a side that occurred before are passed over, as nothing is asked twice.
-    Raises UsageError where too few are left.
+    return Chosen(*(some[:ways] for some in every))
+
+
+def ranked(own: np.ndarray, peers: Sequence[np.ndarray], shadows: np.ndarray, inputs: np.ndarray) -> Chosen:
+    """
+    All ways that can be asked about, best first, ties in the order drawn, each with the pair of sides that tells most.
+
+    own: readings int (2, offsets, m) of all sides. peers: of each kind of honest models, int (p, 2, offsets, m).
+    shadows: likewise. inputs: float32 (2 offsets m, *shape), the sides; ways with a side that occurred before are
+    passed over, as nothing is asked twice.
     """
     offsets, m = own.shape[1:]
     first, second = (side.ravel() for side in np.indices((offsets, offsets)))  # of every pair
@@ -202,33 +216,33 @@ def choose(own: np.ndarray, peers: np.ndarray, shadows: np.ndarray, inputs: np.n
     def crossed(readings: np.ndarray) -> np.ndarray:
         return np.asarray((readings[..., 0, first, :] == 0) & (readings[..., 1, second, :] == 1))
 
-    worth = np.where(crossed(own), told_by(crossed(shadows), crossed(peers)), -np.inf)
+    worth = np.where(crossed(own), told_by(crossed(shadows), [crossed(some) for some in peers]), -np.inf)
     best, every = worth.argmax(0), np.arange(m)
     before, after = first[best] * m + every, (offsets + second[best]) * m + every
     pair = inputs[np.concatenate([before, after])].reshape(2 * m, -1)
     _, firsts = np.unique(pair, axis=0, return_index=True)
     fresh = np.isin(np.arange(2 * m), firsts).reshape(2, m).all(0)
     worth = np.where(fresh, worth[best, every], -np.inf)
-    left = int(np.isfinite(worth).sum())
-    if left < ways:
-        raise UsageError(
-            f"expected {ways} ways on which the model's label changes between the sides, found {left} of {m}; "
-            "use fewer --ways, more candidates or another --gap"
-        )
-    chosen = np.argsort(-worth, kind="stable")[:ways]
+    order = np.argsort(-worth, kind="stable")[: np.isfinite(worth).sum()]
 
-    return Chosen(chosen, before[chosen], after[chosen])
+    return Chosen(order, before[order], after[order])
 
 
-def told_by(shadows: np.ndarray, peers: np.ndarray) -> np.ndarray:
+def told_by(shadows: np.ndarray, peers: Sequence[np.ndarray]) -> np.ndarray:
     """
     What a registered bit tells a copy from an honest model by, in nats: the expected log-likelihood ratio of a hit,
-    negative where peers cross more often. shadows, peers: bool (models, …), who crosses.
+    negative where honest models cross more often; of several kinds those that do most. shadows: bool (models, …), who
+    crosses; peers: the same, of each kind.
     """
-    copy, honest = ((1 + (crossed.sum(0) + 0.5) / (len(crossed) + 1)) / 2 for crossed in (shadows, peers))
+    copy, honest = _hitting(shadows), np.max([_hitting(some) for some in peers], axis=0)
     ratio = copy * np.log(copy / honest) + (1 - copy) * np.log((1 - copy) / (1 - honest))
 
     return np.asarray(np.sign(copy - honest) * ratio)
+
+
+def _hitting(crossed: np.ndarray) -> np.ndarray:
+    """How often models hit a bit, by how many cross; half of those hit that do not."""
+    return np.asarray((1 + (crossed.sum(0) + 0.5) / (len(crossed) + 1)) / 2)
 
 
 def asked(generator: Generator, ways: Ways, chosen: Chosen) -> np.ndarray:

@@ -7,6 +7,7 @@ timestamps, when the book was sealed.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -124,7 +125,8 @@ def _recompute(given: Files, commitment: Commitment, run: Run, result: dict[str,
         raise BadData("the leaves do not have the root that was sealed; one was changed, added, dropped or moved")
     told = [_leaf(files.parse(line, f"leaf {i}"), i) for i, line in enumerate(leaves)]
     case = _case(files.parse(given[files.DERIVATION], files.DERIVATION), told, commitment, run.beacon, audits, result)
-    cases.require_taught(pool, case.labels)
+    shared = cases.assumed(commitment.generator, cases.require_taught(pool, case.labels))
+    case = replace(case, shared=shared)
     x = cases.rows_of(pool)
     ways = segments.draw(seed, case.labels, commitment.generator.candidates)
     own = panel.parsed(case.own, 2 * len(commitment.generator.offsets) * len(ways.first))
