@@ -15,7 +15,7 @@ from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.keying import input_key
 from probe_match.fingerprinting.records import UNANSWERED, InputSpec, Pool
 
-from . import asking, deciding, keys, panel, segments
+from . import asking, deciding, keys, levels, panel, segments
 from .asking import Attempt
 from .beacons import Beacon
 from .commitments import Commitment
@@ -109,13 +109,8 @@ def seed(commitment: Commitment, key: keys.OwnerKey, beacon: Beacon | None, purp
 
 
 def rows_of(pool: Pool) -> np.ndarray:
-    """
-    float32 (rows, *shape), within bounds. Raises BadData for texts and numbers, on which nothing can be drawn yet.
-    """
-    if pool.spec.output == "number" or not isinstance(pool.x, np.ndarray):
-        raise BadData("expected a pool of a classifier's tables or images, got texts or measurements")
-
-    return pool.spec.clip(pool.x)
+    """float32 (rows, *shape), within bounds; of texts object (rows,)."""
+    return pool.spec.clip(pool.x) if isinstance(pool.x, np.ndarray) else np.array(pool.x, object)
 
 
 def require_taught(pool: Pool, labels: np.ndarray) -> float:
@@ -127,7 +122,7 @@ def require_taught(pool: Pool, labels: np.ndarray) -> float:
     """
     if pool.y is None:
         raise BadData("honest models are trained on true labels and the pool has none; add y to the pool")
-    found = kappa(pool.y, labels)
+    found = kappa(levels.of_numbers(pool.y, pool) if pool.spec.output == "number" else pool.y, labels)
     if found < TAUGHT:
         raise BadData(
             f"the source and the labels of the pool agree too little (kappa {found:.2f}, expected {TAUGHT} or more): "

@@ -7,19 +7,23 @@ source's class and rows, whose answers are nearest to the source's.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting import changed_copies
+from probe_match.fingerprinting import changed_copies, residuals
 from probe_match.fingerprinting.collect import Client, Progress, ask
 from probe_match.fingerprinting.errors import BadData, UsageError
 from probe_match.fingerprinting.exploring import material_for
+from probe_match.fingerprinting.joining import together
 from probe_match.fingerprinting.kin import find_kin
 from probe_match.fingerprinting.panels import join, train_panel
 from probe_match.fingerprinting.plans import CALIBRATING, FEW, FEW_CALIBRATING, Kin, Material, Plan, plan_peers
+from probe_match.fingerprinting.probing import expected_of
 from probe_match.fingerprinting.records import Panel, Pool
 
-from . import keys
+from . import keys, levels
+from .asking import put_as
 
 PEERS: Final = 260  # of these 200 calibrate, a hundred of either kind
 ENOUGH_SHADOWS: Final = 8
@@ -68,9 +72,12 @@ def recipe(source: Client, pool: Pool, seed: bytes, count: int) -> Recipe:
 
 
 def kin_of(source: Client, recipe: Recipe, answers: np.ndarray) -> Kin:
-    """Of which class and rows the source's nearest honest models are. answers: int (first, held), the first models'."""
+    """
+    Of which class and rows the source's nearest honest models are. answers: (first, held), the first models' labels or
+    numbers.
+    """
     held = recipe.held
-    own = ask(source, held.x, held.spec, classes=held.classes, access="label").labels
+    own = expected_of(ask(source, held.x, held.spec, classes=held.classes), held.spec)
 
     return find_kin(recipe.material, recipe.first, answers, own)
 
@@ -80,23 +87,31 @@ def train(
     progress: Progress | None = None,
 ) -> tuple[Panel, Later]:  # fmt: skip
     """
-    What the choosing ones of `count` honest models answer to the inputs, float32 (m, *shape), and what trains the
-    others and asks them other inputs; raises as `recipe` does.
+    What the choosing ones of `count` honest models answer to the inputs, float32 (m, *shape) or texts (m,), and what
+    trains the others and asks them other inputs; raises as `recipe` does.
     """
     made = recipe(source, pool, seed, count)
-    assert isinstance(made.held.x, np.ndarray)
-    both = np.concatenate([made.held.x, inputs])
-    early = train_panel(made.material, made.first, both, jobs=jobs, progress=progress)
-    rest = made.rest(kin_of(source, made, early.labels[:, : len(made.held)]))
-    choosing = [plan for plan in rest if plan.use != "calibrate"]
-    calibrate = [plan for plan in rest if plan.use == "calibrate"]
-    kin = train_panel(made.material, choosing, inputs, jobs=jobs, progress=progress)
-    asked = np.arange(len(made.held), len(both))
+    h = len(made.held)
+    early = train_panel(
+        made.material, made.first, together([made.held.x, put_as(inputs)]), jobs=jobs, progress=progress
+    )
+    answers = residuals.values_of(early) if pool.spec.output == "number" else early.labels
+    rest = made.rest(kin_of(source, made, answers[:, :h]))
 
-    def later(probes: np.ndarray) -> Panel:
-        return train_panel(made.material, calibrate, probes, jobs=jobs, progress=progress)
+    def ask_those(use: bool, probes: np.ndarray) -> Panel:
+        plans = [plan for plan in rest if (plan.use == "calibrate") == use]
+        return in_labels(train_panel(made.material, plans, put_as(probes), jobs=jobs, progress=progress), pool)
 
-    return join([early.columns(asked), kin]), later
+    choosing = join([in_labels(early.columns(np.arange(h, h + len(inputs))), pool), ask_those(False, inputs)])
+
+    return choosing, lambda probes: ask_those(True, probes)
+
+
+def in_labels(trained: Panel, pool: Pool) -> Panel:
+    """The panel with what regressors answer as labels; classifiers' as they are."""
+    if pool.spec.output != "number":
+        return trained
+    return replace(trained, labels=levels.of_numbers(residuals.values_of(trained), pool).astype(np.int16), scores=None)
 
 
 def shadows(source: Client, pool: Pool, inputs: np.ndarray, seed: bytes) -> list[tuple[str, np.ndarray]]:
@@ -106,12 +121,12 @@ def shadows(source: Client, pool: Pool, inputs: np.ndarray, seed: bytes) -> list
     Empty for a model that cannot be read, such as one behind a server. seed: of key and beacon.
     """
     number = int(keys.below(keys.draws(seed, "shadows", 1), 1 << 31)[0])
-    made = changed_copies.reweighted(source, pool, number)
+    told = []
+    for i, (_, name, twin) in enumerate(changed_copies.reweighted(source, pool, number)):
+        asked = ask(twin, put_as(inputs), pool.spec, classes=pool.classes, access="label")
+        told.append((f"copy {i + 1} ({name})", levels.labels_of(asked, pool)))
 
-    return [
-        (f"copy {i + 1} ({name})", ask(twin, inputs, pool.spec, classes=pool.classes, access="label").labels)
-        for i, (_, name, twin) in enumerate(made)
-    ]
+    return told
 
 
 def calibrating(count: int) -> int:

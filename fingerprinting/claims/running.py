@@ -10,7 +10,7 @@ from probe_match.fingerprinting.collect import Client, Progress, ask, require_fi
 from probe_match.fingerprinting.errors import BadData, TargetError
 from probe_match.fingerprinting.records import Panel, Pool
 
-from . import asking, cases, commitments, keys, panel, segments
+from . import asking, cases, commitments, keys, levels, panel, segments
 from .beacons import Beacon
 from .cases import Asked, Case, Probes
 from .commitments import Commitment
@@ -36,8 +36,8 @@ def labels_for(client: Client, pool: Pool, rows: int | None = None) -> np.ndarra
 
 
 def answers_of(client: Client, pool: Pool, inputs: np.ndarray) -> np.ndarray:
-    """int64 (m,): a model's labels for inputs of the pool's kind."""
-    return ask(client, inputs, pool.spec, classes=pool.classes, access="label").labels
+    """int64 (m,): a model's labels for inputs of the pool's kind, float32 (m, *shape) or texts (m,)."""
+    return levels.labels_of(ask(client, asking.put_as(inputs), pool.spec, classes=pool.classes, access="label"), pool)
 
 
 def generator_for(
@@ -156,7 +156,7 @@ def run(
         note(f"asking {model.client.target} ({model.role})")
         require_fit(model.client, spec)
         attempts = asking.put(
-            model.client, probes.inputs, probes.order, spec, pool.classes,
+            model.client, probes.inputs, probes.order, pool,
             retries=commitment.retries, ledger=model.ledger, progress=progress,
         )  # fmt: skip
         asked.append(Asked(model.client.target, model.role, tuple(attempts)))

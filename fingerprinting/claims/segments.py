@@ -38,7 +38,8 @@ MOST: Final = 1 << 16
 MOST_OFFSETS: Final = 8
 GAP: Final = 0.12  # of version 1
 OFFSETS: Final = (0.02, 0.125, 0.5)
-Ask = Callable[[np.ndarray], np.ndarray]  # float32 (m, *shape) -> int64 (m,) labels
+FEW_WORDS: Final = 4  # texts of fewer, or without spaces, are spliced by characters
+Ask = Callable[[np.ndarray], np.ndarray]  # float32 (m, *shape), or texts (m,) -> int64 (m,) labels
 
 
 class Generator(NamedTuple):
@@ -151,8 +152,12 @@ def points(spec: InputSpec, x: np.ndarray, ways: Ways, at: np.ndarray) -> np.nda
     """
     Inputs at the shares `at`, float64 (m,) in [0, 1], of the ways; float32 (m, *shape). x: float32 (rows, *shape).
 
-    Of c categorical columns the first ceil(at c) are the second row's, the others the first's.
+    Of c categorical columns the first ceil(at c) are the second row's, the others the first's. Texts, object (rows,),
+    begin with that share of the second and end with what is left of the first.
     """
+    if spec.kind == "text":
+        pairs = zip(x[ways.first], x[ways.second], at, strict=True)
+        return np.array([_spliced(first, second, share) for first, second, share in pairs], object)
     a, b = (x[rows].reshape(len(rows), -1) for rows in (ways.first, ways.second))
     moved = (a + at[:, None] * (b.astype(np.float64) - a)).astype(np.float32)
     categorical = np.flatnonzero(~spec.numeric)
@@ -161,6 +166,16 @@ def points(spec: InputSpec, x: np.ndarray, ways: Ways, at: np.ndarray) -> np.nda
         moved[:, categorical] = np.where(switched, b[:, categorical], a[:, categorical])
 
     return moved.reshape(len(at), *x.shape[1:])
+
+
+def _spliced(first: str, second: str, share: float) -> str:
+    if share <= 0 or share >= 1:
+        return second if share >= 1 else first
+    a, b, between = first.split(), second.split(), " "
+    if min(len(a), len(b)) < FEW_WORDS:
+        a, b, between = list(first), list(second), ""
+
+    return between.join(b[: int(share * len(b) + 0.5)] + a[int(share * len(a) + 0.5) :]) or first
 
 
 def sides(
@@ -219,8 +234,9 @@ def ranked(own: np.ndarray, peers: Sequence[np.ndarray], shadows: np.ndarray, in
     worth = np.where(crossed(own), told_by(crossed(shadows), [crossed(some) for some in peers]), -np.inf)
     best, every = worth.argmax(0), np.arange(m)
     before, after = first[best] * m + every, (offsets + second[best]) * m + every
-    pair = inputs[np.concatenate([before, after])].reshape(2 * m, -1)
-    _, firsts = np.unique(pair, axis=0, return_index=True)
+    pair = inputs[np.concatenate([before, after])]
+    flat = pair if pair.dtype == object else pair.reshape(2 * m, -1)
+    _, firsts = np.unique(flat, axis=None if flat.ndim == 1 else 0, return_index=True)
     fresh = np.isin(np.arange(2 * m), firsts).reshape(2, m).all(0)
     worth = np.where(fresh, worth[best, every], -np.inf)
     order = np.argsort(-worth, kind="stable")[: np.isfinite(worth).sum()]
