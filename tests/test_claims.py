@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from claims_world import KEY, POOL, client, commit, nearest
-from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, segments
+from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, levels, segments
 from probe_match.fingerprinting.claims.asking import Attempt
 from probe_match.fingerprinting.claims.deciding import Rule
 from probe_match.fingerprinting.claims.segments import Generator
+from probe_match.fingerprinting.collect import Asked
 from probe_match.fingerprinting.errors import BadData, UsageError
+from probe_match.fingerprinting.records import InputSpec, Pool
 from scipy.stats import binom, binomtest
 
 TARGETED = Rule(floor=0.5)
@@ -130,6 +132,26 @@ def test_sides_lie_where_copies_cross_and_peers_do_not() -> None:
 
     assert (chosen.before.tolist(), chosen.after.tolist()) == ([far], [2 + near])
     assert segments.choose(own, [peers], peers, np.arange(4, dtype=np.float32)[:, None], 1).before.tolist() == [near]
+
+
+def test_between_two_texts_lie_spliced_ones() -> None:
+    """By words, from the second's beginning on, or by characters where there are few words; the ends are the rows."""
+    texts = np.array(["a  b c d", "p q r s", "甲乙丙丁", "子丑寅卯"], object)
+    there, here = np.array([1, 1, 1, 3]), np.array([0, 0, 0, 2])
+    ways = segments.Ways(here, there, np.zeros(4, int), np.zeros(4, int))
+    found = segments.points(InputSpec("text"), texts, ways, np.array([0, 0.5, 1, 0.25]))
+
+    assert found.tolist() == ["a  b c d", "p q c d", "p q r s", "子乙丙丁"]
+
+
+def test_numbers_are_labelled_by_the_quartiles_of_the_pool() -> None:
+    """Of true values 0 to 8 the levels are 2, 4 and 6; no number is no label, and labels are left as they are."""
+    spec = InputSpec("tabular", (1,), output="number")
+    pool = Pool(spec, np.zeros((9, 1), np.float32), np.arange(9.0))
+    asked = Asked(np.zeros(5, int), np.array([[-3.0], [2.0], [5.9], [60.0], [np.nan]]), np.ones(5, bool))
+
+    assert levels.labels_of(asked, pool).tolist() == [0, 1, 2, 3, -1]
+    assert levels.labels_of(asked, POOL) is asked.labels
 
 
 def test_what_a_bit_tells_is_the_expected_log_likelihood_ratio() -> None:

@@ -5,7 +5,7 @@ import copy
 import json
 import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,8 +34,11 @@ from probe_match.fingerprinting.claims.verifying import Opened
 from probe_match.fingerprinting.errors import BadData, InputRefused
 from probe_match.fingerprinting.ledger import read_ledger
 from probe_match.fingerprinting.oip_server import serve
-from probe_match.fingerprinting.records import InputSpec
+from probe_match.fingerprinting.records import InputSpec, Panel, Pool
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
 from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 
 Claim = dict[str, Any]
 
@@ -367,6 +370,48 @@ def test_changed_copies_of_the_owners_model_choose_among_the_ways(tmp_path: Path
         verifying.verify(w.forged(world, without))
     with pytest.raises(BadData, match="--gap"):
         w.run(tmp_path / "b", client(1, "b"), committed=w.commit(generator=made))
+
+
+def readers(count: int) -> Iterator[tuple[str, Any]]:
+    """The texts that models of texts learn from, and models of other halves of them, each by its name."""
+    words = np.array([f"word{i}" for i in range(60)])
+    rng = np.random.default_rng(3)
+    y = np.arange(300) % 2
+    liking = np.exp(rng.normal(0, 0.6, (2, 60)))
+    x = tuple(" ".join(rng.choice(words, 12, p=liking[k] / liking[k].sum())) for k in y)
+    yield "pool", Pool(InputSpec("text"), x, y)
+    for i in range(count):
+        rows = np.random.default_rng([4, i]).permutation(300)[:80]
+        model = make_pipeline(CountVectorizer(), LogisticRegression(C=5.0))
+        yield f"peer {i}", model.fit([x[row] for row in rows], y[rows])
+
+
+def test_a_claim_on_a_model_of_texts(tmp_path: Path) -> None:
+    """Its ways are texts, its copies choose among them; an exact copy hits every bit and another's model does not."""
+    (_, pool), (_, mine), *others = readers(14)
+    source = sklearn.wrap(mine, name="mine")
+
+    def train(source: Any, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, **_: Any) -> Any:
+        def some(inputs: np.ndarray, which: slice, use: str) -> Panel:
+            named = others[which]
+            labels = np.stack([running.answers_of(sklearn.wrap(m), pool, inputs) for _, m in named]).astype(np.int16)
+            roles = tuple("peer" if i % 2 else "kin peer" for i in range(len(named)))
+            return Panel(tuple(name for name, _ in named), roles, (use,) * len(named), labels)
+
+        return some(inputs, slice(1, 7), "select"), lambda probes: some(probes, slice(7, 13), "calibrate")
+
+    generator = running.generator_for(source, "targeted", 32, 128)
+    another, thief = sklearn.wrap(others[0][1], name="another's"), sklearn.wrap(copy.deepcopy(mine), name="copy")
+    commitment = running.commit(source, pool, KEY, generator, links=[], beacon=None, peers=12, at_hand=[another])
+    roles = ((source, "source"), (another, "peer"), (thief, "suspect"))
+    models = [running.Model(model, role, tmp_path / role) for model, role in roles]
+    case, probes = running.run(commitment, KEY, None, pool, models, audits=1, train=train)
+    result = cases.conclude(case, probes)
+    hits = {control["of"]: control["hits"] for control in result["controls"]}
+
+    assert result["finding"]["hits"] == hits["sklearn:mine"] == 32
+    assert hits["sklearn:another's"] < 30
+    assert all(isinstance(text, str) for text in probes.inputs)
 
 
 def test_crossings_are_for_screening(tmp_path: Path) -> None:
