@@ -10,28 +10,33 @@ Intervals are Wilson's, 95 %; a source's models are counted one by one, though t
 """
 
 import argparse
+import datetime
 import json
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
 from probe_match.fingerprinting.bench.measures import wilson
-from probe_match.fingerprinting.claims import deciding, precedence, segments
+from probe_match.fingerprinting.claims import deciding
 from probe_match.fingerprinting.claims.deciding import Finding, Rule
-from probe_match.fingerprinting.claims.segments import Generator, Statistic, Ways
+from probe_match.fingerprinting.claims.segments import Generator, Statistic
+from probe_match.fingerprinting.evidence import timestamps
+from probe_match.fingerprinting.evidence.timestamps import Stamp
 
 from benchmarks.claims_answers import finished
 
 Answers = Mapping[str, np.ndarray]
 WAYS: Final = (256, 512, 1024, 2048)  # questions of registered bits; crossings ask both sides of half as many ways
-# Kinds of copies whose weights, or outputs, were changed; not those trained on a source's answers.
+# Kinds of copies that keep a source's weights, more or less, or change its outputs; not those trained on its answers,
+# nor noise on inputs, which is a wrapper's.
 WEIGHTS: Final = (
     "copy", "round-1", "round-2", "temperature", "quantise-8bit", "quantise-2bit", "prune-30", "prune-60",
-    "prune-leaves", "warm-start", "input-noise",
+    "prune-leaves", "warm-start",
 )  # fmt: skip
+CHANGED: Final = WEIGHTS[4:]
 KEYS: Final = 100_000
 PICKED: Final = 50  # of the OFFERED probes
 OFFERED: Final = 5000
@@ -39,41 +44,41 @@ VERIFIERS: Final = 20  # honest models that who verifies has
 
 
 def decided(
-    found: Answers, generator: Generator, beacon: bool = True, shared: float = deciding.SHARED
-) -> dict[str, list[Any]]:
-    """The finding on every model under test; in the order of `names`."""
-    _, chosen, hits = counted(found, generator)
-    calibrating = found["uses"] == "calibrate"
-    kin = found["roles"][calibrating] == "kin peer"
-    theirs = hits(found["peers"][calibrating])
-    rule = rule_of(generator, shared)
+    found: Answers, generator: Generator, beacon: bool = True, shared: float | None = None
+) -> dict[str, list[Any]]:  # fmt: skip
+    """The finding on every model under test; in the order of `names`. shared: None for what is assumed usually."""
+    n, hits = counted(found, generator)
+    kin = found["roles"] == "kin peer"
+    theirs = hits(found["peers"])
+    rule = rule_of(generator, usually(found) if shared is None else shared)
     times = deciding.factor(1, 1, beacon)
-    findings = [
-        deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, rule) for k in hits(found["models"])
-    ]  # fmt: skip
-    own = deciding.decide(int(hits(found["own"][None])[0]), len(chosen), 1.0, theirs, kin, times, rule)
+    findings = [deciding.decide(int(k), n, 1.0, theirs, kin, times, rule) for k in hits(found["models"])]
 
-    return {"findings": findings, "own": [own], "theirs": [theirs], "kin": [kin]}
+    return {"findings": findings, "theirs": [theirs], "kin": [kin]}
 
 
-def rule_of(generator: Generator, shared: float = deciding.SHARED) -> Rule:
+def usually(found: Answers) -> float:
+    """The share of common boundaries that a case assumes of honest models."""
+    return deciding.assumed(float(found["taught"])) if found["version"] > 1 else deciding.SHARED
+
+
+def rule_of(generator: Generator, shared: float) -> Rule:
     """The usual rule. shared: share of boundaries that honest models are assumed to have in common with the source."""
     return Rule(deciding.floor(generator.statistic == "targeted", shared))
 
 
-def counted(found: Answers, generator: Generator) -> tuple[Ways, np.ndarray, Any]:
-    """The ways, those chosen, and what counts the hits of models by their readings, int (…, 2 m)."""
-    m = len(found["bits"])
-    ways = Ways(*(np.zeros(m, np.int64),) * 3, found["bits"].astype(np.int64))
-    choosing = found["peers"][found["uses"] != "calibrate"].reshape(-1, 2, m)
-    own = found["own"].reshape(2, m)
-    chosen = segments.choose(own, choosing, found["fresh"][:, None], generator.ways)
-    rows = segments.asked(generator, ways, chosen)
+def counted(found: Answers, generator: Generator) -> tuple[int, Any]:
+    """How many ways are asked about, and what counts the hits of models by their readings, int (…, 2 m)."""
+    bits = found["bits"][: generator.ways]
+    n, m = len(bits), len(found["bits"])
 
-    def hits(readings: np.ndarray) -> np.ndarray:  # a reading is the label of a world of two, whose first is 0
-        return np.asarray(segments.hits(generator, ways, chosen, readings[:, rows].astype(np.int64)).sum(-1))
+    def hits(readings: np.ndarray) -> np.ndarray:
+        before, after = readings[..., :n], readings[..., m : m + n]
+        if generator.statistic == "targeted":
+            return np.asarray((np.where(bits == 1, after, before) == bits).sum(-1))
+        return np.asarray(((before == 0) & (after == 1)).sum(-1))
 
-    return ways, chosen, hits
+    return n, hits
 
 
 def accepted(findings: list[Finding]) -> np.ndarray:
@@ -92,14 +97,16 @@ def share(hit: np.ndarray) -> dict[str, Any]:
 def honest_claims(cases: dict[str, Answers]) -> dict[str, Any]:
     """Owners' own claims: copies that are accepted, by kind and source, and honest models that are."""
     told: dict[str, Any] = {}
-    rules = (("as claimed", deciding.SHARED), ("nothing assumed of honest models", 0.0))
+    rules = (("as claimed", None), ("nothing assumed of honest models", 0.0))
     for statistic, questions, (rule, shared) in product(("targeted", "crossings"), WAYS, rules):
         by_kind: dict[str, list[bool]] = defaultdict(list)
         by_source: dict[str, list[bool]] = defaultdict(list)
         nearer: list[bool] = []
+        changed: list[bool] = []
         for name, found in cases.items():
             hit = accepted(decided(found, generator_of(statistic, questions), shared=shared)["findings"])
             nearer += hit[nearer_than_honest(found)].tolist()
+            changed += hit[nearer_than_honest(found) & np.isin(found["kinds"], CHANGED)].tolist()
             for kind, yes in zip(found["kinds"], hit, strict=True):
                 by_kind[str(kind)].append(bool(yes))
                 if kind in WEIGHTS:
@@ -109,6 +116,7 @@ def honest_claims(cases: dict[str, Answers]) -> dict[str, Any]:
         told[f"{statistic}, {questions} questions, {rule}"] = {
             "weight-level copies": share(weights), "honest models": share(strangers),
             "weight-level copies nearer to the source than every honest model": share(np.array(nearer, bool)),
+            "of these, copies with changed weights": share(np.array(changed, bool)),
             "by kind": {kind: share(np.array(some, bool)) for kind, some in sorted(by_kind.items())},
             "weight-level copies by source": {name: share(np.array(some)) for name, some in by_source.items()},
         }  # fmt: skip
@@ -142,13 +150,14 @@ def attack(cases: dict[str, Answers]) -> dict[str, Any]:
     told = {}
     for statistic in ("targeted", "crossings"):
         generator = generator_of(statistic, 1024)
-        usual, none = rule_of(generator), rule_of(generator, 0.0)
         results: dict[str, list[np.ndarray]] = defaultdict(list)
         for found in cases.values():
             known = decided(found, generator)
-            _, chosen, hits = counted(found, generator)
+            n, hits = counted(found, generator)
+            usual, none = rule_of(generator, usually(found)), rule_of(generator, 0.0)
             tested, trained, kin = hits(found["models"]), known["theirs"][0], known["kin"][0]
-            mine = np.arange(len(tested)) % (len(tested) // VERIFIERS) == 0
+            mine = np.arange(len(tested)) % max(len(tested) // VERIFIERS, 2) == 0
+            second = hits(found["second peers"])
             panels = {
                 "as claimed": (trained, kin, usual),
                 "as claimed, were nothing assumed of honest models": (trained, kin, none),
@@ -156,14 +165,12 @@ def attack(cases: dict[str, Answers]) -> dict[str, Any]:
                     np.concatenate([trained, tested[mine]]), np.concatenate([kin, np.zeros(int(mine.sum()), bool)]),
                     usual,
                 ),
-            }  # fmt: skip
-            if "second peers" in found:
-                second = hits(found["second peers"])
-                panels["with 260 honest models trained on the verifier's pool, and nothing assumed"] = (
+                "with honest models trained on the verifier's pool, and nothing assumed": (
                     np.concatenate([trained, second]), np.concatenate([kin, found["second roles"] == "kin peer"]), none,
-                )  # fmt: skip
+                ),
+            }  # fmt: skip
             for name, (peers, its_kin, rule) in panels.items():
-                again = [deciding.decide(int(k), len(chosen), 1.0, peers, its_kin, 1.0, rule) for k in tested[~mine]]
+                again = [deciding.decide(int(k), n, 1.0, peers, its_kin, 1.0, rule) for k in tested[~mine]]
                 results[name].append(accepted(again))
         told[statistic] = {name: share(np.concatenate(some)) for name, some in results.items()}
 
@@ -180,12 +187,13 @@ def cherry_picking(cases: dict[str, Answers]) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     for found in cases.values():
         honest = np.array([str(kind).startswith("honest") for kind in found["kinds"]])
-        offered = rng.permutation(len(found["own"]))[:OFFERED]
-        same = found["models"][honest][:, offered] == found["own"][offered]
+        m = len(found["bits"])
+        own = np.repeat([0, 1], m)
+        offered = rng.permutation(2 * m)[:OFFERED]
+        same = found["models"][honest][:, offered] == own[offered]
         rate = same.mean(1)
         naive += [deciding.tail(int(min(k, PICKED)), PICKED, r) for k, r in zip(same.sum(1), rate, strict=True)]
-        _, chosen, _ = counted(found, generator_of("targeted", 1024))
-        derived = set((chosen + len(found["bits"]) * found["bits"][chosen].astype(int)).tolist())
+        derived = set((np.arange(1024) + m * found["bits"][:1024].astype(int)).tolist())
         for row in same:
             picked = set(offered[np.flatnonzero(row)[:PICKED]].tolist())
             refused += picked != derived
@@ -207,28 +215,26 @@ def grinding(cases: dict[str, Answers], models: int) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     single, final, reserved = [], [], []
     for found in cases.values():
-        _, chosen, _ = counted(found, generator)
-        m = len(found["bits"])
+        n, m = min(generator.ways, len(found["bits"])), len(found["bits"])
         honest = np.array([str(kind).startswith("honest") for kind in found["kinds"]])
         rows = found["models"][honest][: models // len(cases) + 1]
-        calibrating = found["uses"] == "calibrate"
-        kin = found["roles"][calibrating] == "kin peer"
-        before = (rows[:, chosen] == 0).astype(np.float32)
-        after = (rows[:, chosen + m] == 1).astype(np.float32)
-        best, bits_of = np.full(len(rows), -1.0), np.zeros((len(rows), len(chosen)), np.int8)
+        kin = found["roles"] == "kin peer"
+        before = (rows[:, :n] == 0).astype(np.float32)
+        after = (rows[:, m : m + n] == 1).astype(np.float32)
+        best, bits_of = np.full(len(rows), -1.0), np.zeros((len(rows), n), np.int8)
         for _ in range(KEYS // 2000):
-            bits = rng.integers(0, 2, (2000, len(chosen))).astype(np.float32)
+            bits = rng.integers(0, 2, (2000, n)).astype(np.float32)
             hits = bits @ after.T + (1 - bits) @ before.T
             top = hits.argmax(0)
             better = hits[top, np.arange(len(rows))] > best
             best = np.maximum(best, hits.max(0))
             bits_of[better] = bits[top[better]]
-        peers = found["peers"][calibrating]
+        peers = found["peers"]
         for k, bits in zip(best, bits_of, strict=True):
-            theirs = (np.where(bits == 1, peers[:, chosen + m], peers[:, chosen]) == bits).sum(1)
-            for times, shared, into in ((1.0, 0.0, single), (deciding.RESERVE, deciding.SHARED, final)):
+            theirs = (np.where(bits == 1, peers[:, m : m + n], peers[:, :n]) == bits).sum(1)
+            for times, shared, into in ((1.0, 0.0, single), (deciding.RESERVE, usually(found), final)):
                 rule = rule_of(generator, shared)
-                into.append(deciding.decide(int(k), len(chosen), 1.0, theirs, kin, times, rule))
+                into.append(deciding.decide(int(k), n, 1.0, theirs, kin, times, rule))
         copies = decided(found, generator, beacon=False)["findings"]
         reserved += [f.outcome == "match" for f, kind in zip(copies, found["kinds"], strict=True) if kind in WEIGHTS]
 
@@ -245,14 +251,21 @@ def ambiguity(trials: int = 1000) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     right: dict[Literal["earlier", "equal"], int] = {"earlier": 0, "equal": 0}
     for _ in range(trials):
-        first = sorted(rng.integers(1_700_000_000, 1_800_000_000, 2).tolist())
-        second = [int(first[1] + 1 + rng.integers(1_000_000)), int(first[1] + 2_000_000)]
+        first = stamps(sorted(rng.integers(1_700_000_000, 1_800_000_000, 2).tolist()))
+        latest = first[1].time.timestamp()
+        second = stamps([latest + 3 + int(rng.integers(1_000_000)), latest + 2_000_000])
         swap = bool(rng.integers(2))
-        won = precedence.earlier(*((second, first) if swap else (first, second)))
+        won = timestamps.earlier(*((second, first) if swap else (first, second)))
         right["earlier"] += won == ("second" if swap else "first")
-        right["equal"] += precedence.earlier(first, first) == "ambiguous"
+        right["equal"] += timestamps.earlier(first, first) == "ambiguous"
 
     return {"trials": trials, "earlier trusted time wins": right["earlier"], "equal times ambiguous": right["equal"]}
+
+
+def stamps(seconds: Sequence[float]) -> list[Stamp]:
+    """What authorities say at these seconds since 1970, each within a second."""
+    times = [datetime.datetime.fromtimestamp(at, datetime.timezone.utc) for at in seconds]
+    return [Stamp(str(i), at, datetime.timedelta(seconds=1), str(i), i, "1.2") for i, at in enumerate(times)]
 
 
 def read(folder: Path, kind: str) -> dict[str, Answers]:
@@ -274,7 +287,7 @@ def main() -> None:
     options = parser.parse_args()
     honest = read(options.folder, "honest")
     told: dict[str, Any] = {
-        "generator": Generator("targeted")._asdict(), "sources": sorted(honest),
+        "generator": Generator("targeted").to_json(), "sources": sorted(honest),
         "claims of owners": honest_claims(honest), "cherry-picking": cherry_picking(honest),
         "grinding": grinding(honest, 300), "ambiguity": ambiguity(),
     }  # fmt: skip

@@ -4,12 +4,13 @@ asked twice.
 
     python -m benchmarks.claims_answers ZOO SOURCE --kind honest --output FOLDER
 
-Both sides of every candidate way are asked, so that any statistic and any number of ways can be decided afterwards.
+Both sides of every way that could be asked about are asked, best ways first, so that any statistic and any number of
+ways can be decided afterwards.
 
-honest: the source as its owner has it, with the zoo's pool. surrogates: a claimant's "model" is the vote of five models
-he trained, and his pool the mixtures of rows on which all five agree on what no row beside them is labelled, inputs
-that fool whoever learnt the same task. mislabelled: the source, with a pool of which the claimant shuffled as many
-labels as a commitment lets pass, so that the honest models trained on it know less.
+honest: the source as its owner has it, with the zoo's pool. surrogates: a claimant's "model" is a network that learnt
+the vote of five models he trained, and his pool the mixtures of rows on which all five agree on what no row beside them
+is labelled, inputs that fool whoever learnt the same task. mislabelled: the source, with a pool of which the claimant
+shuffled as many labels as a commitment lets pass, so that the honest models trained on it know less.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from probe_match.clients import function
+from probe_match.clients import sklearn
 from probe_match.fingerprinting import learners
 from probe_match.fingerprinting.bench.zoo import Zoo, ZooModel, read_zoo
 from probe_match.fingerprinting.claims import cases, keys, panel, running, segments
@@ -29,8 +30,12 @@ from probe_match.fingerprinting.claims.beacons import Beacon
 from probe_match.fingerprinting.claims.segments import Generator
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.panels import train_panel
+from probe_match.fingerprinting.plans import Plan
 from probe_match.fingerprinting.records import Pool
 from probe_match.fingerprinting.targets import open_any
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 GENERATOR: Final = Generator("targeted")
 SEED: Final = 20261126  # of the claimant's key, and of what an attacker draws
@@ -41,7 +46,7 @@ TRIED: Final = 20_000  # mixtures that an attacker looks at
 
 
 def surrogates(pool: Pool) -> tuple[Client, Pool]:
-    """The claimant's vote of five models, and the pool he optimised for it; as many rows as the pool has."""
+    """The claimant's model, and the pool he optimised for its teachers; as many rows as the pool has."""
     rng = np.random.default_rng([SEED, 1])
     x = cases.rows_of(pool)
     assert pool.y is not None
@@ -70,7 +75,12 @@ def surrogates(pool: Pool) -> tuple[Client, Pool]:
     odd = agreed & (pool.y[near] != labels[0][:, None]).all(1)
     best = np.argsort(np.where(odd, -sure, np.where(agreed, 1 - sure, 2.0)), kind="stable")[: len(x)]
 
-    return function.wrap(vote), replace(pool, x=mixed[best], y=labels[0][best], trained=None)
+    # A network, so that copies with changed weights choose among its ways, as claimants may have them do.
+    network = make_pipeline(StandardScaler(), MLPClassifier((128,), early_stopping=True, random_state=SEED % 1000))
+    taught = np.concatenate([mixed.reshape(len(mixed), -1)[agreed], flat])
+    network.fit(taught, np.concatenate([labels[0][agreed], vote(flat.reshape(x.shape)).argmax(1)]))
+
+    return sklearn.wrap(network), replace(pool, x=mixed[best], y=labels[0][best], trained=None)
 
 
 def mislabelled(pool: Pool, labels: np.ndarray) -> Pool:
@@ -104,18 +114,18 @@ class Measuring:
         self.tested = [m for m in zoo.models if tested_with(m, name, kind)]
         beacon = Beacon("benchmark", 1, f"{SEED:064x}")
         key = keys.OwnerKey(bytes(np.random.default_rng([SEED, 3]).integers(0, 256, 32, np.uint8)))
-        made = running.commit(source, pool, key, GENERATOR, links=[], beacon=("benchmark", 1), peers=peers)
+        generator = running.generator_for(source, "targeted", GENERATOR.ways, GENERATOR.candidates)
+        made = running.commit(source, pool, key, generator, links=[], beacon=("benchmark", 1), peers=peers)
         self.seed = cases.seed(made, key, beacon, "probes")
+        labels, self.x, self.generator = running.labels_for(source, pool), cases.rows_of(pool), generator
         self.recipes = {"trained": panel.recipe(source, pool, self.seed, peers)}
         if kind != "honest":  # who verifies has data of the task that no claimant touched
             self.recipes["second"] = panel.recipe(source, zoo.pool, self.seed[::-1], peers)
-        labels, x = running.labels_for(source, pool), cases.rows_of(pool)
-        self.ways = segments.draw(self.seed, labels, GENERATOR.candidates)
-        places = self.kept("places", lambda: segments.locate(self.ask_source, pool.spec, x, self.ways))
-        self.both = segments.sides(pool.spec, x, self.ways, places, GENERATOR.gap)
-        self.base = np.tile(self.ways.base, 2)
-        self.kept("own", lambda: segments.read(self.ask_source(self.both), self.base).astype(np.int8))
-        self.kept("bits", lambda: self.ways.bits.astype(np.int8))
+        self.ways = segments.draw(self.seed, labels, generator.candidates)
+        places = self.kept("places", lambda: segments.locate(self.ask_source, pool.spec, self.x, self.ways))
+        self.sides = segments.sides(pool.spec, self.x, self.ways, places, generator.offsets)
+        self.found["taught"] = np.float64(cases.require_taught(pool, labels))
+        self.found["version"] = np.int64(generator.version)
 
     def kept(self, name: str, work: Callable[[], np.ndarray]) -> np.ndarray:
         """What was found out before, or is now."""
@@ -130,47 +140,88 @@ class Measuring:
     def go_on(self, seconds: float) -> bool:
         """Train and ask for about so long, write it all down, and say whether everything is done."""
         started = time.process_time()
-        whole = [self.train(name, recipe, started + seconds) for name, recipe in self.recipes.items()]
-        names = [m.name for m in self.tested]
-        said = self.found.get("models", np.zeros((0, len(self.both)), np.int8))
-        while len(said) < len(names) and time.process_time() - started < seconds:
-            answers = running.answers_of(open_any(self.tested[len(said)].target), self.pool, self.both)
-            said = np.concatenate([said, segments.read(answers, self.base)[None].astype(np.int8)])
-        self.found["models"] = said
-        complete = all(whole) and len(said) == len(names)
-        self.found |= {
-            "names": np.array(names), "fresh": fresh(self.both),
-            "kinds": np.array([kind_of(m) for m in self.tested]),
-        }  # fmt: skip
+        complete = self.choose(started + seconds)
+        if complete:
+            order = np.concatenate([self.found["before"], self.found["after"]])
+            both, base = self.sides[order], np.tile(self.ways.base[self.found["ways"]], 2)
+            self.kept("bits", lambda: self.ways.bits[self.found["ways"]].astype(np.int8))
+            whole = [self.train(name, recipe, both, base, started + seconds) for name, recipe in self.recipes.items()]
+            names = [m.name for m in self.tested]
+            said = self.found.get("models", np.zeros((0, len(both)), np.int8))
+            while len(said) < len(names) and time.process_time() - started < seconds:
+                answers = running.answers_of(open_any(self.tested[len(said)].target), self.pool, both)
+                said = np.concatenate([said, segments.read(answers, base)[None].astype(np.int8)])
+            kinds = np.array([kind_of(m) for m in self.tested])
+            self.found |= {"models": said, "names": np.array(names), "kinds": kinds}
+            complete = all(whole) and len(said) == len(names)
         np.savez_compressed(self.file, **self.found)  # type: ignore[arg-type]
 
         return complete
 
-    def train(self, name: str, recipe: panel.Recipe, until: float) -> bool:
-        """Go on training one panel, up to a processor time; whether it is whole."""
+    def choose(self, until: float) -> bool:
+        """Copies and the honest models that choose answer all sides, and rank the ways; whether that is done."""
+        if "ways" in self.found:
+            return True
+        (recipe,) = list(self.recipes.values())[:1]
+        plans, done = self.trained("choosing", recipe, self.sides, until, choosing=True)
+        if plans is None:
+            return False
+        base = np.tile(self.ways.base, len(self.sides) // len(self.ways.base))
+        shape = (-1, 2, len(self.generator.offsets), self.generator.candidates)
+        peers = segments.read(done.astype(np.int64), base).reshape(shape)
+        kin = np.array([plan.role == "kin peer" for plan in plans])
+        copies = [labels for _, labels in panel.shadows(self.source, self.pool, self.sides, self.seed)]
+        shadows = segments.read(np.array(copies, np.int64).reshape(-1, len(base)), base).reshape(shape)
+        groups = [peers[kin], peers[~kin]] if self.generator.shadows else [peers]
+        own = segments.read(self.ask_source(self.sides), base).reshape(shape[1:])
+        self.found |= segments.ranked(own, groups, shadows, self.sides)._asdict()
+        self.found["shadows"] = np.int64(len(copies))
+
+        return True
+
+    def trained(
+        self, name: str, recipe: panel.Recipe, inputs: np.ndarray, until: float, choosing: bool
+    ) -> tuple[list[Plan] | None, np.ndarray]:
+        """The plans of those that choose, or of the rest, and their labels; no plans until all are trained."""
+        held = recipe.held
+        assert isinstance(held.x, np.ndarray)
+        first, h = recipe.first, len(held)
+        early = self.found.get(f"{name} first", np.zeros((0, h + choosing * len(inputs)), np.int16))
+        asked = np.concatenate([held.x, inputs]) if choosing else held.x
+        while len(early) < len(first) and time.process_time() < until:
+            more = train_panel(recipe.material, first[len(early) : len(early) + PIECE], asked)
+            early = np.concatenate([early, more.labels])
+        self.found[f"{name} first"] = early
+        done = self.found.get(name, np.zeros((0, len(inputs)), np.int16))
+        if len(early) < len(first):
+            return None, done
+        rest = recipe.rest(panel.kin_of(self.source, recipe, early[:, :h]))
+        plans = [plan for plan in rest if (plan.use != "calibrate") == choosing]
+        while len(done) < len(plans) and time.process_time() < until:
+            done = np.concatenate(
+                [done, train_panel(recipe.material, plans[len(done) : len(done) + PIECE], inputs).labels]
+            )
+        self.found[name] = done
+        if len(done) < len(plans):
+            return None, done
+        del self.found[name]
+        if choosing:  # the first of all choose too, and say on which kin the others are to be found
+            self.found[f"{name} first"] = early[:, :h]
+            return first + plans, np.concatenate([early[:, h:], done])
+        return plans, done
+
+    def train(self, name: str, recipe: panel.Recipe, both: np.ndarray, base: np.ndarray, until: float) -> bool:
+        """Go on training the honest models that stand for the world, up to a processor time; whether all are."""
         roles, peers = ("roles", "peers") if name == "trained" else ("second roles", "second peers")
         if peers in self.found:
             return True
-        held = recipe.held
-        assert isinstance(held.x, np.ndarray)
-        inputs = np.concatenate([held.x, self.both])
-        done = self.found.get(name, np.zeros((0, len(inputs)), np.int16))
-        plans, first = recipe.first, len(recipe.first)
-        while time.process_time() < until:
-            if len(done) >= first:
-                plans = recipe.first + recipe.rest(panel.kin_of(self.source, recipe, done[:first, : len(held)]))
-                if len(done) == len(plans):
-                    break
-            more = train_panel(recipe.material, plans[len(done) : len(done) + PIECE], inputs)
-            done = np.concatenate([done, more.labels])
-        self.found[name] = done
-        if not first < len(plans) == len(done):
-            return False
-        readings = segments.read(done[:, len(held) :].astype(np.int64), self.base).astype(np.int8)
-        self.found |= {peers: readings, roles: np.array([plan.role for plan in plans])}
         if name == "trained":
-            self.found["uses"] = np.array([plan.use for plan in plans])
-        del self.found[name]
+            self.found.setdefault("trained first", self.found["choosing first"])
+        plans, done = self.trained(name, recipe, both, until, choosing=False)
+        if plans is None:
+            return False
+        readings = segments.read(done.astype(np.int64), base).astype(np.int8)
+        self.found |= {peers: readings, roles: np.array([plan.role for plan in plans])}
 
         return True
 
@@ -181,11 +232,6 @@ def alike(zoo: Zoo, source: str, names: list[str]) -> np.ndarray:
     own, *theirs = (running.labels_for(open_any(targets[name]), zoo.pool, ROWS) for name in [source, *names])
 
     return np.array([float((labels == own).mean()) for labels in theirs])
-
-
-def fresh(both: np.ndarray) -> np.ndarray:
-    """int64 (2 m,): numbers that are equal where inputs are."""
-    return np.asarray(np.unique(both.reshape(len(both), -1), axis=0, return_inverse=True)[1]).ravel()
 
 
 def kind_of(model: ZooModel) -> str:

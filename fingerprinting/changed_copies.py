@@ -41,15 +41,7 @@ def altered(client: Any, train: Pool, inputs: Inputs, seed: int) -> Panel:
 
     Of a model that cannot be read, only those of itself with noise on its inputs.
     """
-    made: list[Made] = []
-    if hasattr(client, "module") and hasattr(client, "forward") and isinstance(train.x, np.ndarray):
-        from . import tampering  # needs torch, which is there if the client is
-
-        made = [(_kind(name), name, twin) for name, twin in (*tampering.copies(client, train, seed),
-                                                             *tampering.gentle_copies(client, train, seed),
-                                                             *tampering.cheap_copies(client))]  # fmt: skip
-    elif hasattr(client, "estimator"):
-        made = list(_copies(client, train, seed))
+    made = changed(client, train, seed)
     answers = [(kind, name, ask(twin, inputs, train.spec, classes=train.classes)) for kind, name, twin in made]
     rng = np.random.default_rng([seed, 6])
     for strength in NOISES:
@@ -68,6 +60,37 @@ def altered(client: Any, train: Pool, inputs: Inputs, seed: int) -> Panel:
         np.stack(scores).astype(np.float32 if exact else np.float16) if whole else None,
         tuple(kind for kind, _, _ in answers),
     )
+
+
+def changed(client: Any, train: Pool, seed: int) -> list[Made]:
+    """Changed copies of a model at hand; none of one that cannot be read."""
+    if hasattr(client, "module") and hasattr(client, "forward") and isinstance(train.x, np.ndarray):
+        from . import tampering  # needs torch, which is there if the client is
+
+        several = (
+            tampering.copies(client, train, seed), tampering.gentle_copies(client, train, seed),
+            tampering.cheap_copies(client),
+        )  # fmt: skip
+        return [(_kind(name), name, twin) for made in several for name, twin in made]
+    return list(_copies(client, train, seed)) if hasattr(client, "estimator") else []
+
+
+def readable(client: Any) -> bool:
+    """Whether a model's weights or trees are at hand, so that there are changed copies of it."""
+    if hasattr(client, "module") and hasattr(client, "forward"):
+        from . import fitting  # needs torch, which is there if the client is
+
+        return fitting.twin_of(client) is not None
+    if not hasattr(client, "estimator"):
+        return False
+    parts = parts_of(copy.deepcopy(client.estimator))
+
+    return bool(parts.arrays) or parts.trees is not None
+
+
+def reweighted(client: Any, train: Pool, seed: int) -> list[Made]:
+    """Those of the changed copies that keep the model's weights or trees, more or less: all but fitted anew."""
+    return [made for made in changed(client, train, seed) if made[0] != "retrained"]
 
 
 def _kind(name: str) -> str:

@@ -11,7 +11,17 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from probe_match.clients import function
 from probe_match.fingerprinting import storage
-from probe_match.fingerprinting.claims import books, cases, commitments, files, keys, opening, running, verifying
+from probe_match.fingerprinting.claims import (
+    books,
+    cases,
+    commitments,
+    files,
+    keys,
+    opening,
+    running,
+    segments,
+    verifying,
+)  # fmt: skip
 from probe_match.fingerprinting.claims.beacons import Beacon
 from probe_match.fingerprinting.claims.books import Book
 from probe_match.fingerprinting.claims.cases import Case, Probes
@@ -23,7 +33,7 @@ from probe_match.fingerprinting.plans import CALIBRATING
 from probe_match.fingerprinting.records import InputSpec, Panel, Pool
 
 ROWS: Final = 400
-GENERATOR: Final = Generator("targeted", ways=96, candidates=256)
+GENERATOR: Final = segments.symmetric("targeted", 96, 256)
 PEERS: Final = 260
 KEY: Final = keys.OwnerKey(bytes(range(32)))
 BEACON: Final = Beacon("drand", 7, "5a" * 32)
@@ -67,13 +77,18 @@ def client(seed: int, name: str, **how: Any) -> Client:
     return function.wrap(nearest(seed, **how), name=name, shape=(4,))
 
 
-def honest(source: Client, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, **_: Any) -> Panel:
+def honest(
+    source: Client, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, **_: Any
+) -> tuple[Panel, Callable[[np.ndarray], Panel]]:
     """Honest models in the place of those that `panel.train` takes half a minute to train; every other is kin."""
-    calibrating = round(CALIBRATING * count)
-    uses = ["select"] * (count - calibrating) + ["calibrate"] * calibrating
-    roles = ["peer" if i % 2 else "kin peer" for i in range(count)]
-    labels = np.stack([nearest(100 + i)(inputs) for i in range(count)]).astype(np.int16)
-    return Panel(tuple(f"peer {i}" for i in range(count)), tuple(roles), tuple(uses), labels)
+    first = count - round(CALIBRATING * count)
+
+    def some(inputs: np.ndarray, which: range, use: str) -> Panel:
+        labels = np.stack([nearest(100 + i)(inputs) for i in which]).astype(np.int16)
+        roles = tuple("peer" if i % 2 else "kin peer" for i in which)
+        return Panel(tuple(f"peer {i}" for i in which), roles, (use,) * len(which), labels)
+
+    return some(inputs, range(first), "select"), lambda probes: some(probes, range(first, count), "calibrate")
 
 
 class World(NamedTuple):
@@ -86,18 +101,23 @@ class World(NamedTuple):
     private: Files
 
 
-def commit(book: Book | None = None, generator: Generator = GENERATOR, **how: Any) -> tuple[Commitment, Book]:
-    """A commitment of the owner of model 0, and the book that it now ends."""
+def commit(
+    book: Book | None = None, generator: Generator = GENERATOR, source: Client | None = None, **how: Any
+) -> tuple[Commitment, Book]:
+    """A commitment of the owner of model 0, or of another, and the book that it now ends."""
     book = book or Book([], [], None)
     how = {"beacon": ("drand", 7), "peers": PEERS} | how
-    made = running.commit(client(0, "mine"), POOL, KEY, generator, links=book.links, **how)
+    made = running.commit(source or client(0, "mine"), POOL, KEY, generator, links=book.links, **how)
     return made, books.extended(book, made.to_json(), PEM)
 
 
-def run(folder: Path, suspect: Client, *others: tuple[Client, str], committed: Any = None, **how: Any) -> World:
+def run(
+    folder: Path, suspect: Client, *others: tuple[Client, str], committed: Any = None, source: Client | None = None,
+    **how: Any,
+) -> World:  # fmt: skip
     """Commit and run a case against a suspect. others: controls with their roles."""
     commitment, book = committed or commit()
-    models = [(client(0, "mine"), "source"), *others, (suspect, "suspect")]
+    models = [(source or client(0, "mine"), "source"), *others, (suspect, "suspect")]
     folder.mkdir(parents=True, exist_ok=True)
     asked = [running.Model(model, role, folder / f"{i}.ledger") for i, (model, role) in enumerate(models)]
     beacon = None if commitment.beacon is None else BEACON

@@ -12,8 +12,7 @@ from typing import Final, NamedTuple
 import claims_world as w
 from probe_match.clients import oip
 from probe_match.fingerprinting import oip_server, storage
-from probe_match.fingerprinting.claims import files
-from probe_match.fingerprinting.claims.segments import Generator
+from probe_match.fingerprinting.claims import files, segments
 from probe_match.fingerprinting.evidence import archive, bundle, exchanges, stamping, timestamps
 from probe_match.fingerprinting.evidence.archive import Files
 from probe_match.fingerprinting.evidence.timestamps import Authority
@@ -21,7 +20,7 @@ from probe_match.fingerprinting.evidence.timestamps import Authority
 from benchmarks import local_tsa
 
 SAMPLE: Final = Path(__file__).parent / "data" / "bundle-1"
-GENERATOR: Final = Generator("targeted", ways=96, candidates=224)
+GENERATOR: Final = segments.symmetric("targeted", 96, 224)
 
 
 class Sample(NamedTuple):

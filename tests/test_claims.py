@@ -9,11 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from claims_world import KEY, POOL, client, commit, nearest
-from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, precedence, segments
+from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, levels, segments
 from probe_match.fingerprinting.claims.asking import Attempt
 from probe_match.fingerprinting.claims.deciding import Rule
 from probe_match.fingerprinting.claims.segments import Generator
+from probe_match.fingerprinting.collect import Asked
 from probe_match.fingerprinting.errors import BadData, UsageError
+from probe_match.fingerprinting.records import InputSpec, Pool
 from scipy.stats import binom, binomtest
 
 TARGETED = Rule(floor=0.5)
@@ -109,15 +111,68 @@ def test_what_reads_the_same_on_both_sides_hits_by_chance() -> None:
 
 def test_ways_that_choosing_peers_cross_are_passed_over() -> None:
     """Ways the source does not cross, repeated inputs, and ways that many peers cross come last or not at all."""
-    own = np.array([[0, 0, 0, 1], [1, 1, 1, 1]])
-    peers = np.array([[[0, 0, 0, 0], [1, 0, 0, 1]], [[0, 0, 0, 0], [1, 0, 1, 1]]])
-    inputs = np.arange(8, dtype=np.float32)[:, None]
+    own = np.array([[[0, 0, 0, 1]], [[1, 1, 1, 1]]])
+    peers = np.array([[[[0, 0, 0, 0]], [[1, 0, 0, 1]]], [[[0, 0, 0, 0]], [[1, 0, 1, 1]]]])
+    inputs, nobody = np.arange(8, dtype=np.float32)[:, None], np.zeros((0, 2, 1, 4), int)
 
-    assert segments.choose(own, peers, inputs, 2).tolist() == [1, 2]
+    assert segments.choose(own, [peers], nobody, inputs, 2).ways.tolist() == [1, 2]
     inputs[5] = inputs[0]  # way 1 ends where way 0 began
-    assert segments.choose(own, peers, inputs, 2).tolist() == [2, 0]
+    assert segments.choose(own, [peers], nobody, inputs, 2).ways.tolist() == [2, 0]
     with pytest.raises(UsageError, match="fewer --ways"):
-        segments.choose(own, peers, inputs, 3)
+        segments.choose(own, [peers], nobody, inputs, 3)
+
+
+def test_sides_lie_where_copies_cross_and_peers_do_not() -> None:
+    """Of two offsets either way, the pair of sides is taken that all copies cross and no peer does."""
+    near, far = 0, 1
+    own = np.array([[[0], [0]], [[1], [1]]])
+    copies = np.array([[[[1], [0]], [[1], [1]]]] * 8)  # their boundary lies before the near side
+    peers = np.array([[[[0], [0]], [[0], [1]]]] * 8)  # theirs between the near side behind it and the far one
+    chosen = segments.choose(own, [peers], copies, np.arange(4, dtype=np.float32)[:, None], 1)
+
+    assert (chosen.before.tolist(), chosen.after.tolist()) == ([far], [2 + near])
+    assert segments.choose(own, [peers], peers, np.arange(4, dtype=np.float32)[:, None], 1).before.tolist() == [near]
+
+
+def test_between_two_texts_lie_spliced_ones() -> None:
+    """By words, from the second's beginning on, or by characters where there are few words; the ends are the rows."""
+    texts = np.array(["a  b c d", "p q r s", "甲乙丙丁", "子丑寅卯"], object)
+    there, here = np.array([1, 1, 1, 3]), np.array([0, 0, 0, 2])
+    ways = segments.Ways(here, there, np.zeros(4, int), np.zeros(4, int))
+    found = segments.points(InputSpec("text"), texts, ways, np.array([0, 0.5, 1, 0.25]))
+
+    assert found.tolist() == ["a  b c d", "p q c d", "p q r s", "子乙丙丁"]
+
+
+def test_numbers_are_labelled_by_the_quartiles_of_the_pool() -> None:
+    """Of true values 0 to 8 the levels are 2, 4 and 6; no number is no label, and labels are left as they are."""
+    spec = InputSpec("tabular", (1,), output="number")
+    pool = Pool(spec, np.zeros((9, 1), np.float32), np.arange(9.0))
+    asked = Asked(np.zeros(5, int), np.array([[-3.0], [2.0], [5.9], [60.0], [np.nan]]), np.ones(5, bool))
+
+    assert levels.labels_of(asked, pool).tolist() == [0, 1, 2, 3, -1]
+    assert levels.labels_of(asked, POOL) is asked.labels
+
+
+def test_what_a_bit_tells_is_the_expected_log_likelihood_ratio() -> None:
+    """All of three copies and none of three peers cross: hits with 15/16 and 9/16; by hand."""
+    copies, peers = np.ones((3, 1), bool), np.zeros((3, 1), bool)
+    by_hand = 15 / 16 * np.log(15 / 9) + 1 / 16 * np.log(1 / 7)
+
+    assert segments.told_by(copies, [peers]).tolist() == pytest.approx([by_hand])
+    assert segments.told_by(peers, [peers, copies])[0] < 0  # the kind that crosses most counts
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_generators_are_read_as_they_were_written(version: int) -> None:
+    """Either version, and nothing with a field of the other, an unknown number or an offset that cannot be."""
+    made = segments.symmetric("targeted") if version == 1 else Generator("targeted")
+    told = made.to_json()
+
+    assert segments.checked(told) == made
+    for change in ({"version": 3}, {"version": 3 - version}, {"offsets": [0.0]}, {"gap": 3.0}, {"ways": 4}):
+        with pytest.raises(BadData, match="no list"):
+            segments.checked(told | change)
 
 
 @pytest.mark.parametrize(("hits", "n"), [(0, 50), (5, 50), (49, 50), (50, 50)])
@@ -233,10 +288,3 @@ def test_a_probe_without_an_answer_is_asked_again_as_committed() -> None:
 
     assert asking.answers(made, ["probe 0", "probe 1"], 1, "s").tolist() == [2, 1]
     assert asking.answers(silent, ["probe 0", "probe 1"], 1, "s").tolist() == [2, -1]
-
-
-def test_the_earlier_trusted_time_wins() -> None:
-    """Of two claims the earlier wins by the latest of its times; equal times and none make no winner."""
-    assert precedence.earlier([10.0, 12.0], [13.0]) == "first"
-    assert precedence.earlier([1.0, 20.0], [13.0, 14.0]) == "second"
-    assert precedence.earlier([10.0], [10.0]) == precedence.earlier([], [10.0]) == "ambiguous"

@@ -1,9 +1,11 @@
 """Cases: run in a small world, closed, opened and recomputed; and everything a claimant could try is refused."""
 
 import contextlib
+import copy
 import json
+import warnings
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ import claims_world as w
 import numpy as np
 import pytest
 from claims_world import GENERATOR, KEY, POOL, World, client
-from probe_match.clients import oip
-from probe_match.fingerprinting import storage
+from probe_match.clients import oip, sklearn
+from probe_match.fingerprinting import storage, weight_changes
 from probe_match.fingerprinting.claims import (
     again,
     books,
@@ -28,12 +30,15 @@ from probe_match.fingerprinting.claims import (
 )
 from probe_match.fingerprinting.claims.beacons import Beacon
 from probe_match.fingerprinting.claims.cases import Case
-from probe_match.fingerprinting.claims.segments import Generator
 from probe_match.fingerprinting.claims.verifying import Opened
 from probe_match.fingerprinting.errors import BadData, InputRefused
 from probe_match.fingerprinting.ledger import read_ledger
 from probe_match.fingerprinting.oip_server import serve
-from probe_match.fingerprinting.records import InputSpec
+from probe_match.fingerprinting.records import InputSpec, Panel, Pool
+from sklearn.feature_extraction.text import CountVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
 
 Claim = dict[str, Any]
 
@@ -341,9 +346,77 @@ def test_honest_models_can_be_trained_again(whole: Opened, monkeypatch: pytest.M
     assert again.peers_say(whole._replace(case=replace(whole.case, peers=made_up)), client(0, "mine")) < again.ENOUGH
 
 
+def test_changed_copies_of_the_owners_model_choose_among_the_ways(tmp_path: Path) -> None:
+    """A network's copies are leaves like peers; a rounded one is found, and a case without copies is refused."""
+    assert isinstance(POOL.x, np.ndarray)
+    network = MLPClassifier((16,), max_iter=150, learning_rate_init=0.01, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        network.fit(POOL.x, POOL.y)
+    source, thief = sklearn.wrap(network), copy.deepcopy(network)
+    weight_changes.quantise(weight_changes.parts_of(thief), 6, "symmetric")
+    made = running.generator_for(source, "targeted", 192, 768)
+    committed = w.commit(generator=made, source=source)
+    world = w.run(tmp_path, sklearn.wrap(thief, name="thief"), committed=committed, source=source)
+    whole = verifying.verify(w.opened(world)).whole
+    assert whole is not None
+    copies = [peer for peer in world.case.peers if peer.use == "shadow"]
+    without = replace(world.case, peers=tuple(p for p in world.case.peers if p.use != "shadow"))
+
+    assert made.version == 2
+    assert len(copies) == 32
+    assert outcome(world) == "match"
+    with pytest.raises(BadData, match="copies that choose"):
+        verifying.verify(w.forged(world, without))
+    with pytest.raises(BadData, match="--gap"):
+        w.run(tmp_path / "b", client(1, "b"), committed=w.commit(generator=made))
+
+
+def readers(count: int) -> Iterator[tuple[str, Any]]:
+    """The texts that models of texts learn from, and models of other halves of them, each by its name."""
+    words = np.array([f"word{i}" for i in range(60)])
+    rng = np.random.default_rng(3)
+    y = np.arange(300) % 2
+    liking = np.exp(rng.normal(0, 0.6, (2, 60)))
+    x = tuple(" ".join(rng.choice(words, 12, p=liking[k] / liking[k].sum())) for k in y)
+    yield "pool", Pool(InputSpec("text"), x, y)
+    for i in range(count):
+        rows = np.random.default_rng([4, i]).permutation(300)[:80]
+        model = make_pipeline(CountVectorizer(), LogisticRegression(C=5.0))
+        yield f"peer {i}", model.fit([x[row] for row in rows], y[rows])
+
+
+def test_a_claim_on_a_model_of_texts(tmp_path: Path) -> None:
+    """Its ways are texts, its copies choose among them; an exact copy hits every bit and another's model does not."""
+    (_, pool), (_, mine), *others = readers(14)
+    source = sklearn.wrap(mine, name="mine")
+
+    def train(source: Any, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, **_: Any) -> Any:
+        def some(inputs: np.ndarray, which: slice, use: str) -> Panel:
+            named = others[which]
+            labels = np.stack([running.answers_of(sklearn.wrap(m), pool, inputs) for _, m in named]).astype(np.int16)
+            roles = tuple("peer" if i % 2 else "kin peer" for i in range(len(named)))
+            return Panel(tuple(name for name, _ in named), roles, (use,) * len(named), labels)
+
+        return some(inputs, slice(1, 7), "select"), lambda probes: some(probes, slice(7, 13), "calibrate")
+
+    generator = running.generator_for(source, "targeted", 32, 128)
+    another, thief = sklearn.wrap(others[0][1], name="another's"), sklearn.wrap(copy.deepcopy(mine), name="copy")
+    commitment = running.commit(source, pool, KEY, generator, links=[], beacon=None, peers=12, at_hand=[another])
+    roles = ((source, "source"), (another, "peer"), (thief, "suspect"))
+    models = [running.Model(model, role, tmp_path / role) for model, role in roles]
+    case, probes = running.run(commitment, KEY, None, pool, models, audits=1, train=train)
+    result = cases.conclude(case, probes)
+    hits = {control["of"]: control["hits"] for control in result["controls"]}
+
+    assert result["finding"]["hits"] == hits["sklearn:mine"] == 32
+    assert hits["sklearn:another's"] < 30
+    assert all(isinstance(text, str) for text in probes.inputs)
+
+
 def test_crossings_are_for_screening(tmp_path: Path) -> None:
     """Both sides of each way are asked, a copy is found with them, and who verifies is told what that rests on."""
-    generator = Generator("crossings", ways=48, candidates=256)
+    generator = segments.symmetric("crossings", 48, 256)
     world = w.run(tmp_path, client(0, "stolen", rounded=True), committed=w.commit(generator=generator))
     checked = verifying.verify(w.opened(world))
 

@@ -128,12 +128,13 @@ def at(*seconds: float) -> list[Stamp]:
     return [Stamp(str(i), start + s * SECOND, SECOND, str(i), i, "1.2") for i, s in enumerate(seconds)]
 
 
-def test_the_claim_that_was_sealed_first_is_the_earlier() -> None:
-    """Earlier by every authority wins; where the times or their margins overlap nobody does."""
-    assert timestamps.earlier(at(0, 1), at(60, 61)) == "a"
-    assert timestamps.earlier(at(60, 61), at(0, 1)) == "b"
-    assert timestamps.earlier(at(0, 60), at(30, 31)) == "ambiguous"
+def test_the_claim_that_was_committed_to_first_is_the_earlier() -> None:
+    """By the latest of its times; where their margins overlap, or one authority stands alone, nobody is."""
+    assert timestamps.earlier(at(0, 1), at(60, 61)) == "first"
+    assert timestamps.earlier(at(60, 61), at(0, 1)) == "second"
+    assert timestamps.earlier(at(0, 60), at(30, 31)) == "second"
     assert timestamps.earlier(at(0, 1), at(2.5, 3)) == "ambiguous"
+    assert timestamps.earlier(at(0, 1), at(60)) == timestamps.earlier(at(0), at(60, 61)) == "ambiguous"
 
 
 def test_an_authority_without_a_root_is_refused(authorities: tuple[LocalTsa, LocalTsa], tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """
 The tabular model zoo: per task 12 sources, what thieves make of each, and 204 honest models of other people.
 
-    python benchmarks/zoos/tabular.py [--output DIR] [--tasks digits,wine] [--seed 0] [--jobs 2] [--figures] [--small]
+    python benchmarks/zoos/tabular.py [--output DIR] [--tasks digits,wine] [--seed 0] [--jobs 2] [--figures]
+        [--small | --weights]
 
 One folder per task with zoo.json, pool.npz and a file per model. What is there already is not trained again, so an
 interrupted build goes on where it stopped. Every model's seed comes from its task and name and from --seed, which also
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import joblib
 import numpy as np
@@ -34,6 +35,29 @@ INDEPENDENTS: Final = 17  # of each class, on the owner's rows and on strangers'
 AS_SOURCE: Final = 6  # of these, trained as the sources are but for seed and rows
 SMALL_ROWS: Final = 200  # of the owner, the thief and so on, in a small zoo
 SMALL_ATTACKS: Final = ("copy", "round-1", "temperature", "input-noise", "prune-30", "extract-label")
+# What is left of a source when its weights or outputs were changed, and nothing was trained on its answers.
+WEIGHTS_ATTACKS: Final = (
+    "copy", "round-1", "round-2", "temperature", "input-noise", "warm-start", "prune-30", "prune-60", "prune-leaves",
+    "quantise-8bit", "quantise-2bit",
+)  # fmt: skip
+
+
+class Size(NamedTuple):
+    """
+    How much of a zoo is built. sources: classes and numbers. independents: of each class and kind of data. attacks:
+    names, or None for all.
+    """
+
+    sources: tuple[tuple[str, int], ...]
+    independents: int
+    attacks: tuple[str, ...] | None
+
+
+SIZES: Final = {
+    "full": Size(tuple((learner, i) for learner in LEARNERS for i in SEEDS), INDEPENDENTS, None),
+    "small": Size((("forest", 0), ("network", 0)), 2, SMALL_ATTACKS),
+    "weights": Size(tuple((learner, 0) for learner in LEARNERS), 5, WEIGHTS_ATTACKS),
+}
 
 
 @dataclass(frozen=True)
@@ -54,7 +78,7 @@ class Model:
 Job = tuple[Model, Callable[[Path], None]]  # what writes the model's file
 
 
-def build(task: Task, folder: Path, seed: int, *, jobs: int, small: bool, progress: Callable[[int], None]) -> None:
+def build(task: Task, folder: Path, seed: int, *, jobs: int, size: Size, progress: Callable[[int], None]) -> None:
     """
     Train what is missing of a task's zoo, then write its zoo.json. progress: called with models done.
 
@@ -69,16 +93,14 @@ def build(task: Task, folder: Path, seed: int, *, jobs: int, small: bool, progre
         save_npz(folder / "pool.npz", x=x, y=y, trained=trained)
     elif not np.array_equal(np.load(folder / "pool.npz")["x"], x):
         raise SystemExit(f"expected {folder} to be empty or of seed {seed}, got another zoo; name another --output")
-    sources = [(learner, i) for learner in (("forest", "network") if small else LEARNERS) for i in SEEDS]
-    sources = [source for source in sources if not small or source[1] == 0]
-    count = 2 if small else INDEPENDENTS
-    groups = [partial(_source, task, seed, *source) for source in sources]
+    groups = [partial(_source, task, seed, *source) for source in size.sources]
     groups += [
-        partial(_independents, task, seed, count, learner, data) for learner in LEARNERS for data in ("same", "other")
-    ]
+        partial(_independents, task, seed, size.independents, learner, data)
+        for learner in LEARNERS for data in ("same", "other")
+    ]  # fmt: skip
     run = joblib.Parallel(jobs, return_as="generator")
     models = []
-    for finished in run(joblib.delayed(_make)(group, folder, small) for group in groups):
+    for finished in run(joblib.delayed(_make)(group, folder, size.attacks) for group in groups):
         models += finished
         progress(len(finished))
     lines = [{name: value for name, value in asdict(model).items() if value is not None} for model in models]
@@ -91,17 +113,12 @@ def build(task: Task, folder: Path, seed: int, *, jobs: int, small: bool, progre
     write(folder / "zoo.json", json.dumps(zoo, indent=1).encode())
 
 
-def size(small: bool, classes: int) -> int:
-    """Models in a task's zoo, for the progress bar: 12 sources, what is made of them, independents."""
-    return 20 + 24 if small else (276 if classes else 226) + 2 * len(LEARNERS) * INDEPENDENTS
-
-
-def _make(group: Callable[[Path], Iterator[Job]], folder: Path, small: bool) -> list[Model]:
+def _make(group: Callable[[Path], Iterator[Job]], folder: Path, attacks: tuple[str, ...] | None) -> list[Model]:
     """Write the missing files of a group of models."""
     done = []
     with threadpool_limits(1):
         for model, save in group(folder):
-            if small and model.attack not in (None, *SMALL_ATTACKS):
+            if attacks is not None and model.attack not in (None, *attacks):
                 continue
             path = folder / model.target.split(":", 1)[1]
             if not path.exists():
@@ -185,16 +202,22 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument(
         "--figures", action="store_true", help="measure every model; writes figures.json beside zoo.json"
     )
-    parser.add_argument("--small", action="store_true", help="a tiny zoo of digits, for tests")
+    sizes = parser.add_mutually_exclusive_group()
+    sizes.add_argument("--small", dest="size", action="store_const", const="small", help="a tiny zoo of digits")
+    sizes.add_argument(
+        "--weights", dest="size", action="store_const", const="weights",
+        help="one source of each class, its copies with other weights or outputs, 60 honest models",
+    )  # fmt: skip
+    parser.set_defaults(size="full")
     given = parser.parse_args(arguments)
-    names = (given.tasks or ("digits" if given.small else ",".join(TASKS))).split(",")
+    names = (given.tasks or ("digits" if given.size == "small" else ",".join(TASKS))).split(",")
     if unknown := [name for name in names if name not in TASKS]:
         parser.error(f"expected tasks of {', '.join(TASKS)}, got '{unknown[0]}'")
     for name in names:
         started = time.perf_counter()
-        task, folder = load(name, given.seed, SMALL_ROWS if given.small else None), given.output / name
-        with tqdm(total=size(given.small, task.classes), desc=name, unit="model") as bar:
-            build(task, folder, given.seed, jobs=given.jobs, small=given.small, progress=bar.update)
+        task, folder = load(name, given.seed, SMALL_ROWS if given.size == "small" else None), given.output / name
+        with tqdm(desc=name, unit="model") as bar:
+            build(task, folder, given.seed, jobs=given.jobs, size=SIZES[given.size], progress=bar.update)
         bytes_ = sum(file.stat().st_size for file in folder.iterdir())
         sys.stdout.write(f"{folder}: {bytes_ / 1e6:.0f} MB, {time.perf_counter() - started:.0f} s\n")
         if given.figures:

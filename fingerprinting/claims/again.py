@@ -13,12 +13,12 @@ import numpy as np
 from probe_match.fingerprinting.calibration import ENOUGH as ENOUGH_PEERS
 from probe_match.fingerprinting.collect import Client, Progress
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.panels import join
 from probe_match.fingerprinting.records import Pool
 
 from . import cases, panel, running, segments
 from .asking import Attempt
 from .cases import Asked
-from .deciding import SHARED
 from .panel import Peer
 from .verifying import Opened
 
@@ -28,10 +28,10 @@ ENOUGH: Final = 0.98  # of what is compared; runtimes and versions differ in the
 def source_says(whole: Opened, source: Client) -> dict[str, float]:
     """Of what was recorded of the owner's model, the share that it says again: labels of the pool, places, readings."""
     case, pool, ways = whole.case, whole.pool, whole.probes.ways
-    x, gap = cases.rows_of(pool), case.commitment.generator.gap
+    x = cases.rows_of(pool)
     places = segments.locate(lambda inputs: running.answers_of(source, pool, inputs), pool.spec, x, ways)
-    both = segments.sides(pool.spec, x, ways, case.places, gap)
-    own = segments.read(running.answers_of(source, pool, both), np.tile(ways.base, 2))
+    both = segments.sides(pool.spec, x, ways, case.places, case.commitment.generator.offsets)
+    own = segments.read(running.answers_of(source, pool, both), _base(whole))
     recorded = panel.parsed(case.own, len(both))
 
     return {
@@ -52,26 +52,31 @@ def suspect_says(whole: Opened, suspect: Client) -> float:
 
 def peers_say(whole: Opened, source: Client, *, jobs: int = 1, progress: Progress | None = None) -> float:
     """
-    Of the honest models' recorded readings, the share that they give when they are trained again; 0 where they are
-    others.
+    Of the recorded readings of honest models and copies, the share that they give when they are made again; 0 where
+    they are others.
 
-    source: the owner's model, whose class kin are of.
+    source: the owner's model, whose class kin are of, and whose copies choose.
     """
-    case, pool, ways = whole.case, whole.pool, whole.probes.ways
-    both = segments.sides(pool.spec, cases.rows_of(pool), ways, case.places, case.commitment.generator.gap)
-    again = panel.train(source, pool, both, whole.seed, case.commitment.peers, jobs=jobs, progress=progress)
-    readings = segments.read(again.labels.astype(np.int64), np.tile(ways.base, 2))
-    same: list[np.ndarray] = []
-    recorded = {peer.name: peer for peer in case.peers}
-    for name, role, use, theirs in zip(again.names, again.roles, again.uses, readings, strict=True):
-        chooses = use in panel.CHOOSING
-        peer = recorded.get(name)
-        if peer is None or (peer.role, peer.use) != (role, "choose" if chooses else "calibrate"):
-            return 0.0
-        expected = theirs if chooses else theirs[whole.probes.rows]
-        same.append(panel.parsed(peer.readings, len(expected)) == expected)
+    case, pool, base = whole.case, whole.pool, _base(whole)
+    generator, rows = case.commitment.generator, whole.probes.rows
+    both = segments.sides(pool.spec, cases.rows_of(pool), whole.probes.ways, case.places, generator.offsets)
+    copies = panel.shadows(source, pool, both, whole.seed) if generator.shadows else []
+    early, later = panel.train(source, pool, both, whole.seed, case.commitment.peers, jobs=jobs, progress=progress)
+    late = later(whole.probes.inputs)
+    again = [(name, "copy", panel.SHADOW, segments.read(labels, base)) for name, labels in copies]
+    for made, use, points in ((early, "choose", base), (late, "calibrate", base[rows])):
+        readings = segments.read(made.labels.astype(np.int64), points)
+        again += [(name, role, use, r) for name, role, r in zip(made.names, made.roles, readings, strict=True)]
+    if [(name, role, use) for name, role, use, _ in again] != [(p.name, p.role, p.use) for p in case.peers]:
+        return 0.0
+    recorded = [panel.parsed(peer.readings, len(one[3])) for peer, one in zip(case.peers, again, strict=True)]
 
-    return float(np.mean([share.mean() for share in same]))
+    return float(np.mean([(one[3] == said).mean() for one, said in zip(again, recorded, strict=True)]))
+
+
+def _base(whole: Opened) -> np.ndarray:
+    """The first row's label of every side, int64 (2 offsets m,)."""
+    return np.tile(whole.probes.ways.base, 2 * len(whole.case.commitment.generator.offsets))
 
 
 def trained_on(
@@ -89,10 +94,11 @@ def trained_on(
         )
     drawn = hashlib.sha256(b"probe-match/verifier\0" + whole.seed + seed).digest()
     probes = whole.probes
-    given = panel.train(
+    early, later = panel.train(
         source, pool, probes.inputs, drawn, whole.case.commitment.peers, jobs=jobs, progress=progress
     )  # fmt: skip
-    base = whole.probes.ways.base[probes.rows % len(whole.probes.ways.base)]
+    given = join([early, later(probes.inputs)])
+    base = _base(whole)[probes.rows]
     readings = segments.read(given.labels.astype(np.int64), base)
 
     return [
@@ -116,6 +122,6 @@ def with_others(whole: Opened, clients: Sequence[Client], peers: Sequence[Peer] 
         extra.append(Asked(client.target, "peer", tuple(attempts)))
 
     kin = sum(peer.role == "kin peer" for peer in peers)
-    shared = 0.0 if min(kin, len(peers) - kin) >= ENOUGH_PEERS else SHARED
+    shared = 0.0 if min(kin, len(peers) - kin) >= ENOUGH_PEERS else None
 
     return cases.conclude(cases.with_models(whole.case, extra, peers), whole.probes, shared)

@@ -20,7 +20,9 @@ from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.guards import GuardedClient
 from probe_match.fingerprinting.keying import SHORT, input_key
 from probe_match.fingerprinting.ledger import Ledger
-from probe_match.fingerprinting.records import UNANSWERED, InputSpec
+from probe_match.fingerprinting.records import UNANSWERED, Pool
+
+from . import levels
 
 UNREAD: Final = ("refused", "split")  # the target did not take these up; the same attempt goes again
 
@@ -42,12 +44,18 @@ class Attempt(NamedTuple):
     response: str | None
 
 
+def put_as(inputs: np.ndarray) -> np.ndarray | tuple[str, ...]:
+    """Inputs as clients take them: texts, object (m,), as a tuple."""
+    return tuple(inputs) if inputs.dtype == object and inputs.ndim == 1 else inputs
+
+
 def put(
-    client: Client, inputs: np.ndarray, order: np.ndarray, spec: InputSpec, classes: Sequence[str], *,
+    client: Client, inputs: np.ndarray, order: np.ndarray, pool: Pool, *,
     retries: int, ledger: Path, progress: Progress | None = None,
 ) -> list[Attempt]:  # fmt: skip
     """
-    Every attempt at the probes, in the order they left. inputs: float32 (n, *shape), distinct. order: int (n,).
+    Every attempt at the probes, in the order they left. inputs: float32 (n, *shape), or texts (n,), distinct.
+    order: int (n,). pool: whose kind and classes they are of.
 
     ledger: where it is written down; a run that was killed goes on there. A client that is guarded already keeps its
     own.
@@ -62,9 +70,11 @@ def put(
         left = order
         for _ in range(retries + 1):
             labels = np.full(len(inputs), UNANSWERED, np.int64)
-            labels[left] = ask(
-                guarded, inputs[left], spec, classes=classes, access="label", partly=True, progress=progress
-            ).labels
+            asked = ask(
+                guarded, put_as(inputs[left]), pool.spec, classes=pool.classes, access="label", partly=True,
+                progress=progress,
+            )  # fmt: skip
+            labels[left] = levels.labels_of(asked, pool)
             rounds.append(labels)
             left = left[labels[left] == UNANSWERED]
             if len(left) == 0:

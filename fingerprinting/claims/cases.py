@@ -15,7 +15,7 @@ from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.keying import input_key
 from probe_match.fingerprinting.records import UNANSWERED, InputSpec, Pool
 
-from . import asking, deciding, keys, panel, segments
+from . import asking, deciding, keys, levels, panel, segments
 from .asking import Attempt
 from .beacons import Beacon
 from .commitments import Commitment
@@ -40,8 +40,9 @@ class Asked(NamedTuple):
 @dataclass(frozen=True, eq=False)
 class Case:
     """
-    labels: int64 (rows,), the source's for the pool. places: int64 (m,). own: its readings of both sides, 2 m
-    characters. peers: trained ones, choosing ones first. audits, searched: what the p-value is corrected for.
+    labels: int64 (rows,), the source's for the pool. places: int64 (m,). own: its readings of all sides, 2 m
+    characters an offset. peers: copies, then trained ones, choosing ones first. audits, searched: what the p-value is
+    corrected for. shared: the share of boundaries that honest models are assumed to have in common with the source.
     """
 
     commitment: Commitment
@@ -54,6 +55,7 @@ class Case:
     audits: int
     searched: int
     at_hand: tuple[tuple[str, str], ...] = ()
+    shared: float = deciding.SHARED
 
     @property
     def derivation(self) -> dict[str, Any]:
@@ -107,29 +109,42 @@ def seed(commitment: Commitment, key: keys.OwnerKey, beacon: Beacon | None, purp
 
 
 def rows_of(pool: Pool) -> np.ndarray:
+    """float32 (rows, *shape), within bounds; of texts object (rows,)."""
+    return pool.spec.clip(pool.x) if isinstance(pool.x, np.ndarray) else np.array(pool.x, object)
+
+
+def require_taught(pool: Pool, labels: np.ndarray) -> float:
     """
-    float32 (rows, *shape), within bounds. Raises BadData for texts and numbers, on which nothing can be drawn yet.
-    """
-    if pool.spec.output == "number" or not isinstance(pool.x, np.ndarray):
-        raise BadData("expected a pool of a classifier's tables or images, got texts or measurements")
+    Cohen's kappa (1960) of the pool's labels and the source's, int64 (rows,): their agreement beyond chance.
 
-    return pool.spec.clip(pool.x)
-
-
-def require_taught(pool: Pool, labels: np.ndarray) -> None:
-    """
-    Raise BadData where the pool's labels are not what the source was made for; labels: int64 (rows,), the source's.
-
-    Honest models are trained on these labels. Were they shuffled, such models would know nothing, and every model that
-    knows the task would look derived. Cohen's kappa (1960) is the agreement beyond chance.
+    Honest models are trained on the pool's. Raises BadData where those are not what the source was made for: were they
+    shuffled, such models would know nothing, and every model that knows the task would look derived.
     """
     if pool.y is None:
         raise BadData("honest models are trained on true labels and the pool has none; add y to the pool")
     found = kappa(pool.y, labels)
+    if pool.spec.output == "number":  # by its middle level: quartiles of the same numbers agree less than labels do
+        found = kappa(levels.of_numbers(pool.y, pool) > 1, labels > 1)
     if found < TAUGHT:
         raise BadData(
             f"the source and the labels of the pool agree too little (kappa {found:.2f}, expected {TAUGHT} or more): "
             "models trained on them would not know the source's task; use a pool with true labels"
+        )
+
+    return found
+
+
+def assumed(generator: segments.Generator, taught: float) -> float:
+    """What is assumed of honest models, given what `require_taught` found; in version 1 whatever that is."""
+    return deciding.assumed(taught) if generator.version > 1 else deciding.SHARED
+
+
+def require_shadows(found: int) -> None:
+    """Raise BadData where too few copies chose among the ways."""
+    if found < panel.ENOUGH_SHADOWS:
+        raise BadData(
+            f"expected {panel.ENOUGH_SHADOWS} copies or more of the source with changed weights, got {found}; where "
+            "its weights cannot be read, commit with --gap 0.12, which needs none"
         )
 
 
@@ -145,20 +160,26 @@ def derive(
     spec: InputSpec, x: np.ndarray, ways: Ways, places: np.ndarray, own: np.ndarray, peers: Sequence[Peer],
     commitment: Commitment, seed: bytes,
 ) -> Probes:  # fmt: skip
-    """The probes, from everything they depend on. own: readings int (2 m,)."""
-    generator = commitment.generator
-    both = segments.sides(spec, x, ways, places, generator.gap)
-    choosing = [panel.parsed(peer.readings, len(both)) for peer in peers if peer.use == "choose"]
-    theirs = np.stack(choosing) if choosing else np.zeros((0, len(both)), np.int64)
-    chosen = segments.choose(own.reshape(2, -1), theirs.reshape(len(theirs), 2, -1), both, generator.ways)
+    """The probes, from everything they depend on. own: readings int (2 offsets m,). peers: those that choose."""
+    generator, m = commitment.generator, len(ways.first)
+    both = segments.sides(spec, x, ways, places, generator.offsets)
+    shape = (2, len(generator.offsets), m)
+
+    def said(use: str, kin: bool | None = None) -> np.ndarray:
+        some = [p for p in peers if p.use == use and kin in (None, p.role == "kin peer")]
+        return np.array([panel.parsed(peer.readings, len(both)) for peer in some], np.int64).reshape(-1, *shape)
+
+    # Kin are fewer than the others, and nearer to the source, so that they have a say of their own.
+    honest = [said("choose", kin) for kin in ((True, False) if generator.shadows else (None,))]
+    chosen = segments.choose(own.reshape(shape), honest, said(panel.SHADOW), both, generator.ways)
     rows = segments.asked(generator, ways, chosen)
     inputs = both[rows]
 
-    return Probes(ways, chosen, rows, inputs, [input_key(row) for row in inputs],
+    return Probes(ways, chosen.ways, rows, inputs, [input_key(row) for row in inputs],
                   segments.order(seed, len(rows)))  # fmt: skip
 
 
-def conclude(case: Case, probes: Probes, shared: float = deciding.SHARED) -> dict[str, Any]:
+def conclude(case: Case, probes: Probes, shared: float | None = None) -> dict[str, Any]:
     """
     The result of a case, by the rule it was committed to. Raises BadData where attempts break the retry rule. shared:
     as for `Commitment.rule`.
@@ -177,7 +198,7 @@ def conclude(case: Case, probes: Probes, shared: float = deciding.SHARED) -> dic
     names = [peer.name for peer in trained] + [case.asked[place].name for place in at_hand]
     theirs = np.array(honest + [hits[place] for place in at_hand], np.int64)
     kin = np.array([peer.role == "kin peer" for peer in trained] + [False] * len(at_hand), bool)
-    rule = commitment.rule(shared)
+    rule = commitment.rule(case.shared if shared is None else shared)
     times = deciding.factor(case.searched, case.audits, case.beacon is not None)
     findings, controls = {}, []
     for place, model in enumerate(case.asked):

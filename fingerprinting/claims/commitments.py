@@ -54,7 +54,7 @@ class Commitment(NamedTuple):
 
     def to_json(self) -> dict[str, Any]:
         """As it is sealed."""
-        told = self._asdict() | {"schema": SCHEMA, "generator": self.generator._asdict()}
+        told = self._asdict() | {"schema": SCHEMA, "generator": self.generator.to_json()}
         told["generator_digest"] = self.generator.digest
         told["beacon"] = None if self.beacon is None else {"source": self.beacon[0], "round": self.beacon[1]}
         return told

@@ -21,10 +21,22 @@ COVERAGE: Final = 0.8  # of the probes, below which silence decides nothing
 # Share of the ways on which an honest model's boundary is assumed to lie where the source's does, whatever peers say:
 # the pool they learnt from is the claimant's, who could make one that teaches them worse than honest models know.
 SHARED: Final = 0.5
+SHARED_LASTING: Final = 0.7  # of the ways that copies chose
 CONFIDENCE: Final = 0.99  # of the bound of the worst peer
 THRESHOLD: Final = 1e-6
 DOUBTFUL: Final = 0.05  # corrected p-values up to here clear nobody
 ALPHA: Final = 0.01
+
+
+def assumed(taught: float) -> float:
+    """
+    The share of common boundaries that is assumed where copies chose the ways: they choose boundaries that last, and
+    honest models share more of those. It grows the less the labels of the pool teach.
+
+    taught: kappa of those labels and the source's. Honest models that learn from poor labels know less than the rest of
+    the world, so that their boundaries say little of where others' lie.
+    """
+    return max(SHARED_LASTING, 1 - 0.75 * taught)
 
 
 class Rule(NamedTuple):

@@ -1,31 +1,41 @@
 """
-The honest models of a claim: trained when the probes are known, from seeds that the key and the beacon draw.
+The honest models of a claim, and copies of the owner's: made from seeds that the key and the beacon draw.
 
-So nobody picks peers that happen to differ. Some choose among the ways, the rest stand for the honest world; of these
-every other is of the source's class and rows, whose answers are nearest to the source's.
+So nobody picks peers that happen to differ. Some choose among the ways, beside copies of the owner's model with changed
+weights; the rest are trained when the probes are known and stand for the honest world. Of these every other is of the
+source's class and rows, whose answers are nearest to the source's.
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 import numpy as np
+from probe_match.fingerprinting import changed_copies, residuals
 from probe_match.fingerprinting.collect import Client, Progress, ask
 from probe_match.fingerprinting.errors import BadData, UsageError
 from probe_match.fingerprinting.exploring import material_for
+from probe_match.fingerprinting.joining import together
 from probe_match.fingerprinting.kin import find_kin
 from probe_match.fingerprinting.panels import join, train_panel
 from probe_match.fingerprinting.plans import CALIBRATING, FEW, FEW_CALIBRATING, Kin, Material, Plan, plan_peers
+from probe_match.fingerprinting.probing import expected_of
 from probe_match.fingerprinting.records import Panel, Pool
 
-from . import keys
+from . import keys, levels
+from .asking import put_as
 
 PEERS: Final = 260  # of these 200 calibrate, a hundred of either kind
-CHOOSING: Final = ("select", "estimate")
+ENOUGH_SHADOWS: Final = 8
+SHADOW: Final = "shadow"  # the use of a copy, which chooses and never stands for the honest world
+Later = Callable[[np.ndarray], Panel]
+Train = Callable[..., tuple[Panel, Later]]
 
 
 class Peer(NamedTuple):
     """
-    One honest model. use: "choose" or "calibrate". readings: one character a point, 0, 1 or - where it did not answer.
+    One honest model, or a copy of the owner's. use: "choose", "calibrate" or "shadow". readings: one character a
+    point, 0, 1 or - where it did not answer.
     """
 
     name: str
@@ -62,9 +72,12 @@ def recipe(source: Client, pool: Pool, seed: bytes, count: int) -> Recipe:
 
 
 def kin_of(source: Client, recipe: Recipe, answers: np.ndarray) -> Kin:
-    """Of which class and rows the source's nearest honest models are. answers: int (first, held), the first models'."""
+    """
+    Of which class and rows the source's nearest honest models are. answers: (first, held), the first models' labels or
+    numbers.
+    """
     held = recipe.held
-    own = ask(source, held.x, held.spec, classes=held.classes, access="label").labels
+    own = expected_of(ask(source, held.x, held.spec, classes=held.classes), held.spec)
 
     return find_kin(recipe.material, recipe.first, answers, own)
 
@@ -72,16 +85,48 @@ def kin_of(source: Client, recipe: Recipe, answers: np.ndarray) -> Kin:
 def train(
     source: Client, pool: Pool, inputs: np.ndarray, seed: bytes, count: int, *, jobs: int = 1,
     progress: Progress | None = None,
-) -> Panel:  # fmt: skip
-    """What `count` honest models answer to the inputs, float32 (m, *shape); raises as `recipe` does."""
+) -> tuple[Panel, Later]:  # fmt: skip
+    """
+    What the choosing ones of `count` honest models answer to the inputs, float32 (m, *shape) or texts (m,), and what
+    trains the others and asks them other inputs; raises as `recipe` does.
+    """
     made = recipe(source, pool, seed, count)
-    assert isinstance(made.held.x, np.ndarray)
-    both = np.concatenate([made.held.x, inputs])
-    early = train_panel(made.material, made.first, both, jobs=jobs, progress=progress)
-    kin = kin_of(source, made, early.labels[:, : len(made.held)])
-    late = train_panel(made.material, made.rest(kin), both, jobs=jobs, progress=progress)
+    h = len(made.held)
+    early = train_panel(
+        made.material, made.first, together([made.held.x, put_as(inputs)]), jobs=jobs, progress=progress
+    )
+    answers = residuals.values_of(early) if pool.spec.output == "number" else early.labels
+    rest = made.rest(kin_of(source, made, answers[:, :h]))
 
-    return join([early, late]).columns(np.arange(len(made.held), len(both)))
+    def ask_those(use: bool, probes: np.ndarray) -> Panel:
+        plans = [plan for plan in rest if (plan.use == "calibrate") == use]
+        return in_labels(train_panel(made.material, plans, put_as(probes), jobs=jobs, progress=progress), pool)
+
+    choosing = join([in_labels(early.columns(np.arange(h, h + len(inputs))), pool), ask_those(False, inputs)])
+
+    return choosing, lambda probes: ask_those(True, probes)
+
+
+def in_labels(trained: Panel, pool: Pool) -> Panel:
+    """The panel with what regressors answer as labels; classifiers' as they are."""
+    if pool.spec.output != "number":
+        return trained
+    return replace(trained, labels=levels.of_numbers(residuals.values_of(trained), pool).astype(np.int16), scores=None)
+
+
+def shadows(source: Client, pool: Pool, inputs: np.ndarray, seed: bytes) -> list[tuple[str, np.ndarray]]:
+    """
+    Copies of the owner's model with changed weights, by name, and their labels for the inputs, int64 (m,).
+
+    Empty for a model that cannot be read, such as one behind a server. seed: of key and beacon.
+    """
+    number = int(keys.below(keys.draws(seed, "shadows", 1), 1 << 31)[0])
+    told = []
+    for i, (_, name, twin) in enumerate(changed_copies.reweighted(source, pool, number)):
+        asked = ask(twin, put_as(inputs), pool.spec, classes=pool.classes, access="label")
+        told.append((f"copy {i + 1} ({name})", levels.labels_of(asked, pool)))
+
+    return told
 
 
 def calibrating(count: int) -> int:

@@ -5,19 +5,18 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-from probe_match.fingerprinting import storage
+from probe_match.fingerprinting import changed_copies, storage
 from probe_match.fingerprinting.collect import Client, Progress, ask, require_fit
 from probe_match.fingerprinting.errors import BadData, TargetError
 from probe_match.fingerprinting.records import Panel, Pool
 
-from . import asking, cases, commitments, keys, panel, segments
+from . import asking, cases, commitments, keys, levels, panel, segments
 from .beacons import Beacon
 from .cases import Asked, Case, Probes
 from .commitments import Commitment
 from .deciding import ALPHA, CONFIDENCE, THRESHOLD
 from .segments import Generator
 
-Train = Callable[..., Panel]
 LOOKED_AT: Final = 256  # rows of the pool by whose labels models at hand are known again
 
 
@@ -37,8 +36,17 @@ def labels_for(client: Client, pool: Pool, rows: int | None = None) -> np.ndarra
 
 
 def answers_of(client: Client, pool: Pool, inputs: np.ndarray) -> np.ndarray:
-    """int64 (m,): a model's labels for inputs of the pool's kind."""
-    return ask(client, inputs, pool.spec, classes=pool.classes, access="label").labels
+    """int64 (m,): a model's labels for inputs of the pool's kind, float32 (m, *shape) or texts (m,)."""
+    return levels.labels_of(ask(client, asking.put_as(inputs), pool.spec, classes=pool.classes, access="label"), pool)
+
+
+def generator_for(
+    source: Client, statistic: segments.Statistic, ways: int, candidates: int, gap: float | None = None
+) -> Generator:
+    """The generator for a model: with copies of it where its weights can be read and no gap is wished for."""
+    if gap is None and changed_copies.readable(source):
+        return Generator(statistic, ways, candidates)
+    return segments.symmetric(statistic, ways, candidates, segments.GAP if gap is None else gap)
 
 
 def commit(
@@ -68,7 +76,7 @@ def commit(
         serial=serial,
         previous=commitments.digest(links[-1]) if links else None,
         key=key.hash,
-        generator=segments.checked(generator._asdict()),
+        generator=segments.checked(generator.to_json()),
         pool=storage.digest(pool),
         source=source.target,
         labels=labels_digest(labels),
@@ -105,7 +113,7 @@ def run(
     audits: int,
     searched: int = 1,
     jobs: int = 1,
-    train: Train = panel.train,
+    train: panel.Train = panel.train,
     progress: Progress | None = None,
     note: Callable[[str], None] = lambda _: None,
 ) -> tuple[Case, Probes]:
@@ -122,32 +130,33 @@ def run(
     labels = labels_for(source.client, pool)
     at_hand = tuple((m.client.target, seen(m.client, pool)) for m in models if m.role == "peer")
     _require_committed(commitment, pool, labels, at_hand)
-    cases.require_taught(pool, labels)
+    shared = cases.assumed(commitment.generator, cases.require_taught(pool, labels))
     spec, x = pool.spec, cases.rows_of(pool)
     generator = commitment.generator
 
     note("finding the source's boundary")
     ways = segments.draw(seed, labels, generator.candidates)
     places = segments.locate(lambda inputs: answers_of(source.client, pool, inputs), spec, x, ways)
-    both = segments.sides(spec, x, ways, places, generator.gap)
-    base = np.tile(ways.base, 2)
+    both = segments.sides(spec, x, ways, places, generator.offsets)
+    base = np.tile(ways.base, len(both) // len(ways.base))
     own = segments.read(answers_of(source.client, pool, both), base)
+    choosing: list[panel.Peer] = []
+    if generator.shadows:
+        note("changing copies of the source")
+        copies = panel.shadows(source.client, pool, both, seed)
+        cases.require_shadows(len(copies))
+        choosing = [panel.Peer(name, "copy", panel.SHADOW, panel.written(segments.read(r, base))) for name, r in copies]
     note(f"training {commitment.peers} honest models")
-    trained = train(source.client, pool, both, seed, commitment.peers, jobs=jobs, progress=progress)
-    readings = segments.read(trained.labels.astype(np.int64), base)
-    named = list(zip(trained.names, trained.roles, trained.uses, readings, strict=True))
-    choosing = [panel.Peer(n, role, "choose", panel.written(r)) for n, role, use, r in named if use in panel.CHOOSING]
+    early, later = train(source.client, pool, both, seed, commitment.peers, jobs=jobs, progress=progress)
+    choosing += _peers(early, base, "choose")
     probes = cases.derive(spec, x, ways, places, own, choosing, commitment, seed)
-    honest = [
-        panel.Peer(n, role, "calibrate", panel.written(r[probes.rows]))
-        for n, role, use, r in named if use not in panel.CHOOSING
-    ]  # fmt: skip
+    honest = _peers(later(probes.inputs), base[probes.rows], "calibrate")
     asked = []
     for model in sorted(models, key=lambda m: cases.ROLES[::-1].index(m.role)):
         note(f"asking {model.client.target} ({model.role})")
         require_fit(model.client, spec)
         attempts = asking.put(
-            model.client, probes.inputs, probes.order, spec, pool.classes,
+            model.client, probes.inputs, probes.order, pool,
             retries=commitment.retries, ledger=model.ledger, progress=progress,
         )  # fmt: skip
         asked.append(Asked(model.client.target, model.role, tuple(attempts)))
@@ -156,10 +165,16 @@ def run(
 
     case = Case(
         commitment, beacon, labels, places, panel.written(own), (*choosing, *honest), tuple(asked), audits, searched,
-        at_hand,
+        at_hand, shared,
     )  # fmt: skip
 
     return case, probes
+
+
+def _peers(trained: Panel, base: np.ndarray, use: str) -> list[panel.Peer]:
+    readings = segments.read(trained.labels.astype(np.int64), base)
+    named = zip(trained.names, trained.roles, readings, strict=True)
+    return [panel.Peer(name, role, use, panel.written(r)) for name, role, r in named]
 
 
 def _require_committed(

@@ -7,6 +7,7 @@ timestamps, when the book was sealed.
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -124,10 +125,11 @@ def _recompute(given: Files, commitment: Commitment, run: Run, result: dict[str,
         raise BadData("the leaves do not have the root that was sealed; one was changed, added, dropped or moved")
     told = [_leaf(files.parse(line, f"leaf {i}"), i) for i, line in enumerate(leaves)]
     case = _case(files.parse(given[files.DERIVATION], files.DERIVATION), told, commitment, run.beacon, audits, result)
-    cases.require_taught(pool, case.labels)
+    shared = cases.assumed(commitment.generator, cases.require_taught(pool, case.labels))
+    case = replace(case, shared=shared)
     x = cases.rows_of(pool)
     ways = segments.draw(seed, case.labels, commitment.generator.candidates)
-    own = panel.parsed(case.own, 2 * len(ways.first))
+    own = panel.parsed(case.own, 2 * len(commitment.generator.offsets) * len(ways.first))
     probes = cases.derive(pool.spec, x, ways, case.places, own, case.peers, commitment, seed)
     if not same(cases.conclude(case, probes), result):
         raise BadData("the result is not what the leaves give")
@@ -154,12 +156,14 @@ def _case(
             attempt = Attempt(*(leaf[name] for name in Attempt._fields))
             asked.setdefault((leaf["of"], leaf["role"]), []).append(attempt)
     models = tuple(Asked(name, role, tuple(attempts)) for (name, role), attempts in asked.items())
-    calibrating = sum(peer.use == "calibrate" for peer in peers)
+    calibrating, copies = (sum(peer.use == use for peer in peers) for use in ("calibrate", panel.SHADOW))
+    honest = len(peers) - copies
     for what, holds in (
         ("labels of the source", running.labels_digest(labels) == commitment.labels),
         ("honest models at hand", commitments.panel_digest(commitment.peers, at_hand) == commitment.panel
          and sorted(name for name, _ in at_hand) == sorted(m.name for m in models if m.role == "peer")),
-        ("number of honest models", len(peers) == commitment.peers and calibrating == panel.calibrating(len(peers))),
+        ("number of honest models", honest == commitment.peers and calibrating == panel.calibrating(honest)),
+        ("copies that choose", copies >= panel.ENOUGH_SHADOWS if commitment.generator.shadows else copies == 0),
         ("source", [m.name for m in models if m.role == "source"] == [commitment.source]),
         ("one suspect", sum(m.role == "suspect" for m in models) == 1),
         ("places", places.shape == (commitment.generator.candidates,)
@@ -189,7 +193,7 @@ def _leaf(leaf: Any, place: int) -> dict[str, Any]:
         raise BadData(f"leaf {place} says that it was {leaf['outcome'][:20]} and holds label {leaf['label']}")
     if leaf.get("response") is not None and not commitments.DIGEST.fullmatch(str(leaf["response"])):
         raise BadData(f"leaf {place} holds a field that cannot be")
-    if kind == "peer" and leaf["use"] not in ("choose", "calibrate"):
+    if kind == "peer" and leaf["use"] not in ("choose", "calibrate", panel.SHADOW):
         raise BadData(f"leaf {place} holds a field that cannot be")
 
     return dict(leaf)

@@ -109,7 +109,7 @@ def verify(
       probe-match claim verify opened.mfpb --against theirs.mfpb --tsa-root north.pem --tsa-root south.pem
     """
     from probe_match.fingerprinting.errors import BadData
-    from probe_match.fingerprinting.evidence import archive, checking
+    from probe_match.fingerprinting.evidence import archive, checking, timestamps
 
     given, authorities = archive.read(Path(case)), trusted(roots)
     try:
@@ -118,7 +118,7 @@ def verify(
         others: dict[str, Any] = {}
         if against is not None:
             theirs = checking.check(archive.read(Path(against)), against, authorities)
-            others["earlier"] = _earlier(found, theirs)
+            others["earlier"] = timestamps.earlier(found.commitment_stamps, theirs.commitment_stamps)
     except BadData as error:
         click.echo(f"invalid: {printable(str(error))}", err=True)
         ctx.exit(1)
@@ -139,14 +139,6 @@ def verify(
         ctx.exit(1)
     stands = stands and others.get("suspect", 1.0) >= 0.98 and others.get("earlier", "first") == "first"
     ctx.exit(0 if found.complete and stands else 3)
-
-
-def _earlier(mine: "Checked", theirs: "Checked") -> str:
-    """Whose commitment is the earlier one, by the times of trusted authorities: first, second or ambiguous."""
-    from probe_match.fingerprinting.claims import precedence
-
-    first, second = ([time.timestamp() for time in one.times] for one in (mine, theirs))
-    return precedence.earlier(first, second)
 
 
 class _Wanted(NamedTuple):

@@ -94,8 +94,9 @@ def key(file: str) -> None:
     help="Ways they are chosen from, by peers.  [default: four times as many]",
 )
 @click.option(
-    "--gap", default=0.12, show_default=True, type=click.FloatRange(0, 1, min_open=True),
-    help="Between the two sides of your boundary, as a share of the way.",
+    "--gap", type=click.FloatRange(0, 1, min_open=True),
+    help="Ask at this distance across your boundary on every way, as a share of it, instead of where changed copies of "
+    "your model show best.  [default: 0.12 for models whose weights cannot be read]",
 )  # fmt: skip
 @click.option("--peers", default=260, show_default=True, type=click.IntRange(8, 10000), help="Honest models to train.")
 @peer_option
@@ -114,8 +115,9 @@ def key(file: str) -> None:
 @target_options
 def commit(
     target: str, pool: str, book: str, beacon: str | None, no_beacon: bool, statistic: Any, ways: int,
-    candidates: int | None, gap: float, peers: int, peers_at_hand: tuple[str, ...], threshold: float, retries: int,
-    weights: str | None, suite: str | None, owner_key: str | None, seal: str, allow_pickle: bool, timeout: float,
+    candidates: int | None, gap: float | None, peers: int, peers_at_hand: tuple[str, ...], threshold: float,
+    retries: int, weights: str | None, suite: str | None, owner_key: str | None, seal: str, allow_pickle: bool,
+    timeout: float,
 ) -> None:  # fmt: skip
     """
     Bind yourself to a key, a model, a rule and a round of a beacon that is still to come. TARGET is your own model.
@@ -125,7 +127,6 @@ def commit(
       probe-match claim commit mine.skops --pool pool.npz --book cases.jsonl --beacon drand:5000000
     """
     from probe_match.fingerprinting.claims import books, running
-    from probe_match.fingerprinting.claims.segments import Generator
     from probe_match.fingerprinting.pools import load_pool
     from probe_match.fingerprinting.storage import read_file
 
@@ -140,12 +141,12 @@ def commit(
         raise click.UsageError("expected --beacon SOURCE:ROUND of a round that is not out yet, or --no-beacon")
     _session.require_writable(book)
     secret, pem, known = read_key(owner_key), read_file(Path(seal), "sealing key"), books.read(Path(book))
-    generator = Generator(statistic, ways, candidates or min(4 * ways, 65536), gap)
     with contextlib.ExitStack() as opened:
         source, *at_hand = [
             opened.enter_context(_session.target(where, allow_pickle=allow_pickle, timeout=timeout))
             for where in (target, *peers_at_hand)
         ]
+        generator = running.generator_for(source, statistic, ways, candidates or min(4 * ways, 65536), gap)
         made = running.commit(
             source, load_pool(Path(pool)), secret, generator, links=known.links, beacon=_round(beacon), peers=peers,
             at_hand=at_hand, weights=_root(weights), threshold=threshold, retries=retries,

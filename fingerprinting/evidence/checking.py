@@ -48,9 +48,9 @@ class Checked(NamedTuple):
         return self.timed and self.claim.whole is not None and self.bundle.exchanges is not None
 
     @property
-    def times(self) -> list[datetime.datetime]:
+    def commitment_stamps(self) -> tuple[Stamp, ...]:
         """What the authorities say of the commitment, for comparing it with another's."""
-        return [stamp.time for stamp in self.stamps.get(len(self.bundle.lines) - 1, ())]
+        return self.stamps.get(len(self.bundle.lines) - 1, ())
 
 
 def check(given: Files, where: str, trusted: Sequence[Authority] = (), owner: str | None = None) -> Checked:

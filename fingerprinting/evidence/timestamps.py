@@ -138,17 +138,21 @@ def together(stamps: Sequence[Stamp], where: str) -> datetime.datetime:
     return max(stamp.time + stamp.margin for stamp in stamps)
 
 
-def earlier(a: Sequence[Stamp], b: Sequence[Stamp]) -> Literal["a", "b", "ambiguous"]:
+def earlier(first: Sequence[Stamp], second: Sequence[Stamp]) -> Literal["first", "second", "ambiguous"]:
     """
-    Which of two claims on one model was sealed first: the one of which all times lie before all of the other's, margins
-    included. Where they overlap nobody is.
+    Which of two claims on one model was committed to first, by the timestamps of their commitments.
+
+    A commitment is as old as the *latest* of its times says, so that one authority's clock, or one that was bribed,
+    does not make it older. Where ENOUGH authorities do not vouch for both, or the margins overlap, nobody wins.
     """
-    first, second = (
-        (min(s.time - s.margin for s in stamps), max(s.time + s.margin for s in stamps)) for stamps in (a, b)
+    if min(len({stamp.authority for stamp in stamps}) for stamps in (first, second)) < ENOUGH:
+        return "ambiguous"
+    (early, late), (other_early, other_late) = (
+        (max(s.time - s.margin for s in stamps), max(s.time + s.margin for s in stamps)) for stamps in (first, second)
     )
-    if first[1] < second[0]:
-        return "a"
-    return "b" if second[1] < first[0] else "ambiguous"
+    if late < other_early:
+        return "first"
+    return "second" if other_late < early else "ambiguous"
 
 
 def _vouches(trusted: Authority, token: bytes, data: bytes, signer: x509.Certificate) -> bool:
