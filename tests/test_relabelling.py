@@ -37,7 +37,7 @@ def test_chances_know_how_often_labels_are_wrong(noisy: Pool, odds: np.ndarray) 
     assert odds.shape == (300, 2)
     assert np.allclose(odds.sum(1), 1)
     assert WRONG - 0.05 < (1 - odds.max(1)).mean() < WRONG + 0.15  # what is not known of the plane is doubt as well
-    assert right.mean() > 0.7
+    assert right.mean() > 0.65
 
 
 def test_a_row_does_not_vouch_for_its_own_label(noisy: Pool, odds: np.ndarray) -> None:
