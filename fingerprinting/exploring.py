@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from . import changed_copies, derivatives, fragile, learners, residuals
+from . import changed_copies, derivatives, fragile, learners, relabelling, residuals
 from .candidates import ENOUGH_STEADY, FOLLOW_GRADIENT, PUBLIC, Candidates, Generate, gather, steady, with_suite
 from .collect import Client, Progress, ask, require_fit
 from .disguises import disturbed_source
@@ -167,6 +167,9 @@ def explore(
     held, train = pool.take(order[:held_size]), pool.take(order[held_size:])
 
     material = material_for(source, train, held, log, seed)
+    number = pool.spec.output == "number"
+    if not number:
+        material = replace(material, chances=relabelling.chances(train, held, material.k, seed, jobs=jobs))
     found = gather(source, held, log, given, generators, seed, public)
     edges = None if sensitive is None else _edges(source, held, sensitive, seed)
     if edges is not None:
@@ -176,7 +179,6 @@ def explore(
     shadow_plans = plan_shadows(material, shadows, seed, without)
     first, rest = plan_peers(material, peers, seed)
     early = train_panel(material, shadow_plans + first, found.inputs, jobs=jobs, progress=progress)
-    number = pool.spec.output == "number"
     theirs = residuals.values_of(early) if number else early.labels
     own = expected_of(found.answers, pool.spec)
     kin = find_kin(material, first, theirs[len(shadow_plans) :, : len(held)], own[: len(held)])

@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 from joblib import Parallel, cpu_count, delayed
 
-from . import backends, learners, regressors
+from . import backends, learners, regressors, relabelling
 from .collect import Asked, Client, Progress, ask
 from .joining import together
 from .plans import USES, Inputs, Material, Plan
@@ -160,7 +160,12 @@ def _answer(
 ) -> tuple[np.ndarray, np.ndarray]:
     train, held = material.train, material.held
     parts: list[tuple[Inputs, np.ndarray]] = []
-    if plan.target in ("truth", "refit"):
+    if plan.target == "drawn":
+        assert material.chances is not None
+        rng, n = np.random.default_rng(plan.seed), len(train)
+        for pool, rows, first in ((train, plan.train, 0), (held, plan.held, n)):
+            parts.append((pool.take(rows).x, relabelling.drawn(material.chances[first + rows], rng)))
+    elif plan.target in ("truth", "refit"):
         assert train.y is not None
         assert held.y is not None
         parts = [(train.take(plan.train).x, train.y[plan.train]), (held.take(plan.held).x, held.y[plan.held])]

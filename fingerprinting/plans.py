@@ -17,7 +17,7 @@ from .collect import Asked
 from .records import Pool
 
 Inputs = np.ndarray | tuple[str, ...]
-Target = Literal["truth", "label", "scores", "flipped", "values", "perturbed", "rounded", "refit"]
+Target = Literal["truth", "drawn", "label", "scores", "flipped", "values", "perturbed", "rounded", "refit"]
 CALIBRATING = 10 / 13  # share of the peers: from 99 of a kind on, the p-value that decides assumes nothing of it
 CALIBRATING_NUMBERS = 8 / 15  # of a regressor's: many more fit, as the covariance of their answers is to be known
 FEW = 64
@@ -40,6 +40,7 @@ class Material:
     own: the source's own class, to be started afresh: a scikit-learn estimator, or a client of a torch module as
     `networks.fresh` makes it; None where the source is not at hand.
     trained: bool over the rows of train and then of held, which of them the source was trained on, or None if unknown.
+    chances: float (rows, classes), how likely each label is in those rows (`relabelling`), or None.
     """
 
     train: Pool
@@ -51,6 +52,7 @@ class Material:
     k: int
     own: Any = None
     trained: np.ndarray | None = None
+    chances: np.ndarray | None = None
 
     @property
     def learners(self) -> tuple[str, ...]:
@@ -146,7 +148,8 @@ def _peers(
                 role=role,
                 use=use,
                 learner=learner,
-                target="truth",
+                # A stranger's data has other labels wrong: measured against them, nobody stands out by being right.
+                target="drawn" if material.chances is not None and (role, use) == ("peer", "calibrate") else "truth",
                 seed=int(rng.integers(1 << 31)),
                 train=train,
                 held=held,
