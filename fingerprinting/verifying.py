@@ -19,7 +19,7 @@ from .records import Access, Change, Decision, Fragile, Match, Responses, Verdic
 
 EDGES: Final = 10  # asked to say whether anything changed
 FIRST: Final = 4  # edges before the first look
-BUDGET: Final = 132  # with what tells the kind of a change
+BUDGET: Final = 228  # with what tells the kind of a change
 CROSSED: Final = 0.3  # of the edges that a changed model answers otherwise, where no copy says
 SCORE: Final = 1e-4  # scores that differ by no more are the same in any runtime
 ENOUGH: Final = 0.8  # of the edges, answered, without which nothing is called unchanged
