@@ -12,7 +12,7 @@ import numpy as np
 from sklearn.ensemble import ExtraTreesClassifier
 
 from . import change_features
-from .fragile import KINDS
+from .fragile import KINDS, LIGHT
 from .records import Change, Fragile, Responses
 
 FEWEST: Final = 2  # models of a kind below which it is not told
@@ -22,6 +22,7 @@ TRIED: Final = 0.3  # of the features, at every split
 WEIGHTS: Final = "weights changed (fine-tuned, pruned or quantised)"
 ANEW: Final = "trained anew (retrained, distilled or another model)"
 WRAPPED: Final = "wrapped"
+STILL: Final = "changed copy"  # of a kind that is not told: there were no weights to change when it was enrolled
 GROUPS: Final = {
     "fine-tuned": WEIGHTS, "pruned": WEIGHTS, "quantised": WEIGHTS, "retrained": ANEW, "distilled": ANEW,
     "another model": ANEW, WRAPPED: WRAPPED,
@@ -45,6 +46,8 @@ def told(fragile: Fragile, asked: Responses) -> Change | None:
         TREES, min_samples_leaf=LEAF, max_features=TRIED, class_weight="balanced", random_state=0
     ).fit(described[:-1], kinds[kept])
     odds = dict(zip(map(str, model.classes_), map(float, model.predict_proba(described[-1:])[0]), strict=True))
+    if not set(LIGHT) & set(known) and WRAPPED in odds:  # shaken inputs stand in for shaken weights
+        odds[STILL] = odds.pop(WRAPPED)
     likeliest = max(odds, key=lambda kind: odds[kind])
 
     return Change(likeliest, odds[likeliest], odds)

@@ -226,6 +226,11 @@ def _kind(change: Change | None) -> str:
         return "What was changed cannot be told: no changed copies of it are known."
     group, odds = next(iter(change_kinds.groups(change).items()))
     likeliest = f"likeliest kind: {change.kind}, {change.confidence:.2f}"
+    if change.kind == change_kinds.STILL:
+        return (
+            f"It is rather a changed copy than a model trained anew, with probability {change.confidence:.2f}; whether "
+            "fine-tuned, pruned, quantised or wrapped is not told: its weights were not at hand when it was enrolled."
+        )
     if not _modified(change):
         return (
             f"It is another model rather than a changed copy: {group} with probability {odds:.2f} ({likeliest}); "

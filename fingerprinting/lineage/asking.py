@@ -1,8 +1,8 @@
 """
 What models are asked, and honest models to judge by, where there is a pool and no database.
 
-The probes are pool rows and points between the references' classes on which honest models and references differ most;
-suspects choose nothing. The honest models are trained on the pool's true labels: of all classes, and for each reference
+The probes are pool rows and points between the references' classes where a reference differs from honest models and
+keeps its answer when its input is shaken, as lightly changed copies keep it; suspects choose nothing. The honest models are trained on the pool's true labels: of all classes, and for each reference
 some of its own class and on its own rows, which are the ones most easily taken for its kin.
 """
 
@@ -163,7 +163,7 @@ def _honest(
 
 def telling(honest: np.ndarray, own: np.ndarray, steady: np.ndarray, probes: int) -> np.ndarray:
     """
-    Probes on which each reference stands alone and its lightly changed copies with it; int (at most probes,), best first.
+    Probes on which each reference stands alone, and stands fast; int (at most probes,), best first.
 
     honest: int (models, c). own: int (references, c), their labels. steady: float (references, c), how often a
     reference keeps its label when its input is shaken. References take their share: a probe is worth less to one that
