@@ -2,8 +2,9 @@
 What models are asked, and honest models to judge by, where there is a pool and no database.
 
 The probes are pool rows and points between the references' classes where a reference differs from honest models and
-keeps its answer when its input is shaken, as lightly changed copies keep it; suspects choose nothing. The honest models are trained on the pool's true labels: of all classes, and for each reference
-some of its own class and on its own rows, which are the ones most easily taken for its kin.
+keeps its answer when its input is shaken, as lightly changed copies keep it; suspects choose nothing. The honest models
+are trained on the pool's true labels: of all classes, and for each reference some of its own class and on its own rows,
+which are the ones most easily taken for its kin.
 """
 
 from collections.abc import Callable, Sequence
