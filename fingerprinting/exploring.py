@@ -36,7 +36,8 @@ ROWS_TO_PROBE: Final = 200  # of a small pool up to half
 MAX_CANDIDATES: Final = 3000  # pool rows considered as probes
 NUMBER_PEERS: Final = 290  # of regressors, which train fast; some may turn out to be the source itself
 NUMBER_SHADOWS: Final = 40
-FRAGILE_SHARE: Final = 4  # one more shadow for every so many answers the fragile probes alone
+TAUGHT: Final = 1.5  # further shadows that answer the fragile probes alone, for every one asked for
+NETWORKS_TAUGHT: Final = 0.25  # likewise, of networks for images
 Altered = Callable[[Inputs], Panel]
 NATURAL: Final = ("uniform", "log")  # kinds of candidates on which regressors' own deviations show best
 
@@ -195,7 +196,8 @@ def explore(
     if cohort:
         panel = join([panel, ask_cohort(cohort, found.inputs, pool)])
 
-    ask_altered = partial(_altered, source, material, shadows=shadows // FRAGILE_SHARE, seed=seed, jobs=jobs)
+    further = round((NETWORKS_TAUGHT if learners.image_networks(pool.spec) else TAUGHT) * shadows)
+    ask_altered = partial(_altered, source, material, shadows=further, seed=seed, jobs=jobs)
 
     return Explored(pool.spec, pool.classes, found, panel, k, eligible, seed, edges, ask_altered)
 

@@ -15,7 +15,7 @@ from .records import UNANSWERED, Fragile, Panel, ProbeSuite, Responses
 
 SENSITIVE: Final = "sensitive"  # kind of candidates that are for this alone
 EDGES: Final = 32  # kept per reference, at most
-PLAIN: Final = 96  # inputs like those for ownership, on which copies and honest models differ
+PLAIN: Final = 192  # inputs like those for ownership, on which copies and honest models differ
 CANDIDATES: Final = 48  # edges looked for
 SPREAD: Final = 6  # pairs searched for every one of them
 SEEN: Final = 0.3  # what an edge is worth to a copy that an earlier one has caught

@@ -111,6 +111,18 @@ def numbers(asked: Asked) -> np.ndarray:
     return asked.scores[:, 0]
 
 
+def log_odds(asked: Asked) -> np.ndarray:
+    """Log-odds of the label against the likeliest other class, negative where another is likelier; (m,)."""
+    if asked.scores is None:
+        return np.ones(len(asked.labels))
+    logits = np.log(np.clip(np.nan_to_num(asked.scores.astype(float)), 1e-7, None))
+    labels = np.minimum(asked.labels, logits.shape[1] - 1)
+    own = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
+    np.put_along_axis(logits, labels[:, None], -np.inf, 1)
+
+    return np.asarray(own - logits.max(1))
+
+
 def expected_of(asked: Asked, spec: InputSpec) -> np.ndarray:
     """What a suite expects: int64 labels (m,), or a regressor's float32 numbers (m,)."""
     return numbers(asked) if spec.output == "number" else asked.labels

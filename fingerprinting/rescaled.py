@@ -20,6 +20,7 @@ PLAIN: Final = 20  # noises that a step of rounding is at least, as anything is 
 FINER: Final = 40  # parts of the smallest gap between answers that are tried as a step
 STEPS: Final = (0.001, 0.01, 0.02, 0.05, 0.1, 0.2, 0.25, 0.5)  # to which an endpoint may round before it decides
 ASTRAY: Final = 0.02  # of the labels, where a score is as near to one multiple as to the next
+EXPLAINED: Final = 4  # answers that rounding must explain for every one that it does not
 COARSEST: Final = 0.5  # of the spread of the answers, that a step of rounding can be
 
 
@@ -83,11 +84,14 @@ def rounded_labels(fragile: Fragile, asked: Responses) -> Change | None:
     """
     own = fragile.answers.score
     rows = np.flatnonzero(asked.answered & fragile.answers.answered)
-    if own is None or fragile.suite.spec.output == "number" or len(rows) < FEWEST:
+    shown = asked.score is not None  # scores would be rounded, too, and were looked at
+    if own is None or shown or fragile.suite.spec.output == "number" or len(rows) < FEWEST:
         return None
+    changed = int((asked.label[rows] != fragile.answers.label[rows]).sum())
     for step in STEPS:
         likeliest = np.round(own[rows].astype(float) / step).argmax(1)
-        if int((likeliest != asked.label[rows]).sum()) <= ASTRAY * len(rows):
+        left = int((likeliest != asked.label[rows]).sum())
+        if left <= ASTRAY * len(rows) and EXPLAINED * left <= changed:
             return wrapped("rounded")
     return None
 

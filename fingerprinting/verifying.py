@@ -19,7 +19,7 @@ from .records import Access, Change, Decision, Fragile, Match, Responses, Verdic
 
 EDGES: Final = 10  # asked to say whether anything changed
 FIRST: Final = 4  # edges before the first look
-BUDGET: Final = 132  # with what tells the kind of a change
+BUDGET: Final = 228  # with what tells the kind of a change
 CROSSED: Final = 0.3  # of the edges that a changed model answers otherwise, where no copy says
 SCORE: Final = 1e-4  # scores that differ by no more are the same in any runtime
 ENOUGH: Final = 0.8  # of the edges, answered, without which nothing is called unchanged
@@ -226,6 +226,11 @@ def _kind(change: Change | None) -> str:
         return "What was changed cannot be told: no changed copies of it are known."
     group, odds = next(iter(change_kinds.groups(change).items()))
     likeliest = f"likeliest kind: {change.kind}, {change.confidence:.2f}"
+    if change.kind == change_kinds.STILL:
+        return (
+            f"It is rather a changed copy than a model trained anew, with probability {change.confidence:.2f}; whether "
+            "fine-tuned, pruned, quantised or wrapped is not told: its weights were not at hand when it was enrolled."
+        )
     if not _modified(change):
         return (
             f"It is another model rather than a changed copy: {group} with probability {odds:.2f} ({likeliest}); "

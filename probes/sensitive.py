@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 from probe_match.fingerprinting.collect import Asked, Client, ask
 from probe_match.fingerprinting.errors import BadData
-from probe_match.fingerprinting.probing import numbers, numbers_of, require_classes, suite_of, values_of
+from probe_match.fingerprinting.probing import log_odds, numbers, numbers_of, require_classes, suite_of, values_of
 from probe_match.fingerprinting.records import Pool, ProbeSuite
 
 from ._search import crossings, interpolate, partners
+from ._texts import edges as text_edges
 
-KINDS = ("tabular", "image")
+KINDS = ("tabular", "image", "text")
 NEEDS = "label"
 STEPS = 17  # halvings of the way between two rows
 DISTANCES = (
@@ -55,6 +56,9 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int, spread: int = 2, 
     Asks some 20 spread + 1.2 draws questions per probe, and CHECKS. Raises BadData where no boundary is found.
     """
     rng = np.random.default_rng(seed)
+    if isinstance(pool.x, tuple):
+        texts, params = text_edges(source, pool, n=n, spread=spread, checks=CHECKS, floor=LEAST_MARGIN, rng=rng)
+        return suite_of("sensitive", source, pool, texts, seed=seed, spread=spread, **params)
     x = numbers_of("sensitive", pool, KINDS)
     if pool.spec.output == "number":
         inputs, params = _steps(source, pool, x, n, spread, draws, rng)
@@ -74,7 +78,7 @@ def _edges(
     low, high = crossings(source, pool, a, b, known.labels[rows], STEPS)
     pieces = _constant_in_pieces(source, pool, x[rows[:BALLAST]], rng)
     coarse = COARSE * (1 if pieces else WIDER)
-    floor = LEAST_MARGIN * float(np.median(_margins(known)))
+    floor = LEAST_MARGIN * float(np.median(log_odds(known)))
     shape = pool.spec.shape
     sides = np.full((len(a), 2, *shape), np.nan, np.float32)
     far = np.full(len(a), np.inf)  # from the boundary
@@ -131,24 +135,12 @@ def _steady(
     if given is not None:
         scores = given.reshape(draws + 1, len(points), given.shape[1])
         moved = np.nan_to_num(np.abs(scores - scores[0])).max((0, 2)) * COARSE / coarse
-        margins = _margins(asked).reshape(draws + 1, len(points))
+        margins = log_odds(asked).reshape(draws + 1, len(points))
         steady &= moved <= LEAST_STEP
         steady &= margins[0] >= np.maximum(floor, ABOVE_NOISE * margins.std(0))
         noise, margin = float(moved[steady].max(initial=0.0)), margins[0]
 
     return steady, labels[0], margin, noise
-
-
-def _margins(asked: Asked) -> np.ndarray:
-    """Log-odds of the label against the likeliest other class, negative where another is likelier; (m,)."""
-    if asked.scores is None:
-        return np.ones(len(asked.labels))
-    logits = np.log(np.clip(np.nan_to_num(asked.scores.astype(float)), 1e-7, None))
-    labels = np.minimum(asked.labels, logits.shape[1] - 1)
-    own = np.take_along_axis(logits, labels[:, None], 1)[:, 0]
-    np.put_along_axis(logits, labels[:, None], -np.inf, 1)
-
-    return np.asarray(own - logits.max(1))
 
 
 def _rounded(points: np.ndarray, pool: Pool, rng: np.random.Generator, coarse: float = COARSE) -> np.ndarray:

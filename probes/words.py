@@ -44,17 +44,33 @@ def generate(source: Client, pool: Pool, *, n: int, seed: int) -> ProbeSuite:
         natural = np.concatenate([wrong, np.setdiff1d(natural, wrong, assume_unique=True)])
     changed = round((1 - NATURAL) * n)
     made = [str(pool.x[i]) for i in natural[: n - changed]]
-
-    parts = [pieces(str(text)) for text in pool.x]
-    half = changed // 4  # two probes a pair, splices and edits by halves
-    enough = -(-changed // 2) - half
-    first = np.resize(rng.permutation(len(parts)), half + TRIED * enough)
-    second = partners(labels, first, rng)
-    sides = [[parts[i] for i in rows] for rows in (first, second)]
-    made += _spliced(source, pool, sides[0][:half], sides[1][:half], labels[first[:half]])
-    made += _edited(source, pool, sides[0][half:], sides[1][half:], labels[first[half:]], enough, rng)
+    made += [text for pair in _pairs(source, pool, labels, -(-changed // 2), rng) for text in pair]
 
     return suite_of("words", source, pool, tuple(dict.fromkeys(text for text in made if text))[:n], seed=seed)
+
+
+def sides(source: Client, pool: Pool, count: int, rng: np.random.Generator) -> list[tuple[str, str]]:
+    """
+    At most `count` pairs of texts on either side of a label change, splices and edits by halves.
+
+    Raises BadData where the source gives one label only.
+    """
+    return _pairs(source, pool, labels_of(source, pool, pool.x), count, rng)
+
+
+def _pairs(
+    source: Client, pool: Pool, labels: np.ndarray, count: int, rng: np.random.Generator
+) -> list[tuple[str, str]]:
+    parts = [pieces(str(text)) for text in pool.x]
+    half = count // 2
+    enough = count - half
+    first = np.resize(rng.permutation(len(parts)), half + TRIED * enough)
+    second = partners(labels, first, rng)
+    a, b = [[parts[i] for i in rows] for rows in (first, second)]
+    made = _spliced(source, pool, a[:half], b[:half], labels[first[:half]])
+    made += _edited(source, pool, a[half:], b[half:], labels[first[half:]], enough, rng)
+
+    return [(one, other) for one, other in zip(made[::2], made[1::2], strict=True) if one and other]
 
 
 def _spliced(source: Client, pool: Pool, a: list[Pieces], b: list[Pieces], labels: np.ndarray) -> list[str]:

@@ -159,6 +159,21 @@ def test_only_the_last_layer_moves_where_it_is_told_to() -> None:
     assert changed == {"8.weight", "8.bias"}
 
 
+def test_slow_tuning_is_seen_on_its_way() -> None:
+    """Three copies, each further from the source than the one before, and the source is where it was."""
+    own = torch.nn.utils.parameters_to_vector(source().module.parameters()).detach().clone()
+    copies = tampering.gentle_copies(source(), pool(), 0)
+    moved = [
+        float((torch.nn.utils.parameters_to_vector(twin.module.parameters()).detach() - own).norm())
+        for _, twin in copies
+    ]
+
+    assert len(copies) == 3
+    assert 0 < moved[0] < moved[1] < moved[2]
+    assert not any(twin.module.training for _, twin in copies)
+    assert torch.equal(torch.nn.utils.parameters_to_vector(source().module.parameters()).detach(), own)
+
+
 def test_an_exported_program_is_changed_too() -> None:
     """It has no layers to name and but one mode, yet weights it has."""
     sizes = ({0: torch.export.Dim("rows", min=2, max=64)},)

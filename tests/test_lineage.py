@@ -209,10 +209,10 @@ def test_two_hundred_models_are_drawn_in_seconds() -> None:
     rows = honest(rng, 20)
     labels = np.concatenate([rows, *[[child(rng, row, 0.1) for _ in range(9)] for row in rows]])
     models = Models(tuple(f"m{i}" for i in range(200)), labels)
-    started = time.monotonic()
+    started = time.process_time()
     tree = growing.grow(Family(models, (About(),) * 200, np.arange(200) < 20, family().honest), resamples=30)
 
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
     assert len(tree.links) >= 170
 
 

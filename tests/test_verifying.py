@@ -15,6 +15,7 @@ from probe_match.clients import function, sklearn
 from probe_match.fingerprinting import (
     change_kinds,
     changed_copies,
+    fragile,
     recordings,
     registry,
     rescaled,
@@ -28,11 +29,14 @@ from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.enrolment import enroll
 from probe_match.fingerprinting.errors import DatabaseError, UsageError
+from probe_match.fingerprinting.fragile import LIGHT
 from probe_match.fingerprinting.oip_server import serve
 from probe_match.fingerprinting.pools import make_pool
-from probe_match.fingerprinting.records import About, Change, Pool, Reference
+from probe_match.fingerprinting.records import About, Change, Panel, Pool, Reference, Responses
+from sklearn.base import clone
 from sklearn.datasets import make_regression
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -294,6 +298,65 @@ def test_rounding_must_explain_every_answer() -> None:
 
     assert rescaled.grid(np.round(own, 1), own, 1e-6) == pytest.approx(0.1)
     assert rescaled.grid(np.round(own, 1) + 0.2, own, 1e-6) == 0
+
+
+def test_rounding_by_labels_must_explain_what_changed() -> None:
+    """Labels that hardly differ are not called rounded because rounding differs hardly, too; nor shown scores."""
+    own = mine().fragile
+    assert own is not None
+    assert own.answers.score is not None
+    flipped = own.answers.label.copy()
+    flipped[0] = (flipped[0] + 1) % own.answers.score.shape[1]
+    coarse = np.round(own.answers.score.astype(float), 1).argmax(1)
+
+    def given(labels: np.ndarray, scores: np.ndarray | None = None) -> Responses:
+        return replace(
+            own.answers, access="label" if scores is None else "scores", labels=labels[:, None],
+            scores=None if scores is None else scores[:, None], latency=np.zeros(len(labels), np.float32),
+        )  # fmt: skip
+
+    assert (coarse != own.answers.label).sum() >= 4
+    assert rescaled.rounded_labels(own, given(coarse)) is not None
+    assert rescaled.rounded_labels(own, given(flipped)) is None
+    assert rescaled.rounded_labels(own, given(coarse, own.answers.score)) is None
+
+
+def test_without_weights_at_hand_the_kind_is_not_told() -> None:
+    """A reference that was enrolled by its answers alone tells a changed copy from a new model, and says so."""
+    own = mine().fragile
+    assert own is not None
+    assert own.panel is not None
+    panel = own.panel
+    kept = np.array([i for i, kind in enumerate(panel.families) if kind not in LIGHT])
+    few = replace(own, panel=Panel(
+        tuple(panel.names[i] for i in kept), tuple(panel.roles[i] for i in kept), tuple(panel.uses[i] for i in kept),
+        panel.labels[kept], None if panel.scores is None else panel.scores[kept],
+        tuple(panel.families[i] for i in kept),
+    ))  # fmt: skip
+    verdict = verifying.verify(sklearn.wrap(altered(0.2)), few, "mine")
+
+    assert verdict.change is not None
+    assert verdict.change.kind == change_kinds.STILL
+    assert verdict.relation == "modified"
+    assert "its weights were not at hand" in verdict.why
+
+
+def test_texts_have_fragile_probes() -> None:
+    """Pairs of texts a word apart: all alike for the model itself, not for one that was fitted to fewer."""
+    rng = np.random.default_rng(0)
+    words = [f"w{i}" for i in range(40)]
+    y = rng.integers(0, 3, 90)
+    texts = [" ".join(rng.choice(words, 12, p=np.roll(np.r_[np.full(20, 0.04), np.full(20, 0.01)], 9 * k))) for k in y]
+    made = make_pipeline(TfidfVectorizer(), LogisticRegression())
+    own, other = clone(made).fit(texts, y), clone(made).fit(texts[30:], y[30:])
+    suite = SENSITIVE(sklearn.wrap(own), make_pool(texts, y), n=10, seed=0)
+    known = fragile.of_suite(suite, "own")
+    labels = np.asarray(suite.expected)
+
+    assert suite.params["checks"] >= 1000
+    assert (labels[::2] != labels[1::2]).all()
+    assert verifying.verify(sklearn.wrap(own), known, "own").decision == "match"
+    assert verifying.verify(sklearn.wrap(other), known, "own").decision == "no match"
 
 
 def test_one_score_that_jumps_is_no_accusation() -> None:

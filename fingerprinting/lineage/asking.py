@@ -1,9 +1,10 @@
 """
 What models are asked, and honest models to judge by, where there is a pool and no database.
 
-The probes are pool rows and points between the references' classes on which honest models and references differ most;
-suspects choose nothing. The honest models are trained on the pool's true labels: of all classes, and for each reference
-some of its own class and on its own rows, which are the ones most easily taken for its kin.
+The probes are pool rows and points between the references' classes where a reference differs from honest models and
+keeps its answer when its input is shaken, as lightly changed copies keep it; suspects choose nothing. The honest models
+are trained on the pool's true labels: of all classes, and for each reference some of its own class and on its own rows,
+which are the ones most easily taken for its kin.
 """
 
 from collections.abc import Callable, Sequence
@@ -12,6 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from probe_match.fingerprinting import exploring, learners, residuals
 from probe_match.fingerprinting.collect import Asked, Client, Progress, ask, collect, require_fit
+from probe_match.fingerprinting.disguises import NOISES, noisy
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.joining import together
 from probe_match.fingerprinting.kin import find_kin
@@ -19,7 +21,6 @@ from probe_match.fingerprinting.panels import join, train_panel
 from probe_match.fingerprinting.plans import Inputs, plan_peers
 from probe_match.fingerprinting.probing import expected_of
 from probe_match.fingerprinting.records import Access, Panel, Pool, ProbeSuite, Responses
-from probe_match.fingerprinting.selection import spread
 
 from .members import Models
 
@@ -80,6 +81,7 @@ def prepare(
             continue
     candidates = together(parts)
     own = [ask(client, candidates, pool.spec, classes=pool.classes) for client in taught]
+    rng = np.random.default_rng([seed, 4])
     panels = [
         _honest(client, train, held, candidates, each, answers, seed + i, jobs, progress)
         for i, (client, answers) in enumerate(zip(taught, own, strict=True))
@@ -87,7 +89,15 @@ def prepare(
     panel = join(panels)
     if given is not None:
         return Prepared(given, honest_of(panel.columns(len(held) + np.arange(len(given)))))
-    rows = _telling(panel, own, len(held), number, probes)
+    if number:
+        rows = np.asarray(residuals.spread(residuals.values_of(panel)[:, : len(held)], probes))
+    else:
+        moved = [[noisy(candidates, pool.spec, strength, rng) for strength in NOISES] for _ in taught]
+        steady = [
+            np.mean([ask(client, some, pool.spec, classes=pool.classes).labels == answers.labels for some in given], 0)
+            for client, answers, given in zip(taught, own, moved, strict=True)
+        ]
+        rows = telling(panel.labels.astype(int), np.stack([a.labels for a in own]), np.stack(steady), probes)
     origin = np.array(["uniform"] * len(held) + ["midpoints"] * (len(candidates) - len(held)))
     suite = exploring.suite_from("lineage", pool.spec, pool.classes, candidates, origin, rows, None, seed)
 
@@ -152,16 +162,24 @@ def _honest(
     return join([early, train_panel(material, rest(kin), candidates, jobs=jobs, progress=progress)])
 
 
-def _telling(panel: Panel, own: Sequence[Asked], held: int, number: bool, probes: int) -> np.ndarray:
-    """Half of the probes among pool rows, half among points between classes, in turn; int (probes,)."""
-    if number:
-        return np.asarray(residuals.spread(residuals.values_of(panel)[:, :held], probes))
-    labels = np.concatenate([panel.labels.astype(int), np.stack([answers.labels for answers in own])])
-    made = labels.shape[1] - held
-    natural = spread(labels[:, :held], max(probes - made, (probes + 1) // 2))
-    if made == 0:
-        return natural[:probes]
-    points = held + spread(labels[:, held:], probes - len(natural)) if probes > len(natural) else natural[:0]
-    turn = np.argsort(np.concatenate([np.arange(len(natural)), np.arange(len(points)) + 0.5]), kind="stable")
+def telling(honest: np.ndarray, own: np.ndarray, steady: np.ndarray, probes: int) -> np.ndarray:
+    """
+    Probes on which each reference stands alone, and stands fast; int (at most probes,), best first.
 
-    return np.concatenate([natural, points])[turn].astype(int)
+    honest: int (models, c). own: int (references, c), their labels. steady: float (references, c), how often a
+    reference keeps its label when its input is shaken. References take their share: a probe is worth less to one that
+    has many.
+    """
+    alone = np.stack([(honest != labels).mean(0) for labels in own])
+    worth = steady * alone
+    have = np.zeros(len(own))
+    left = np.ones(worth.shape[1], bool)
+    chosen: list[int] = []
+    while len(chosen) < min(probes, worth.shape[1]):
+        gain = np.where(left, np.sqrt(have[:, None] + worth).sum(0), -np.inf)
+        best = int(gain.argmax())
+        chosen.append(best)
+        left[best] = False
+        have += worth[:, best]
+
+    return np.array(chosen, int)

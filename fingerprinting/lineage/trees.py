@@ -48,11 +48,7 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
 
     z, out = stand()
     np.fill_diagonal(z, -np.inf)
-    # Who is related is for the labels to say, who is nearest of those for all there is: models of one class share how
-    # sure they are, and scores would call honest twins kin.
-    first = standing(within.near()[:1], out[:1], out[:1])
-    np.fill_diagonal(first, -np.inf)
-    p = unrelated(first, standing(np.moveaxis(out[:1], 1, 2), own[:1], out[:1], itself=True), family.known)
+    p = unrelated(z, standing(np.moveaxis(out, 1, 2), own, out, itself=True), family.known)
     if len(honest) < ENOUGH and not family.number:
         p = np.maximum(p, no_luck(family))
     for (i, j), own_p in family.confirmed.items():  # two looks: at the public suite and at the reference's own probes
