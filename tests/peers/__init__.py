@@ -30,7 +30,7 @@ from sklearn.neural_network import MLPClassifier
 
 ENVIRONMENTS: Final = Path(__file__).resolve().parents[2] / ".cache" / "envs"
 APPS: Final = Path(__file__).parent / "apps"
-STARTS_IN: Final = 120  # seconds
+STARTS_IN: Final = 300  # seconds; one that dies is noticed at once
 QUIET: Final = {
     "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1", "BENTOML_DO_NOT_TRACK": "True", "GRADIO_ANALYTICS_ENABLED": "False",
     "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1",
