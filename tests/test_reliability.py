@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from probe_match.clients import _deadline, _dialling, _json, _keys, _patience, _transport, oip
 from probe_match.clients._transport import Transport
 from probe_match.fingerprinting import confirming, ledger_states, parting, verdicts
@@ -117,6 +118,18 @@ def test_no_key_goes_elsewhere(monkeypatch: Patch) -> None:
     assert wire.origins()["holds"]
     monkeypatch.setattr(_dialling, "is_public", lambda _: True)
     assert wire.origins()["private_connects"] > 0
+
+
+def test_where_redirects_are_followed_keys_go_elsewhere(monkeypatch: Patch) -> None:
+    """A client that follows them, as most do, carries keys to the second origin, and the paid question with them."""
+    request = requests.Session.request
+    monkeypatch.setattr(
+        requests.Session, "request", lambda self, *a, **k: request(self, *a, **{**k, "allow_redirects": True})
+    )
+    found = wire.origins()
+
+    assert found["canaries_elsewhere"] > 0
+    assert found["posts_again"] > 0
 
 
 def test_no_key_is_at_rest(monkeypatch: Patch) -> None:
