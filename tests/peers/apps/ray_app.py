@@ -1,4 +1,4 @@
-"""The model behind Ray Serve, with the names of its classes beside the scores. Without the dashboard: half the start."""
+"""The model behind Ray Serve, with the names of its classes beside the scores; no dashboard, for a faster start."""
 
 import sys
 
