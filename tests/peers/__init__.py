@@ -93,8 +93,8 @@ PEERS: Final = {
         env={"AML_APP_ROOT": "{folder}"},
     ),
     "cog": Peer(
-        ("cog==0.23.1", "numpy"), "{python} -m cog.server.http --host 127.0.0.1", "/health-check",
-        ("rest:cog@{url}", "{url}"),
+        ("cog==0.23.1", "numpy"), "{python} -m cog.server.http --host 127.0.0.1", "/predictions",
+        ("rest:cog@{url}", "{url}"), body=b'{"input": {"x": "' + b"0," * 63 + b'0"}}',
         env={"PORT": "{port}", "COG_PREDICT_TYPE_STUB": "cog_app.py:Predictor", "PATH": "{bin}:/usr/bin:/bin"},
     ),
     "vetiver": Peer(("vetiver==0.2.6",), "{python} vetiver_app.py {port}", "/ping", ("rest:vetiver@{url}", "{url}")),
@@ -106,7 +106,7 @@ PEERS: Final = {
         "{bin}/torchserve --foreground --ncs --model-store store --models digits=digits.mar "
         "--ts-config config.properties", "/predictions/digits", ("rest:torchserve@{url}/predictions/digits",),
         make="torchserve_make.py {port} {port2} {port3} {port4} {port5}", body=b"[" + b"0," * 63 + b"0]",
-        env={"PATH": "{bin}:/usr/bin:/bin"},
+        env={"PATH": "{bin}:/usr/bin:/bin", "TMPDIR": "{folder}"},  # where it notes that it runs already
     ),
 }  # fmt: skip
 
