@@ -181,7 +181,7 @@ def main() -> None:
     args = parser.parse_args()
     warnings.simplefilter("ignore", ConvergenceWarning)
     counts: dict[str, collections.Counter[str]] = collections.defaultdict(collections.Counter)
-    noticed: collections.Counter[str] = collections.Counter()
+    mixtures: collections.Counter[str] = collections.Counter()  # verdicts that speak of several models
     appearance: dict[str, list[float]] = collections.defaultdict(list)
     for seed in tqdm(range(args.tasks)):
         task = Task(seed)
@@ -196,7 +196,7 @@ def main() -> None:
                     try:
                         verdict = matching.match_one(client, task.reference, seed=seed, screen="always")
                         counts[f"{way} | {role}"][verdict.decision] += 1
-                        noticed[f"{way} | {role}"] += (
+                        mixtures[f"{way} | {role}"] += (
                             "more than one model" in verdict.why or "by their bytes" in verdict.why
                         )
                     except TargetError:
@@ -207,10 +207,10 @@ def main() -> None:
         rows[way] = {
             **found,
             "cases": total,
-            "noticed": noticed[way],
+            "called_a_mixture": mixtures[way],
             "match_share": [round(v, 3) for v in wilson(found["match"], total)],
         }
-        print(f"{way:<24}{dict(found)} noticed {noticed[way]}/{total}")
+        print(f"{way:<24}{dict(found)} called a mixture {mixtures[way]}/{total}")
     told = {
         "tasks": args.tasks,
         "ways": rows,

@@ -1,11 +1,11 @@
 """
 One model behind other people's servers: which of them ran, and what verdict each got from the same reference.
 
-    PYTHONPATH=tests python -m benchmarks.servers [--install] [--output benchmarks/servers.json]
+    PYTHONPATH=tests python -m benchmarks.servers [--install] [--servers NAME …] [--output benchmarks/servers.json]
 
 Every server of tests/peers has the owner's model behind it, then an honest one of the same class and data, whose
 verdict shows that the first is worth something. Servers that are not installed are left out and named; --install
-installs them.
+installs them. Rows are written one by one beside those that are there, so that a run may be cut short.
 """
 
 import argparse
@@ -72,37 +72,48 @@ def main() -> None:
     """Measure and write; the exit code is 1 where a server got another verdict."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--install", action="store_true", help="install what is missing (10 GB in all)")
+    parser.add_argument("--servers", nargs="+", choices=list(peers.PEERS), default=list(peers.PEERS), metavar="NAME")
     parser.add_argument("--output", type=Path, default=Path("benchmarks/servers.json"))
     options = parser.parse_args()
     source, x, y = peers.model()
     known = reference()
-    rows: dict[str, Any] = {}
+    rows: dict[str, Any] = json.loads(options.output.read_text())["servers"] if options.output.exists() else {}
+    told: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         ours, honest = Path(folder) / "ours.npz", Path(folder) / "honest.npz"
         peers.save(source, ours)
         peers.save(peers.trained(107, x, y), honest)
-        for name, peer in peers.PEERS.items():
-            started = time.monotonic()
+        for name in options.servers:
+            started, peer = time.monotonic(), peers.PEERS[name]
             if not options.install and not (peers.ENVIRONMENTS / name.partition("-")[0] / ".ready").exists():
-                rows[name] = {"ran": False, "why": "not installed"}
+                row: dict[str, Any] = {"ran": False, "why": "not installed"}
             else:
                 try:
-                    rows[name] = {"ran": True, "packages": peer.packages[0], "model": behind(name, ours, known),
-                                  "honest": behind(name, honest, known)}  # fmt: skip
+                    row = {"ran": True, "packages": peer.packages[0], "model": behind(name, ours, known),
+                           "honest": behind(name, honest, known)}  # fmt: skip
                 except (pytest.skip.Exception, pytest.fail.Exception) as error:
-                    rows[name] = {"ran": False, "why": str(error)[-300:]}
-            rows[name]["seconds"] = round(time.monotonic() - started, 1)
+                    row = {"ran": False, "why": str(error)[-300:]}
+            rows[name] = row | {"on": date.today().isoformat(), "seconds": round(time.monotonic() - started, 1)}
             print(name, json.dumps(rows[name])[:300], flush=True)
+            told = told_of({name: rows[name] for name in peers.PEERS if name in rows})
+            options.output.write_text(json.dumps(told, indent=1) + "\n")
+    verdict = "one verdict" if told["one_verdict"] else "VERDICTS DIFFER"
+    print(f"{told['ran']} servers, {told['protocols_asked']} targets: {verdict}")
+    sys.exit(not (told["one_verdict"] and told["honest_cleared"]))
+
+
+def told_of(rows: dict[str, Any]) -> dict[str, Any]:
+    """The rows, and what they amount to."""
     verdicts = [verdict for row in rows.values() for verdict in row.get("model", {}).values()]
     others = [verdict for row in rows.values() for verdict in row.get("honest", {}).values()]
-    agree = all(verdict.get("reference") == "ours" for verdict in verdicts)
-    clear = all(verdict.get("decision") in ("no match", "inconclusive") for verdict in others)
-    servers = {name.partition("-")[0] for name, row in rows.items() if row["ran"]}
-    told = {"on": date.today().isoformat(), "ran": len(servers), "protocols_asked": len(verdicts),
-            "one_verdict": agree, "honest_cleared": clear, "servers": rows}  # fmt: skip
-    options.output.write_text(json.dumps(told, indent=1) + "\n")
-    print(f"{len(servers)} servers, {len(verdicts)} targets: {'one verdict' if agree else 'VERDICTS DIFFER'}")
-    sys.exit(not (agree and clear))
+
+    return {
+        "ran": len({name.partition("-")[0] for name, row in rows.items() if row["ran"]}),
+        "protocols_asked": len(verdicts),
+        "one_verdict": all(verdict.get("reference") == "ours" for verdict in verdicts),
+        "honest_cleared": all(verdict.get("decision") in ("no match", "inconclusive") for verdict in others),
+        "servers": rows,
+    }
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ Where a defence can be taken away, a second test does so and sees the promise br
 """
 
 import os
+import re
 import shutil
 import sys
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from probe_match.clients import _deadline, _dialling, _json, _keys, _patience, _transport, oip
 from probe_match.clients._transport import Transport
 from probe_match.fingerprinting import confirming, ledger_states, parting, verdicts
@@ -22,6 +24,7 @@ from probe_match.fingerprinting.errands import Errand
 from probe_match.fingerprinting.errors import TargetError
 from probe_match.fingerprinting.ledger import Ledger
 
+from benchmarks.reliability import ROWS
 from benchmarks.reliability_rows import bodies, crashes, load, refusing, silent, wire
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
@@ -117,6 +120,18 @@ def test_no_key_goes_elsewhere(monkeypatch: Patch) -> None:
     assert wire.origins()["holds"]
     monkeypatch.setattr(_dialling, "is_public", lambda _: True)
     assert wire.origins()["private_connects"] > 0
+
+
+def test_where_redirects_are_followed_keys_go_elsewhere(monkeypatch: Patch) -> None:
+    """A client that follows them, as most do, carries keys to the second origin, and the paid question with them."""
+    request = requests.Session.request
+    monkeypatch.setattr(
+        requests.Session, "request", lambda self, *a, **k: request(self, *a, **{**k, "allow_redirects": True})
+    )
+    found = wire.origins()
+
+    assert found["canaries_elsewhere"] > 0
+    assert found["posts_again"] > 0
 
 
 def test_no_key_is_at_rest(monkeypatch: Patch) -> None:
@@ -243,3 +258,15 @@ def test_transport_and_audit_are_those_of_the_product() -> None:
     """The rows measure what is shipped, not a copy."""
     assert wire.Transport is Transport is _transport.Transport
     assert load.Audit is Audit
+
+
+def test_the_page_of_promises_names_rows_and_tests_that_there_are() -> None:
+    """Every promise has a row in the figures, a test here and a control; no test named there is gone."""
+    page = (Path(__file__).parents[1] / "docs" / "reliability.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[3:6] for line in page.splitlines() if re.match(r"\|[ \d]+\|.*`", line)]
+    figures = {re.findall(r"`(.+?)`", row)[0] for row, _, _ in rows}
+    tests = set(re.findall(r"`(test_\w+)`", page))
+
+    assert figures == set(ROWS)
+    assert all(callable(globals()[name]) for name in tests)
+    assert all("same test" in control or "`test_" in control for _, _, control in rows)

@@ -29,7 +29,7 @@ class Served(NamedTuple):
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    home = peers.environment("infinity", ("infinity-emb[torch,server]==0.0.78",))
+    home = peers.environment("infinity", ("infinity-emb[torch,server]==0.0.78", "torch==2.13.0"))
     folder = tmp_path_factory.mktemp("infinity")
     (folder / "texts.json").write_text(json.dumps(TEXTS))
     env = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "HF_", "INFINITY"))}

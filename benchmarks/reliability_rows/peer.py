@@ -43,7 +43,8 @@ class Peer:
                 thread.start()
 
     def _talk(self, connection: socket.socket) -> None:
-        with contextlib.suppress(OSError), connection, connection.makefile("rb") as file:
+        # ValueError: a handshake of TLS, where plain text is spoken
+        with contextlib.suppress(OSError, ValueError), connection, connection.makefile("rb") as file:
             while line := file.readline():
                 method, path, _ = line.decode().split()
                 headers = {}

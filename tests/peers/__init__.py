@@ -19,7 +19,7 @@ import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TextIO
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -30,7 +30,8 @@ from sklearn.neural_network import MLPClassifier
 
 ENVIRONMENTS: Final = Path(__file__).resolve().parents[2] / ".cache" / "envs"
 APPS: Final = Path(__file__).parent / "apps"
-STARTS_IN: Final = 120  # seconds
+STARTS_IN: Final = 300  # seconds; one that dies is noticed at once
+TRIES: Final = 3  # some give up by themselves where the machine is busy: Ray after half a minute
 QUIET: Final = {
     "DO_NOT_TRACK": "1", "OMP_NUM_THREADS": "1", "BENTOML_DO_NOT_TRACK": "True", "GRADIO_ANALYTICS_ENABLED": "False",
     "RAY_USAGE_STATS_ENABLED": "0", "HF_HUB_OFFLINE": "1", "MLFLOW_DISABLE_TELEMETRY": "true", "PYTHONUNBUFFERED": "1",
@@ -92,21 +93,20 @@ PEERS: Final = {
         env={"AML_APP_ROOT": "{folder}"},
     ),
     "cog": Peer(
-        ("cog==0.23.1", "numpy"), "{python} -m cog.server.http --host 127.0.0.1", "/health-check",
-        ("rest:cog@{url}", "{url}"),
+        ("cog==0.23.1", "numpy"), "{python} -m cog.server.http --host 127.0.0.1", "/predictions",
+        ("rest:cog@{url}", "{url}"), body=b'{"input": {"x": "' + b"0," * 63 + b'0"}}',
         env={"PORT": "{port}", "COG_PREDICT_TYPE_STUB": "cog_app.py:Predictor", "PATH": "{bin}:/usr/bin:/bin"},
     ),
     "vetiver": Peer(("vetiver==0.2.6",), "{python} vetiver_app.py {port}", "/ping", ("rest:vetiver@{url}", "{url}")),
     "ray": Peer(
-        ("ray[serve]==2.60.0", "numpy"), "{bin}/serve run --app-dir . ray.yaml", "/-/routes",
-        ("rest:ray@{url}", "{url}"), make="ray_make.py {port}",
+        ("ray[serve]==2.60.0", "numpy"), "{python} ray_app.py {port}", "/-/routes", ("rest:ray@{url}", "{url}"),
     ),
     "torchserve": Peer(
         ("torchserve==0.12.0", "torch-model-archiver==0.12.0", "torch==2.13.0", "pyyaml", "numpy"),
         "{bin}/torchserve --foreground --ncs --model-store store --models digits=digits.mar "
         "--ts-config config.properties", "/predictions/digits", ("rest:torchserve@{url}/predictions/digits",),
         make="torchserve_make.py {port} {port2} {port3} {port4} {port5}", body=b"[" + b"0," * 63 + b"0]",
-        env={"PATH": "{bin}:/usr/bin:/bin"},
+        env={"PATH": "{bin}:/usr/bin:/bin", "TMPDIR": "{folder}"},  # where it notes that it runs already
     ),
 }  # fmt: skip
 
@@ -182,18 +182,27 @@ def running(name: str, folder: Path, weights: Path) -> Iterator[Url]:
 @contextlib.contextmanager
 def started(command: Sequence[str], folder: Path, env: Mapping[str, str], up: Callable[[], bool]) -> Iterator[None]:
     """A server in a process group of its own, once it is up; in the end the group is killed."""
-    log = folder / "log"
-    with log.open("w") as output:
-        server = subprocess.Popen(
-            command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=dict(env), cwd=folder
-        )
+    log, until = folder / "log", time.monotonic() + STARTS_IN
+    for left in reversed(range(TRIES)):
+        with log.open("w") as output, _group(command, folder, env, output) as server:
+            while server.poll() is None and time.monotonic() < until:
+                if up():
+                    yield
+                    return
+                time.sleep(0.3)
+        if not left or time.monotonic() > until:
+            pytest.fail(f"{command[0]} did not start: {log.read_text()[-3000:]}")
+
+
+@contextlib.contextmanager
+def _group(
+    command: Sequence[str], folder: Path, env: Mapping[str, str], output: TextIO
+) -> "Iterator[subprocess.Popen[bytes]]":
+    server = subprocess.Popen(
+        command, stdout=output, stderr=subprocess.STDOUT, start_new_session=True, env=dict(env), cwd=folder
+    )
     try:
-        until = time.monotonic() + STARTS_IN
-        while not up():
-            if time.monotonic() > until or server.poll() is not None:
-                pytest.fail(f"{command[0]} did not start: {log.read_text()[-3000:]}")
-            time.sleep(0.3)
-        yield
+        yield server
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, signal.SIGTERM)
