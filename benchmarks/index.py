@@ -1,7 +1,7 @@
 """
 A maintained approximate index (HNSW, as pgvector and hnswlib have it) against the exact search: recall, time, memory.
 
-    pip install hnswlib; python benchmarks/index.py [--output FILE] [--references 20000] [--suspects 100]
+    pip install hnswlib; python benchmarks/index.py [--output FILE] [--references 5000] [--suspects 100]
 
 An index knows distances, not our score: each reference is the one-hot of its answers, weighed so that the inner product
 with a suspect's is the gain of equal answers at one retention. That is the most favourable translation there is; the
@@ -81,7 +81,7 @@ def main() -> None:
     """Measure and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
-    parser.add_argument("--references", type=int, default=20_000)
+    parser.add_argument("--references", type=int, default=5000)
     parser.add_argument("--suspects", type=int, default=100)
     options = parser.parse_args()
     figures = measure(options.references, options.suspects)
