@@ -1,7 +1,7 @@
 """
 What large and shared databases cost, measured part by part; a part that is in the output already is not run again.
 
-    python benchmarks/scale.py [--output benchmarks/scale.json] [--parts search match writers corruption clusters …]
+    python benchmarks/scale.py [--output benchmarks/scale.json] [--parts search match writers corruption]
 
 Times are the least of several runs, wall clock and processor seconds; on a busy machine the latter say more.
 """
@@ -22,12 +22,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from joblib import delayed
-from joblib.externals.loky import get_reusable_executor
-from probe_match.clients import sklearn
-from probe_match.fingerprinting import backends, changes, cohort, packing, schema, searching, storage, storing
+from probe_match.fingerprinting import changes, cohort, packing, schema, searching, storage, storing
 from probe_match.fingerprinting.database import open_db
-from probe_match.fingerprinting.enrolment import enroll
 from probe_match.fingerprinting.records import About, InputSpec, ProbeSuite, Reference, Responses
 
 ROOT = Path(__file__).parents[1]
@@ -111,9 +107,11 @@ def searched(m: int, path: Path) -> dict[str, Any]:
     if m == 100_000:
         found["recall_at_10_of_20_suspects"] = recall(packed)
     if m == 1_000_000:
+        buffer = np.empty(path.stat().st_size, np.uint8)
         reads: dict[str, Callable[[], Any]] = {
-            "fromfile": lambda: np.fromfile(path, np.uint8), "copy": lambda: np.array(mapped),
-            "sum": mapped.sum, "max": mapped.max,
+            "fromfile": lambda: np.fromfile(path, np.uint8), "load": lambda: np.load(path),
+            "copy": lambda: np.array(mapped), "sum": mapped.sum, "max": mapped.max,
+            "read_into_an_array_at_hand": lambda: path.open("rb", buffering=0).readinto(buffer),
         }  # fmt: skip
         for name, suspects in (("copy", suspect), ("stranger", stranger)):
             found[f"search_of_a_{name}_over"] = {
@@ -289,107 +287,8 @@ def corruption(times: int = 500) -> dict[str, Any]:
     return {"injected": times, "found": times - len(missed), "missed": missed}
 
 
-def panel(seconds: float) -> list[tuple[float, int]]:
-    """Sixty pieces of work of some seconds of processor time each, on whatever backend is in use."""
-    return list(backends.run([delayed(busy)(seconds, seed) for seed in range(60)], 1))
-
-
-def busy(seconds: float, seed: int) -> tuple[float, int]:
-    """Arithmetic for so long, by the processor's clock, and the process that did it."""
-    rng, until, total = np.random.default_rng(seed), time.process_time() + seconds, 0.0
-    while time.process_time() < until:
-        total += float(np.linalg.norm(rng.random((60, 60))))
-    return total, os.getpid()
-
-
-def clusters(seconds: float = 0.2) -> dict[str, Any]:
-    """
-    Sixty pieces of processor-bound work on local Dask clusters, against the same pieces one after the other.
-
-    overhead: wall-clock seconds times the cores there are for it, over the work, less one. Cores are the limit here.
-    """
-    import distributed
-
-    found: dict[str, Any] = {"pieces": 60, "seconds_each": seconds, "processors": os.cpu_count()}
-    started = time.perf_counter()
-    panel(seconds)
-    found["one_process_s"] = round(time.perf_counter() - started, 2)
-    for workers in (1, 3):
-        with (
-            distributed.LocalCluster(
-                n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=50
-            ) as cluster,
-            backends.using(f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"),
-        ):
-            panel(0.001)  # imports on the workers
-            started = time.perf_counter()
-            processes = {pid for _, pid in panel(seconds)}
-            found[f"dask_{workers}_workers_s"] = round(time.perf_counter() - started, 2)
-            found[f"dask_{workers}_workers_used"] = len(processes)
-    found["overhead_of_one_worker"] = round(found["dask_1_workers_s"] / found["one_process_s"] - 1, 3)
-    found["speed_of_three_over_one"] = round(found["dask_1_workers_s"] / found["dask_3_workers_s"], 2)
-    return found
-
-
-def enrolment(peers: int = 40, shadows: int = 20) -> dict[str, Any]:
-    """
-    Enrolling one model with sixty trained for it: in one process, in processes here, and on a local Dask cluster.
-
-    Seconds by the clock, and of all processors that took part, the scheduler's and the caller's included. Where cores
-    are the limit the latter tell the overhead of a cluster, whatever else the machine does.
-    """
-    import distributed
-
-    sys.path.insert(0, str(ROOT / "tests"))
-    import worlds
-
-    found: dict[str, Any] = {"models": peers + shadows, "processors": os.cpu_count()}
-    digests = {}
-
-    def once(what: str, jobs: int, others: Callable[[], float]) -> None:
-        before, started = time.process_time() + others(), time.perf_counter()
-        made = enroll(
-            sklearn.wrap(worlds.source()), worlds.pool(), name="s", about=About(), generators={}, peers=peers,
-            shadows=shadows, jobs=jobs,
-        )  # fmt: skip
-        if jobs > 1:
-            get_reusable_executor().shutdown()  # only what is over is counted
-        found[f"{what}_wall_s"] = round(time.perf_counter() - started, 2)
-        found[f"{what}_processor_s"] = round(time.process_time() + others() - before, 2)
-        panel = made.reference.panel
-        assert panel is not None
-        digests[what] = storage.sha256(panel.labels.tobytes() + storage.canonical_json(list(panel.names)))
-
-    enroll(sklearn.wrap(worlds.source()), worlds.pool(), name="s", about=About(), generators={}, peers=8, shadows=2)
-    once("one_process", 1, _of_children)
-    once("two_processes", 2, _of_children)  # their start and imports included
-    with (  # of one worker joblib makes no use: it works where it is called
-        distributed.LocalCluster(n_workers=3, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
-        distributed.Client(cluster, set_as_default=False) as client,
-        backends.using(f"dask://{cluster.scheduler_address.removeprefix('tcp://')}"),
-    ):
-        client.wait_for_workers(3)
-        once("dask_3_workers_first", 1, partial(_of_workers, client))  # imports on the workers included
-        once("dask_3_workers", 1, partial(_of_workers, client))
-    for what in ("dask_3_workers_first", "dask_3_workers", "two_processes"):
-        found[f"overhead_of_{what}"] = round(found[f"{what}_processor_s"] / found["one_process_processor_s"] - 1, 3)
-    found["identical"] = len(set(digests.values())) == 1
-    return found
-
-
-def _of_children() -> float:
-    """Processor seconds of processes that are over."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
-
-
-def _of_workers(client: Any) -> float:
-    return float(sum(client.run(time.process_time).values()))
-
-
 PARTS: dict[str, Callable[[], dict[str, Any]]] = {
-    "search": search, "match": match, "writers": writers, "corruption": corruption, "clusters": clusters,
-    "enrolment": enrolment,
+    "search": search, "match": match, "writers": writers, "corruption": corruption,
 }  # fmt: skip
 
 

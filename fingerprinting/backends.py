@@ -8,7 +8,7 @@ A cluster runs what it is sent, as pickles: name only one of your own, whose wor
 whose worker dies is done again by the cluster; results do not depend on where they were made.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Final
@@ -18,6 +18,7 @@ from .errors import MissingPackage, TargetError, UsageError
 PROCESSES: Final = "processes"
 SECONDS: Final = 20  # to reach a cluster
 RESTARTS: Final = 5  # of one worker of Ray
+TURNS: Final = 4  # of each worker, at short work: few to send, and enough for those that are done early
 CLUSTERS: Final = ("DaskDistributedBackend", "RayBackend")
 OWN: Final = ("127.0.0.1:", "localhost:", "[::1]:")
 _here: ContextVar[bool] = ContextVar("here", default=True)
@@ -69,22 +70,33 @@ def _kind() -> str:
     return type(get_active_backend()[0]).__name__
 
 
-def run(work: Sequence[Any], jobs: int, shared: Sequence[Any] = ()) -> Iterator[Any]:
+def run(work: Sequence[Any], jobs: int, shared: Sequence[Any] = (), *, short: bool = False) -> Iterator[Any]:
     """
     Results of joblib's delayed calls, in their order, as they come where the backend can; elsewhere when all are there.
 
     jobs: processes, of this machine. shared: large arguments of every call, sent once to each worker of a cluster.
+    short: calls take less than a second, so that a cluster is sent several at a time.
     """
-    from joblib import Parallel, parallel_config
+    from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
     backend = _kind()
+    if backend not in CLUSTERS:
+        return iter(Parallel(jobs, return_as="generator")(work))
+    pieces = [delayed(_alone)(function, *args, **kwargs) for function, args, kwargs in work]
+    together = max(1, len(pieces) // (TURNS * effective_n_jobs(-1))) if short else 1
     if backend == "DaskDistributedBackend":
         with parallel_config(backend="dask", scatter=list(shared)):  # to all: what one worker holds would die with it
-            return iter(Parallel(n_jobs=-1)(work))
-    if backend in CLUSTERS:
-        return iter(Parallel(n_jobs=-1)(work))
+            return iter(Parallel(n_jobs=-1, batch_size=together)(pieces))
 
-    return iter(Parallel(jobs, return_as="generator")(work))
+    return iter(Parallel(n_jobs=-1, batch_size=together)(pieces))
+
+
+def _alone(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """On a worker: a piece of work is done there. Dask would send each tree of its forests round the cluster again."""
+    from joblib import parallel_config
+
+    with parallel_config(backend="sequential"):
+        return function(*args, **kwargs)
 
 
 @contextmanager

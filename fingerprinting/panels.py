@@ -53,7 +53,7 @@ def train_panel(
             if threaded:
                 running = Parallel(threads, backend="threading", return_as="generator")(work)
             else:
-                running = backends.run(work, jobs, shared=[candidates])
+                running = backends.run(work, jobs, shared=[candidates, given], short=True)
         for row, answer in zip(rows, running, strict=True):
             answers[row] = answer
             if progress is not None:

@@ -29,6 +29,7 @@ GROUPS: Final = 8  # of rarity
 COUNTED: Final = 255  # probes that a byte counts
 MERIT: Final = 4095  # of all answers equal, about: steps fine enough that rounding costs little
 WEIGHED: Final = 0.4  # the retention that merits are weighed at: of strangers, the nearest come nearest to it
+HEAPS: Final = 1 << 12  # that hardly two of the nearest share
 ROUNDING: Final = 1e-6  # nats, far more than sums of float64 are off
 
 
@@ -61,7 +62,7 @@ def nearest(packed: Packed, labels: np.ndarray, most: int) -> np.ndarray:
     else:
         weights = _weigh(packed, question)
         merits = _merits(packed, question, weights)
-        first = np.flatnonzero(merits >= np.partition(merits, m - most)[m - most])
+        first = np.flatnonzero(merits >= _reached(merits, most))
         least = float(np.partition(_roughly(packed, question, first), -most)[-most]) - ROUNDING
         enough = _enough(question, weights, min(int(packed.silences.max()), len(question.asked)), least)
         candidates = np.flatnonzero(merits >= enough.min())
@@ -119,8 +120,8 @@ def ask(packed: Packed, labels: np.ndarray) -> Question:
 def _weigh(packed: Packed, question: Question) -> np.ndarray:
     """uint16 (t,), what an equal answer adds to a merit: alike in a group, 0 of labels that no reference can have."""
     gain = question.gain(WEIGHED)
-    group = np.ceil(gain / gain.max() * GROUPS)
-    means = np.array([gain[group == one].mean() for one in group])
+    group = np.ceil(gain / gain.max() * GROUPS).astype(np.intp)
+    means = (np.bincount(group, gain) / np.maximum(np.bincount(group), 1))[group]
 
     return np.where(question.given < packed.silent, np.maximum(np.rint(means * MERIT / means.sum()), 1), 0).astype(
         np.uint16
@@ -149,6 +150,21 @@ def _merits(packed: Packed, question: Question, weights: np.ndarray) -> np.ndarr
             np.add(merits[block], weighed[:size], out=merits[block])
 
     return merits
+
+
+def _reached(merits: np.ndarray, most: int) -> int:
+    """
+    A merit that at least `most` references have, hardly more.
+
+    Of the best of each of a few thousand heaps, of references that lie far from each other, `most` have it: in one pass
+    over the merits, of which a partition makes several.
+    """
+    m = len(merits)
+    heaps = min(m, max(HEAPS, most))
+    deep = m // heaps
+    best = merits[: heaps * deep].reshape(deep, heaps).max(0)
+
+    return int(np.partition(best, heaps - most)[heaps - most])
 
 
 def _enough(question: Question, weights: np.ndarray, silences: int, least: float) -> np.ndarray:

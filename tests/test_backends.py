@@ -1,5 +1,6 @@
 """Work on a cluster: the same results as here, also when a worker dies."""
 
+import json
 import os
 import shutil
 import signal
@@ -15,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from joblib import delayed
+from joblib.parallel import get_active_backend
 from probe_match.fingerprinting import backends, storage
 from probe_match.fingerprinting.errors import MissingPackage, TargetError, UsageError
 
@@ -67,26 +69,43 @@ def test_a_cluster_gives_what_this_machine_gives_although_a_worker_dies(cluster:
     assert len({pid for *_, pid in far}) >= 2
 
 
-def test_enrolment_on_a_cluster_is_byte_identical(cluster: str) -> None:
-    """Peers and shadows trained by workers give the reference that processes here give."""
+def test_a_zoo_enrolled_on_a_cluster_is_byte_identical(cluster: str, tmp_path: Path) -> None:
+    """The first source with its peers and shadows sent piece by piece, the other as a whole: both as made here."""
+    import skops.io
     import worlds
-    from probe_match.clients import sklearn
-    from probe_match.fingerprinting.enrolment import enroll
-    from probe_match.fingerprinting.records import About
+    from probe_match.fingerprinting.bench.subjects import Settings, enroll_sources
+    from probe_match.fingerprinting.bench.zoo import read_zoo
+    from probe_match.fingerprinting.targets import open_target
 
-    def enrolled() -> bytes:
-        made = enroll(
-            sklearn.wrap(worlds.source()), worlds.pool(), name="s", about=About(), generators={}, peers=12, shadows=4
-        )
-        reference = made.reference
-        assert reference.panel is not None
-        return reference.panel.labels.tobytes() + storage.canonical_json(list(reference.panel.names))
+    for seed in (1, 2):
+        skops.io.dump(worlds.source(seed), tmp_path / f"s{seed}.skops")
+    x, y = worlds.data()
+    np.savez(tmp_path / "pool.npz", x=x[:120], y=y[:120])
+    models = [{"name": f"s{seed}", "target": f"sklearn:s{seed}.skops", "role": "source"} for seed in (1, 2)]
+    (tmp_path / "zoo.json").write_text(json.dumps({"pool": "pool.npz", "models": models}))
+
+    def enrolled() -> list[bytes]:
+        settings = Settings(peers=8, shadows=2, jobs=1, without=("disturbed", "changed"))
+        made = enroll_sources(read_zoo(tmp_path), settings, 0, open_target, {}, ())
+        return [storage.to_bytes(subject.reference) for subject in made]
 
     here = enrolled()
     with backends.using(f"dask://{cluster}"):
         there = enrolled()
 
+    assert len(here) == 2
     assert there == here
+
+
+def backend_in_use(_: int) -> str:
+    """What joblib would do the parallel work of this piece of work with."""
+    return type(get_active_backend()[0]).__name__
+
+
+def test_a_piece_of_work_is_done_where_it_was_sent(cluster: str) -> None:
+    """Dask's own way is to send every tree of a worker's forest round the cluster again: ten times the work."""
+    with backends.using(f"dask://{cluster}"):
+        assert set(backends.run([delayed(backend_in_use)(i) for i in range(3)], 1)) == {"SequentialBackend"}
 
 
 @pytest.mark.parametrize("where", ["dask://", "slurm://x:1", "processes://x", "dask"])

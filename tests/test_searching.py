@@ -245,3 +245,13 @@ def test_quarantine_changes_what_is_prepared(large: ReferenceDB, tmp_path: Path)
     assert packed is not None
     assert "r0100" not in packed[0]
     quarantine.set_apart(large, "r0100", None)
+
+
+@pytest.mark.parametrize(("m", "most"), [(7, 7), (5000, 100), (20_000, 5000), (10_001, 1)])
+def test_so_many_have_the_merit_that_is_reached(m: int, most: int) -> None:
+    """Whatever the heaps, as many references as are wanted have it, ties included."""
+    merits = np.random.default_rng(m).integers(0, 60, m).astype(np.uint16)
+    reached = searching._reached(merits, most)
+
+    assert most <= (merits >= reached).sum()
+    assert reached <= np.sort(merits)[-most]

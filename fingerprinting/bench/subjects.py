@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from joblib import delayed
+from probe_match.fingerprinting import backends
 from probe_match.fingerprinting.candidates import Generate
 from probe_match.fingerprinting.collect import Client, Progress, collect
 from probe_match.fingerprinting.enrolment import PROBES, enroll
@@ -94,12 +96,19 @@ def enroll_sources(
     Every source of a zoo as a subject, the public suite of the first shared by all.
 
     generators: all there are, by name; chosen: those that enrolment draws candidates from. cache: a folder that keeps
-    what was enrolled before with the same settings, or None.
+    what was enrolled before with the same settings, or None. On a cluster (`backends`) all but the first are enrolled
+    by its workers, which have to reach the zoo's files and keep what they made if they reach the cache, too.
     """
-    subjects: list[Subject] = []
-    for model in zoo.of("source"):
-        public = subjects[0].public if subjects else None
-        subjects.append(_subject(zoo, model, settings, seed, connect, generators, chosen, public, cache))
+    first, *others = zoo.of("source")
+    subjects = [_subject(zoo, first, settings, seed, connect, generators, chosen, None, cache)]
+    public = subjects[0].public
+    work = [
+        delayed(_subject)(zoo, model, settings, seed, connect, generators, chosen, public, cache) for model in others
+    ]
+    if progress is not None:
+        progress(1)
+    for subject in backends.run(work, 1, shared=[zoo, public]):
+        subjects.append(subject)
         if progress is not None:
             progress(1)
 
@@ -202,7 +211,7 @@ class _Kept:
         return self._read("cost", Cost)
 
     def keep(self, **records: object) -> None:
-        if self.folder is not None:
+        if self.folder is not None and self.folder.is_dir():  # a worker of a cluster may not see it
             for what, record in records.items():
                 write_file(self._file(what), to_bytes(record))
 

@@ -108,11 +108,11 @@ def _model(entry: Any, at: int, path: Path) -> ZooModel:
     if model.use not in ("test", "cohort"):
         raise BadData(f"expected the use test or cohort for {where}, got {model.use!r}")
 
-    return replace(model, target=_within(model.target, path.parent))
+    return replace(model, target=_within(model.target, path.parent.absolute()))
 
 
 def _within(target: str, folder: Path) -> str:
-    """A target whose file lies in the zoo's folder, named from here."""
+    """A target whose file lies in the zoo's folder, named as it is from everywhere, a worker of a cluster included."""
     client, colon, where = target.rpartition(":")
     file = folder / where
     return f"{client}{colon}{file}" if where and not Path(where).is_absolute() and file.is_file() else target
