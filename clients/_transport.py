@@ -191,9 +191,11 @@ class Transport:
             headers = headers | dict(self._sign(method, url, body or b""))
         session = self._idle.pop() if self._idle else _session()
         try:
-            with session.request(
-                method, url, data=body, headers=headers, auth=self._auth, timeout=flight.left(), verify=self._verify,
-                proxies=self._proxies, stream=True, allow_redirects=False,
+            # Nothing of the session's own is merged in, which would cost a tenth of a request.
+            request = requests.Request(method, url, headers, data=body, auth=self._auth).prepare()
+            with session.send(
+                request, timeout=flight.left(), verify=self._verify, proxies=self._proxies, stream=True,
+                allow_redirects=False,
             ) as response:  # fmt: skip
                 reply = self._read(response, url, flight)
         except BaseException:

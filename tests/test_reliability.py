@@ -124,9 +124,9 @@ def test_no_key_goes_elsewhere(monkeypatch: Patch) -> None:
 
 def test_where_redirects_are_followed_keys_go_elsewhere(monkeypatch: Patch) -> None:
     """A client that follows them, as most do, carries keys to the second origin, and the paid question with them."""
-    request = requests.Session.request
+    send = requests.Session.send
     monkeypatch.setattr(
-        requests.Session, "request", lambda self, *a, **k: request(self, *a, **{**k, "allow_redirects": True})
+        requests.Session, "send", lambda self, *a, **k: send(self, *a, **{**k, "allow_redirects": True})
     )
     found = wire.origins()
 
