@@ -8,6 +8,8 @@ A cluster runs what it is sent, as pickles: name only one of your own, whose wor
 whose worker dies is done again by the cluster; results do not depend on where they were made.
 """
 
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -81,7 +83,8 @@ def run(work: Sequence[Any], jobs: int, shared: Sequence[Any] = (), *, short: bo
 
     backend = _kind()
     if backend not in CLUSTERS:
-        return iter(Parallel(jobs, return_as="generator")(work))
+        with _deaf_to_interrupts():  # Ctrl-C ends this process, which ends its workers; each would add a traceback
+            return iter(Parallel(jobs, return_as="generator")(work))
     pieces = [delayed(_alone)(function, *args, **kwargs) for function, args, kwargs in work]
     together = max(1, len(pieces) // (TURNS * effective_n_jobs(-1))) if short else 1
     if backend == "DaskDistributedBackend":
@@ -89,6 +92,19 @@ def run(work: Sequence[Any], jobs: int, shared: Sequence[Any] = (), *, short: bo
             return iter(Parallel(n_jobs=-1, batch_size=together)(pieces))
 
     return iter(Parallel(n_jobs=-1, batch_size=together)(pieces))
+
+
+@contextmanager
+def _deaf_to_interrupts() -> Iterator[None]:
+    """Processes that start while the block runs ignore Ctrl-C; so, for that moment, does this one."""
+    if threading.current_thread() is not threading.main_thread():  # from others, handlers cannot be set
+        yield
+        return
+    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, former)
 
 
 def _alone(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:

@@ -4,10 +4,7 @@ Peers and shadows, trained on purpose: what honest models and stolen copies of t
 Each planned model is trained, asked and forgotten; only its answers are kept.
 """
 
-import contextlib
-import signal
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -49,11 +46,10 @@ def train_panel(
     for threaded, given in ((False, flat), (True, material)):
         rows = np.flatnonzero(torch == threaded)
         work = [delayed(_answer)(plans[row], given, candidates, wording) for row in rows]
-        with _deaf_to_interrupts():  # Ctrl-C ends this process, which ends its workers; each would add a traceback
-            if threaded:
-                running = Parallel(threads, backend="threading", return_as="generator")(work)
-            else:
-                running = backends.run(work, jobs, shared=[candidates, given], short=True)
+        if threaded:
+            running = Parallel(threads, backend="threading", return_as="generator")(work)
+        else:
+            running = backends.run(work, jobs, shared=[candidates, given], short=True)
         for row, answer in zip(rows, running, strict=True):
             answers[row] = answer
             if progress is not None:
@@ -67,19 +63,6 @@ def train_panel(
         scores=np.stack([scores for _, scores in answers]) if keep_scores else None,
         families=tuple("kin" if plan.role == "kin peer" else plan.learner for plan in plans),
     )
-
-
-@contextlib.contextmanager
-def _deaf_to_interrupts() -> Iterator[None]:
-    """Processes that start while the block runs ignore Ctrl-C; so, for that moment, does this one."""
-    if threading.current_thread() is not threading.main_thread():  # from others, handlers cannot be set
-        yield
-        return
-    former = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, former)
 
 
 def ask_cohort(cohort: Sequence[Client], candidates: Inputs, pool: Pool) -> Panel:

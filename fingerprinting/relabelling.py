@@ -48,7 +48,7 @@ def chances(train: Pool, held: Pool, k: int, seed: int, *, jobs: int = 1) -> np.
         for name in names
     ]
     total = np.zeros((n, k))
-    for i, scores in enumerate(backends.run(work, jobs, shared=[x])):
+    for i, scores in enumerate(backends.run(work, jobs, shared=[x], short=True)):
         total[fold == i // len(names)] += scores
     found = np.maximum(total / len(names), FLOOR)
     best = minimize_scalar(lambda power: -np.log(_sharpened(found, power)[np.arange(n), y]).mean(), bounds=POWERS)
