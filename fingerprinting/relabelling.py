@@ -38,9 +38,8 @@ def chances(train: Pool, held: Pool, k: int, seed: int, *, jobs: int = 1) -> np.
         return None
     n = len(y)
     fold = np.empty(n, int)
-    fold[np.lexsort((np.random.default_rng([seed, 3]).random(n), y))] = (
-        np.arange(n) % FOLDS
-    )  # classes are spread evenly
+    by_class = np.lexsort((np.random.default_rng([seed, 3]).random(n), y))
+    fold[by_class] = np.arange(n) % FOLDS  # so that every fold has its share of each class
     names = learners.names(train.spec, k, len(train))
     work = [
         delayed(_unseen)(name, train.spec, x, y, fold == part, k, seed + part)

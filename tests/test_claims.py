@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from claims_world import KEY, POOL, client, commit, nearest
-from probe_match.fingerprinting.claims import asking, beacons, commitments, deciding, keys, levels, segments
+from probe_match.fingerprinting.claims import asking, beacons, cases, commitments, deciding, keys, levels, segments
 from probe_match.fingerprinting.claims.asking import Attempt
 from probe_match.fingerprinting.claims.deciding import Rule
 from probe_match.fingerprinting.claims.segments import Generator
@@ -210,6 +210,15 @@ def test_honest_models_are_assumed_to_share_boundaries() -> None:
     assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, rule).bound == 0.75
     assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, rule).outcome == "no match"
     assert deciding.decide(780, 1024, 1.0, nothing, KIN, 1.0, TARGETED).outcome == "match"
+
+
+@pytest.mark.parametrize(("taught", "shared"), [(1.0, 0.7), (0.4, 0.7), (0.2, 0.85), (0.0, 1.0)])
+def test_more_is_assumed_where_copies_choose_and_labels_teach_little(taught: float, shared: float) -> None:
+    """By the second version of the generator alone; cases of the first are verified by what they were committed to."""
+    first, second = segments.symmetric("targeted", 96, 256), segments.Generator("targeted", 96, 256)
+
+    assert cases.assumed(second, taught) == pytest.approx(shared)
+    assert cases.assumed(first, taught) == deciding.SHARED
 
 
 def test_ground_keys_and_tried_models_count() -> None:

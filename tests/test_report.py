@@ -8,8 +8,9 @@ from html.parser import HTMLParser
 from typing import Any
 from xml.etree import ElementTree
 
+import jinja2
 import pytest
-from probe_match.fingerprinting import report
+from probe_match.fingerprinting import pages, report
 from probe_match.fingerprinting.plots import score_strip
 from probe_match.fingerprinting.records import Match, Verdict
 
@@ -205,6 +206,15 @@ def test_plots_are_well_formed(
     assert [float(t) for t in ticks] == sorted({float(t) for t in ticks})
     assert root.get("role") == "img"
     assert f"{len(honest)} honest models" in root.get("aria-label", "")
+
+
+def test_pages_escape_what_they_show_and_want_all_that_they_name() -> None:
+    """Markup of strangers is text, and a template that names what it was not given fails rather than shows a gap."""
+    made = pages.environment("probe_match.fingerprinting", report.printable)
+
+    assert made.from_string("{{ name }}").render(name="<b>\x1b") == "&lt;b&gt;�"
+    with pytest.raises(jinja2.UndefinedError):
+        made.from_string("{{ nmae }}").render(name="")
 
 
 def test_a_higher_score_stands_further_right() -> None:
