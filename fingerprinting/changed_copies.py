@@ -15,13 +15,13 @@ from typing import Any, Final
 import numpy as np
 from sklearn.base import clone, is_classifier
 from sklearn.pipeline import Pipeline
-from threadpoolctl import threadpool_limits
 
 from .answers import label_name
 from .collect import ask
 from .disguises import noisy
 from .plans import Inputs
 from .records import Panel, Pool
+from .threads import one_thread
 from .weight_changes import cut_back, last_of, parts_of, prune, quantise
 
 BITS: Final = {"even": (8, 7, 6, 5, 4, 3, 2), "symmetric": (8, 7, 6, 5, 4, 3), "fitted": (4, 3, 2)}
@@ -159,7 +159,7 @@ def _tuned(estimator: Any, rows: Pool, longer: float, seed: int) -> Any | None:
     if isinstance(outer, Pipeline):
         x = outer[:-1].transform(x)
     try:
-        with warnings.catch_warnings(), threadpool_limits(1):
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore")  # a few rounds do not converge
             model.set_params(warm_start=True, **more).fit(x, y)
     except ValueError:  # rows that lack a class, or an input that this class refuses to go on with
@@ -175,7 +175,7 @@ def _refitted(estimator: Any, rows: Pool, rng: np.random.Generator) -> Any | Non
         return None
     try:
         fresh = clone(estimator).set_params(**{name: int(rng.integers(1 << 31)) for name in _seeds(estimator)})
-        with warnings.catch_warnings(), threadpool_limits(1):
+        with warnings.catch_warnings(), one_thread():
             warnings.simplefilter("ignore")  # nobody waits for the last digit
             return fresh.fit(rows.x if isinstance(rows.x, tuple) else rows.spec.decode(rows.x), y)
     except (TypeError, ValueError):  # no estimator that can be cloned, or rows that this class refuses

@@ -26,9 +26,9 @@ from sklearn.neural_network import MLPClassifier, MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
-from threadpoolctl import threadpool_limits
 
 from .records import InputSpec
+from .threads import one_thread
 from .wording import Wording
 
 Labels = np.ndarray  # int16 (m,)
@@ -191,12 +191,12 @@ def train(
         estimator = known[learner if not soft or learner in REGRESSORS else "forest"](seed)
         model = Pipeline([*preparation(learner, spec), ("model", estimator)])
     # One thread each: models this small lose more to waiting for each other's threads than they gain.
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")  # an unconverged peer is an honest peer still
         model.fit(read(x), target)
 
     def answer(inputs: np.ndarray | tuple[str, ...]) -> tuple[Labels, Scores]:
-        with threadpool_limits(1):
+        with one_thread():
             if soft:
                 scores = np.clip(model.predict(read(inputs)), 0, None)
             elif hasattr(model, "predict_proba"):

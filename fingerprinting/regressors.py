@@ -18,10 +18,10 @@ from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVR
-from threadpoolctl import threadpool_limits
 
 from .learners import MAX_ROWS, OWN, flat, preparation, reseeded
 from .records import InputSpec
+from .threads import one_thread
 
 Inputs = np.ndarray | tuple[str, ...]
 
@@ -110,12 +110,12 @@ def train(
         )
         if learner in SCALED_TARGET:
             model = TransformedTargetRegressor(model, transformer=StandardScaler())
-    with warnings.catch_warnings(), threadpool_limits(1):
+    with warnings.catch_warnings(), one_thread():
         warnings.simplefilter("ignore")  # an unconverged peer is an honest peer still
         model.fit(flat(x), target)
 
     def answer(inputs: Inputs) -> np.ndarray:
-        with threadpool_limits(1), np.errstate(over="ignore"):
+        with one_thread(), np.errstate(over="ignore"):
             values = np.asarray(model.predict(flat(inputs)), np.float64).reshape(len(inputs))
         low, high = target.min(), target.max()
         reach = 10 * max(high - low, 1e-30)  # an honest peer may be wild; one that diverged says nothing

@@ -153,11 +153,11 @@ def test_every_body_is_an_answer_or_an_error_of_ours(monkeypatch: Patch) -> None
 
 def test_too_few_answers_decide_nothing(monkeypatch: Patch) -> None:
     """From 0 to 100 % of failing inputs, below the least number always inconclusive; without these rules it is not."""
-    assert silent.silence(24, runs=8)["holds"]
+    assert silent.silence(16, runs=4)["holds"]
     monkeypatch.setattr(verdicts, "MIN_ANSWERED", 0)
     monkeypatch.setattr(confirming, "MIN_ANSWERED", 0)
     monkeypatch.setattr(parting, "SILENCE", 3)
-    found = silent.silence(24, runs=8)
+    found = silent.silence(16, runs=4)
 
     assert found["decided_on_too_little"] > 0
     assert found["given_up"] > 0
