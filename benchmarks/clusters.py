@@ -1,18 +1,20 @@
 """
 What a cluster costs over one process, in enrolling a zoo of sixty models as `bench` does: on Dask and on Ray.
 
-    python benchmarks/clusters.py [--output benchmarks/clusters.json] [--models 60] [--rounds 4] [--clusters dask ray]
+    python benchmarks/clusters.py [--output benchmarks/clusters.json] [--models 60] [--rounds 1] [--clusters dask ray]
 
 Each cluster is three workers on this machine, started by its own commands. The models are enrolled in rounds, each
 round here and on the clusters in turn, so that whatever else the machine does befalls all. Seconds are of all
 processors and all processes that take part: caller, scheduler, workers and those that watch them. Where cores are the
-limit their sum over that of one process is what a cluster costs; seconds by the clock stand beside it.
+limit their sum over that of one process is what a cluster costs; seconds by the clock stand beside it. Three plain
+processes, each with a third of the models and no cluster, show what of it is the price of sharing cores and caches.
 """
 
 import argparse
 import contextlib
 import importlib
 import json
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -34,7 +36,7 @@ from probe_match.fingerprinting.enrolment import GENERATORS
 
 ROOT: Final = Path(__file__).parents[1]
 TASK: Final = "noisy3"
-PEERS, SHADOWS = 10, 3  # seconds a model; `enroll` trains twenty times as many, and takes as much longer
+PEERS, SHADOWS = 40, 8  # five seconds a model; `enroll` trains six times as many, and takes as much longer
 WORKERS: Final = 3
 PORTS: Final = {"dask": 28786, "ray": 26399, "ray client": 23099}
 BIN: Final = Path(sys.executable).parent
@@ -144,6 +146,31 @@ def measure(zoo: Zoo, names: Sequence[str], where: str, roots: Sequence[int], ad
     return Spent(where, len(names), round(wall, 2), round(sum(spent.values()), 2), spent, digests)
 
 
+def plainly(zoo: Zoo, names: Sequence[str]) -> Spent:
+    """The round in as many processes as a cluster has workers, started and warm before it begins."""
+    context = multiprocessing.get_context("spawn")
+    ready, results = context.Barrier(WORKERS), context.SimpleQueue()
+    shares = [list(names[i::WORKERS]) for i in range(WORKERS)]
+    processes = [context.Process(target=_share, args=(zoo.folder, one, ready, results)) for one in shares]
+    for process in processes:
+        process.start()
+    spent = [results.get() for _ in processes]
+    for process in processes:
+        process.join()
+    wall, busy = max(one[0] for one in spent), sum(one[1] for one in spent)
+
+    return Spent("plain", len(names), round(wall, 2), round(busy, 2), {"worker": round(busy, 2)}, [])
+
+
+def _share(folder: Path, names: list[str], ready: Any, results: Any) -> None:
+    zoo = read_zoo(folder)
+    enrolled(zoo, names[:1])
+    ready.wait()
+    wall, busy = time.perf_counter(), time.process_time()
+    enrolled(zoo, names)
+    results.put((time.perf_counter() - wall, time.process_time() - busy))
+
+
 @contextlib.contextmanager
 def dask() -> Iterator[tuple[list[int], str]]:
     """A scheduler and three workers: the processes to be watched, and the address."""
@@ -218,6 +245,11 @@ def summary(spent: Sequence[Spent], kinds: Sequence[str]) -> dict[str, Any]:
         "peers": PEERS, "shadows": SHADOWS, "here_processor_s": round(float(here.sum()), 1),
         "here_wall_s": round(float(of("here", "wall_s").sum()), 1),
     }  # fmt: skip
+    plain = of("plain", "processor_s")
+    found["plain"] = {
+        "processor_s": round(float(plain.sum()), 1), "wall_s": round(float(of("plain", "wall_s").sum()), 1),
+        "overhead": round(float(plain.sum() / here.sum() - 1), 3),
+    }  # fmt: skip
     digests = {where: [d for one in spent if one.where == where for d in one.digests] for where in ("here", *kinds)}
     for kind in kinds:
         there = of(kind, "processor_s")
@@ -227,6 +259,7 @@ def summary(spent: Sequence[Spent], kinds: Sequence[str]) -> dict[str, Any]:
         found[kind] = {
             "processor_s": round(float(there.sum()), 1), "wall_s": round(float(of(kind, "wall_s").sum()), 1),
             "by_process": by, "overhead": round(float(there.sum() / here[:m].sum() - 1), 3),
+            "overhead_over_plain": round(float(there.sum() / plain[:m].sum() - 1), 3),
             "overhead_by_round": [round(float(one), 3) for one in there / here[:m] - 1],
             "speed": round(float(of("here", "wall_s")[:m].sum() / of(kind, "wall_s").sum()), 2),
             "identical": digests[kind] == digests["here"][: len(digests[kind])],
@@ -239,7 +272,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=ROOT / "benchmarks" / "clusters.json")
     parser.add_argument("--models", type=int, default=60)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--clusters", nargs="*", choices=CLUSTERS, default=list(CLUSTERS))
     options = parser.parse_args()
     spent: list[Spent] = []
@@ -247,15 +280,17 @@ def main() -> None:
         zoo = make_zoo(Path(folder), options.models)
         names = [model.name for model in zoo.models]
         enrolled(zoo, names[:1])  # what is imported once
-        places: dict[str, tuple[list[int], str | None]] = {"here": ([], None)}
+        places: dict[str, tuple[list[int], str | None]] = {"here": ([], None), "plain": ([], None)}
         for kind in options.clusters:
             places[kind] = stack.enter_context(CLUSTERS[kind]())
         for i, part in enumerate(np.array_split(names, options.rounds)):
             turn = list(places)[i % len(places) :] + list(places)[: i % len(places)]
             for where in turn:
-                spent.append(measure(zoo, list(part), where, *places[where]))
+                plain = where == "plain"
+                spent.append(plainly(zoo, part) if plain else measure(zoo, list(part), where, *places[where]))
                 print(json.dumps({k: v for k, v in asdict(spent[-1]).items() if k != "digests"}), flush=True)
-            options.output.write_text(json.dumps(summary(spent, options.clusters), indent=1) + "\n")
+            if {one.where for one in spent} == set(places):
+                options.output.write_text(json.dumps(summary(spent, options.clusters), indent=1) + "\n")
     print(options.output.read_text())
 
 

@@ -25,6 +25,7 @@ from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.answers import Answers, label_name
 from probe_match.fingerprinting.errors import BadData, MissingPackage, TargetError, UsageError
 from probe_match.fingerprinting.records import Access, Output
+from probe_match.fingerprinting.threads import one_thread
 from sklearn.base import BaseEstimator, is_classifier, is_regressor
 from sklearn.ensemble import VotingClassifier
 from sklearn.feature_extraction.text import CountVectorizer, HashingVectorizer
@@ -75,7 +76,7 @@ class SklearnClient:
         """
         rows = self._rows(inputs)
         try:
-            with warnings.catch_warnings():  # without pandas, columns are given by position
+            with one_thread("blas"), warnings.catch_warnings():  # without pandas, columns are given by position
                 warnings.filterwarnings("ignore", message="X does not have valid feature names")
                 labels = np.asarray(self.estimator.predict(rows))
                 scores = np.asarray(getattr(self.estimator, self._scorer)(rows)) if self._scorer else None

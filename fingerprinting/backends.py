@@ -24,6 +24,7 @@ TURNS: Final = 4  # of each worker, at short work: few to send, and enough for t
 CLUSTERS: Final = ("DaskDistributedBackend", "RayBackend")
 OWN: Final = ("127.0.0.1:", "localhost:", "[::1]:")
 _here: ContextVar[bool] = ContextVar("here", default=True)
+_actors: ContextVar[Any] = ContextVar("actors", default=None)  # joblib's Parallel whose workers Ray has started
 
 
 @contextmanager
@@ -90,8 +91,10 @@ def run(work: Sequence[Any], jobs: int, shared: Sequence[Any] = (), *, short: bo
     if backend == "DaskDistributedBackend":
         with parallel_config(backend="dask", scatter=list(shared)):  # to all: what one worker holds would die with it
             return iter(Parallel(n_jobs=-1, batch_size=together)(pieces))
+    actors = _actors.get()
+    actors.batch_size = together
 
-    return iter(Parallel(n_jobs=-1, batch_size=together)(pieces))
+    return iter(actors(pieces))
 
 
 @contextmanager
@@ -123,8 +126,15 @@ def _dask(address: str) -> Iterator[None]:
         from distributed import Client
     except ModuleNotFoundError as error:
         raise MissingPackage("a Dask cluster needs distributed: pip install 'probe-match[dask]'") from error
+
+    class Fresh(Client):  # type: ignore[misc]
+        """Names what it sends anew each time: named by content, what is let go and sent again at once is lost."""
+
+        def scatter(self, data: Any, **others: Any) -> Any:
+            return super().scatter(data, **{"hash": False} | others)
+
     try:
-        client = Client(f"tcp://{address}", timeout=SECONDS, set_as_default=True)
+        client = Fresh(f"tcp://{address}", timeout=SECONDS, set_as_default=True)
     except (OSError, ValueError) as error:
         why = " ".join(str(error).split())[:120]
         raise TargetError(f"no Dask scheduler answers at {address} ({why}); start one with: dask scheduler") from error
@@ -134,7 +144,7 @@ def _dask(address: str) -> Iterator[None]:
 
 @contextmanager
 def _ray(address: str) -> Iterator[None]:
-    from joblib import parallel_config
+    from joblib import Parallel, parallel_config
 
     try:
         import ray
@@ -150,7 +160,12 @@ def _ray(address: str) -> Iterator[None]:
     try:
         # Not the default there: a worker that dies is started again, and its work is done again.
         again = {"max_restarts": RESTARTS, "max_task_retries": RESTARTS}
-        with parallel_config(backend="ray", ray_remote_args=again):
-            yield
+        # One set of workers for all that is run: each imports everything, which takes seconds.
+        with parallel_config(backend="ray", ray_remote_args=again), Parallel(n_jobs=-1) as actors:
+            token = _actors.set(actors)
+            try:
+                yield
+            finally:
+                _actors.reset(token)
     finally:
         ray.shutdown()

@@ -2,7 +2,7 @@
 
 from contextlib import AbstractContextManager
 from functools import cache
-from typing import Any
+from typing import Any, Literal
 
 import sklearn.ensemble  # noqa: F401 - brings the libraries whose threads are limited
 from threadpoolctl import ThreadpoolController
@@ -13,6 +13,11 @@ def _libraries() -> ThreadpoolController:
     return ThreadpoolController()  # looks through all that is loaded, which takes milliseconds: once will do
 
 
-def one_thread() -> AbstractContextManager[Any]:
-    """BLAS and OpenMP use one thread in the block."""
-    return _libraries().limit(limits=1)
+def one_thread(api: Literal["blas"] | None = None) -> AbstractContextManager[Any]:
+    """
+    In the block, BLAS and OpenMP use one thread, or BLAS alone.
+
+    Products of matrices add up in another order with each number of threads, so that an answer's last digits would
+    depend on the machine; trees and boosting, of OpenMP, give the same with any.
+    """
+    return _libraries().limit(limits=1, user_api=api)

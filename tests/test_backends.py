@@ -108,6 +108,18 @@ def test_a_piece_of_work_is_done_where_it_was_sent(cluster: str) -> None:
         assert set(backends.run([delayed(backend_in_use)(i) for i in range(3)], 1)) == {"SequentialBackend"}
 
 
+def test_what_is_sent_twice_has_two_names(cluster: str) -> None:
+    """Named by content, data that is let go while it is sent again is gone, and Dask looks for it for ever."""
+    from distributed import get_client
+
+    shared = np.arange(1000.0)
+    with backends.using(f"dask://{cluster}"):
+        first, again = (get_client().scatter([shared], broadcast=True)[0] for _ in range(2))
+
+        assert first.key != again.key
+        assert np.array_equal(first.result(), shared)
+
+
 @pytest.mark.parametrize("where", ["dask://", "slurm://x:1", "processes://x", "dask"])
 def test_an_unknown_backend_says_what_there_is(where: str) -> None:
     """A mistyped backend is a usage error, not work done here in silence."""
