@@ -43,10 +43,10 @@ class HttpChat:
         self.target = target
         self.access: Literal["text", "logprobs"] = "text"  # until the first answer that has them
         self.concurrency = concurrency
-        self.sent = 0
+        self.sent: int = 0
         self.notes: tuple[str, ...] = ()
         self.transport = transport
-        self.lock = threading.Lock()
+        self.lock: threading.Lock = threading.Lock()
         self._settled = False
 
     def chat(self, questions: Sequence[Question]) -> list[Answer]:

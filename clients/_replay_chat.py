@@ -22,7 +22,7 @@ class ReplayChat:
         self.target = target
         self.access: Literal["text", "logprobs"] = "logprobs" if all(turn.answer.logprobs for turn in turns) else "text"
         self.concurrency = 1
-        self.sent = 0
+        self.sent: int = 0
         self.notes: tuple[str, ...] = ()
         self._lock = threading.Lock()
         self._left: dict[str, deque[Turn]] = defaultdict(deque)

@@ -51,7 +51,7 @@ class RowsClient:
         self.access: Access = "scores"  # unknown before the first answer
         self.shape = shape
         self.classes: tuple[str, ...] = ()
-        self.facts = dict(facts or {})
+        self.facts: dict[str, str] = dict(facts or {})
         self._url = url
         self._transport = transport
         self._forms = list(forms)

@@ -34,12 +34,12 @@ class GradioClient:
     batch = 1
 
     def __init__(self, root: str, prefix: str, name: str, kinds: Sequence[str], transport: Transport) -> None:
-        self.target = f"gradio:{root}#{name}"
+        self.target: str = f"gradio:{root}#{name}"
         self.access: Access = "scores"  # unknown before the first answer
         self.shape: tuple[int, ...] | None = () if len(kinds) == 1 and kinds[0] in TEXTS else None
         if len(kinds) > 1:
             self.shape = (len(kinds),)
-        self.facts = {"server": "Gradio", "input": ", ".join(kinds)}
+        self.facts: dict[str, str] = {"server": "Gradio", "input": ", ".join(kinds)}
         self._url = f"{root}{prefix}/call/{quote(name.lstrip('/'))}"
         self._kinds = tuple(kinds)
         self._transport = transport

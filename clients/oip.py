@@ -35,9 +35,9 @@ class OIPClient:
     """One model behind one URL."""
 
     def __init__(self, url: str, model: Model, transport: Transport) -> None:
-        self.target = f"oip:{url}"
+        self.target: str = f"oip:{url}"
         self.access: Access = "scores"  # unknown before the first answer
-        self.shape = model.shape
+        self.shape: tuple[int, ...] | None = model.shape
         self.classes: tuple[str, ...] = ()
         self._url = url
         self._model = model

@@ -26,7 +26,7 @@ class OIPGrpcClient(OIPClient):
 
     def __init__(self, url: str, name: str, version: str, model: Model, calls: Calls) -> None:
         super().__init__(url, model, calls)
-        self.target = f"oip-grpc:{url}"
+        self.target: str = f"oip-grpc:{url}"
         self._name, self._version = name, version
         self._calls = calls
 

@@ -22,7 +22,7 @@ from . import _outputs
 from ._onnx_file import external_data
 
 THREADS: Final = 2
-DTYPES: Final = {
+DTYPES: Final[dict[str, type[np.generic]]] = {
     "tensor(float)": np.float32, "tensor(double)": np.float64, "tensor(float16)": np.float16,
     "tensor(int64)": np.int64, "tensor(int32)": np.int32, "tensor(int8)": np.int8, "tensor(uint8)": np.uint8,
     "tensor(bool)": np.bool_, "tensor(string)": np.object_,
@@ -54,10 +54,12 @@ class OnnxClient:
         sizes = list(self._inputs[0].shape)
         if self._columns and not all(list(given.shape)[1:] == [1] for given in self._inputs):
             raise BadData(f"expected one input or one per column in {target}, got {len(self._inputs)} inputs")
-        self.shape = (len(self._inputs),) if self._columns else _shape(sizes, self._inputs[0].type)
+        self.shape: tuple[int, ...] | None = (
+            (len(self._inputs),) if self._columns else _shape(sizes, self._inputs[0].type)
+        )
         fixed = sizes[0] if sizes and isinstance(sizes[0], int) and sizes[0] > 0 else None
         self._least = fixed or 1
-        self.batch = 4096 if fixed is None else 64 * fixed
+        self.batch: int = 4096 if fixed is None else 64 * fixed
         self._most = fixed or 1024
 
     def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:

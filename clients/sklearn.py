@@ -60,9 +60,9 @@ class SklearnClient:
         self.estimator = estimator
         self.target = target
         self.batch = 4096
-        self.shape = _shape(estimator)
+        self.shape: tuple[int, ...] | None = _shape(estimator)
         classes = np.asarray(getattr(estimator, "classes_", ()))
-        self.classes = tuple(label_name(value) for value in classes.tolist())
+        self.classes: tuple[str, ...] = tuple(label_name(value) for value in classes.tolist())
         self._scorer = next((name for name in ("predict_proba", "decision_function") if hasattr(estimator, name)), None)
         self.output: Output | None = None
         if isinstance(estimator, BaseEstimator):

@@ -24,7 +24,7 @@ class TGIChat(OpenAIChat):
 
     def __init__(self, site: str, model: str, transport: Transport, concurrency: int) -> None:
         super().__init__(f"{site}/v1", "tgi", transport, concurrency)
-        self.target = f"tgi:{site}"
+        self.target: str = f"tgi:{site}"
         self._site = site
         self._named = model
 

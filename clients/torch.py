@@ -49,7 +49,7 @@ class TorchClient:
         self.device = device
         self.access: Access = "scores"
         self.classes: tuple[str, ...] = ()
-        self.batch = max(BATCH // most, 1) * most
+        self.batch: int = max(BATCH // most, 1) * most
         self._dtype = dtype
         self._least = least
         self._most = most

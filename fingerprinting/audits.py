@@ -48,11 +48,11 @@ class Audit:
             for came in ledger.departures.came:  # answers that a killed run did not get to write down
                 ledger.add(came.kind, came.about, of=came.of, answer=came.answer, raw=came.raw)
             ledger.sync()
-        self.memory = Memory() if ledger is None else ledger_states.remember(ledger)
-        self.budget = Budget(limits, self.memory.spent)
+        self.memory: Memory = Memory() if ledger is None else ledger_states.remember(ledger)
+        self.budget: Budget = Budget(limits, self.memory.spent)
         self.in_doubt = in_doubt
         self.stopped: BudgetSpent | None = None  # the limit that ended the asking
-        self.reused = 0
+        self.reused: int = 0
         if ledger is not None and not offline:
             for seq in self.memory.unsent:
                 ledger.add("refused", {"why": "never left", "cost": Cost()}, of=seq)

@@ -33,7 +33,7 @@ class Budget:
 
     def __init__(self, limits: Limits, spent: Cost = Cost()) -> None:  # noqa: B008 - frozen
         self.limits = limits
-        self.spent = spent
+        self.spent: Cost = spent
         self._lock = threading.Lock()
         self._ends = None if limits.seconds is None else time.monotonic() + limits.seconds
 

@@ -24,7 +24,11 @@ from .records import Panel, Pool
 from .threads import one_thread
 from .weight_changes import cut_back, last_of, parts_of, prune, quantise
 
-BITS: Final = {"even": (8, 7, 6, 5, 4, 3, 2), "symmetric": (8, 7, 6, 5, 4, 3), "fitted": (4, 3, 2)}
+BITS: Final[dict[str, tuple[int, ...]]] = {
+    "even": (8, 7, 6, 5, 4, 3, 2),
+    "symmetric": (8, 7, 6, 5, 4, 3),
+    "fitted": (4, 3, 2),
+}
 SHARES: Final = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8)  # of weights, or of trees, that are taken away
 LEAVES: Final = (0.3, 0.45, 0.6, 0.75, 0.9)  # of the splits that become leaves
 LONGER: Final = (0.1, 0.2, 0.4, 0.7)  # of a model's rounds or epochs that fine-tuning adds

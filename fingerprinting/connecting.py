@@ -34,7 +34,7 @@ class Store:
         self.engine = engine
         self.name = name
         self.read_only = read_only
-        self.sqlite = engine.dialect.name == "sqlite"
+        self.sqlite: bool = engine.dialect.name == "sqlite"
 
     def close(self) -> None:
         """Let go of all connections."""

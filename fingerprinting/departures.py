@@ -37,7 +37,7 @@ class Departures:
     """The file beside a ledger. left: numbers of entries that left, None where it cannot be known. came: answers."""
 
     def __init__(self, ledger: Path) -> None:
-        self.path = ledger.with_name(f"{ledger.name}-left")
+        self.path: Path = ledger.with_name(f"{ledger.name}-left")
         self.left: set[int] | None = None
         self.came: list[Came] = []
         self._lock = threading.Lock()

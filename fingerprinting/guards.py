@@ -32,8 +32,8 @@ class GuardedClient:
         self.client = client
         self.audit = audit
         self.concurrency = concurrency
-        self.target = client.target
-        self.shape = client.shape
+        self.target: str = client.target
+        self.shape: tuple[int, ...] | None = client.shape
         self._slots = threading.Semaphore(concurrency)
         self._halted = False
 
@@ -142,8 +142,8 @@ class GuardedChat:
         self.audit = audit
         self.price = price
         self.occasion = ""
-        self.target = client.target
-        self.concurrency = client.concurrency
+        self.target: str = client.target
+        self.concurrency: int = client.concurrency
 
     @property
     def access(self) -> Literal["text", "logprobs"]:

@@ -42,8 +42,8 @@ class Ledger:
     ) -> None:
         self.path = path
         self.about = about
-        self.forgotten = forgotten
-        self.departures = Departures(path)
+        self.forgotten: str = forgotten
+        self.departures: Departures = Departures(path)
         self._connection = connection
         self._head = head
         self._last = head.seq

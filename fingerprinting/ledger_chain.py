@@ -73,7 +73,7 @@ class Gaps:
 
     def __init__(self) -> None:
         self.open: dict[int, tuple[str, str]] = {}  # by number: the digest it was written with, that of what is left
-        self.why = ""
+        self.why: str = ""
 
     def follows(self, before: bytes, entry: Entry, digest: bytes) -> bool:
         """Whether an entry may follow from those before it, as far as can be said before the last is read."""

@@ -34,7 +34,7 @@ class Looks:
 
     def __init__(self, scales: Sequence[AnyScale]) -> None:
         self.scales = scales
-        self.honest = np.max([scale.peer_scores for scale in scales], axis=0)
+        self.honest: np.ndarray = np.max([scale.peer_scores for scale in scales], axis=0)
         self._copies = np.array([scale.shadows.score for scale in scales])
 
     def conformal(self, highest: np.ndarray, kin: np.ndarray) -> np.ndarray:

@@ -11,7 +11,7 @@ import socket
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 IDLE_SECONDS: Final = 30.0
 
@@ -65,7 +65,8 @@ class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server_version = "probe-match"
     sys_version = ""
-    timeout = IDLE_SECONDS
+    timeout: ClassVar[float | None] = IDLE_SECONDS
+    close_connection: bool
     wbufsize = -1  # head and body in one packet
     disable_nagle_algorithm = True
 

@@ -22,10 +22,10 @@ class Absent:
 
     def __init__(self, about: Any, path: Path) -> None:
         shape, classes = about.get("shape"), about.get("classes") or ()
-        self.target = f"replay:{path}"
+        self.target: str = f"replay:{path}"
         self.access: Access = "label" if about.get("access") == "label" else "scores"
-        self.shape = None if shape is None else tuple(int(size) for size in shape)
-        self.classes = tuple(str(name) for name in classes)
+        self.shape: tuple[int, ...] | None = None if shape is None else tuple(int(size) for size in shape)
+        self.classes: tuple[str, ...] = tuple(str(name) for name in classes)
         self.batch = 4096
 
     def ask(self, inputs: Any) -> Answers:
@@ -40,7 +40,7 @@ class AbsentChat:
     """A language model that is only known by its ledger."""
 
     def __init__(self, path: Path) -> None:
-        self.target = f"replay:{path}"
+        self.target: str = f"replay:{path}"
         self.access: Literal["text", "logprobs"] = "text"
         self.concurrency = 1
         self.sent = 0

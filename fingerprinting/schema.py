@@ -19,8 +19,8 @@ from .records import About, Fragile, InputSpec, Panel, ProbeSuite, Reference, Re
 SCHEMA: Final = 2  # see `migrating`
 MAX_LABEL: Final = np.iinfo(np.int16).max
 
-tables = MetaData()
-meta = Table("meta", tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
+tables: MetaData = MetaData()
+meta: Table = Table("meta", tables, Column("key", String, primary_key=True), Column("value", String, nullable=False))
 
 
 def _sealed(name: str, *columns: Column[Any]) -> Table:
@@ -28,41 +28,39 @@ def _sealed(name: str, *columns: Column[Any]) -> Table:
     return Table(name, tables, *columns, Column("data", LargeBinary, nullable=False), seal)
 
 
+def _answers(name: str) -> Table:
+    model = Column("suite", String, primary_key=True), Column("name", String, primary_key=True)
+    return _sealed(name, *model, Column("probes", Integer, nullable=False))
+
+
 # data: a ProbeSuite. Suites are stored once however many references were asked them.
-suites = _sealed("suites", Column("digest", String, primary_key=True))
+suites: Table = _sealed("suites", Column("digest", String, primary_key=True))
 # Which suite the references of one input share. data: nothing.
-public_suites = _sealed(
+public_suites: Table = _sealed(
     "public_suites", Column("input", String, primary_key=True), Column("suite", String, nullable=False)
 )
 # data: JSON, what a listing shows. Apart from the arrays, so that listing reads little.
-headers = _sealed("headers", Column("name", String, primary_key=True))
+headers: Table = _sealed("headers", Column("name", String, primary_key=True))
 # data: a Body.
-bodies = _sealed(
+bodies: Table = _sealed(
     "bodies", Column("name", String, primary_key=True), Column("suite", String, nullable=False, index=True)
 )
 # data: labels int16 (n,), or scores float16 (n, k), float32 of regressors, little-endian: one answer per probe, read by
 # the thousand.
-labels, scores = (
-    _sealed(
-        name,
-        Column("suite", String, primary_key=True),
-        Column("name", String, primary_key=True),
-        Column("probes", Integer, nullable=False),
-    )
-    for name in ("labels", "scores")
-)
+labels: Table = _answers("labels")
+scores: Table = _answers("scores")
 # Language models, in files that have any: their headers as above, what they answered, and the banks they were asked.
-chat_headers = _sealed("chat_headers", Column("name", String, primary_key=True))
-chat_bodies = _sealed(
+chat_headers: Table = _sealed("chat_headers", Column("name", String, primary_key=True))
+chat_bodies: Table = _sealed(
     "chat_bodies", Column("name", String, primary_key=True), Column("bank", String, nullable=False, index=True)
 )
-chat_banks = _sealed("chat_banks", Column("digest", String, primary_key=True))
+chat_banks: Table = _sealed("chat_banks", Column("digest", String, primary_key=True))
 CHAT: Final = (chat_headers, chat_bodies, chat_banks)
 # References that no verdict names, with the reason as data; since schema 2.
-quarantined = _sealed("quarantined", Column("name", String, primary_key=True))
+quarantined: Table = _sealed("quarantined", Column("name", String, primary_key=True))
 SEALED: Final = (suites, public_suites, headers, bodies, labels, scores, *CHAT, quarantined)
 # Who changed what, one row a change, never altered; since schema 2. See `changes`.
-changes = Table(
+changes: Table = Table(
     "changes",
     tables,
     Column("seq", BigInteger, primary_key=True, autoincrement=False),

@@ -15,8 +15,8 @@ try:
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
-except ModuleNotFoundError as error:
-    raise MissingPackage("signatures need cryptography: pip install 'probe-match[evidence]'") from error
+except ModuleNotFoundError as _error:
+    raise MissingPackage("signatures need cryptography: pip install 'probe-match[evidence]'") from _error
 
 PURPOSE: Final = b"probe-match/pack/1\0"  # what is signed cannot be passed off as something else that is signed
 KEY: Final = re.compile(r"[0-9a-f]{64}")

@@ -39,7 +39,8 @@ class Pack:
     """An open pack whose manifest is sound. signed_by: the key, in hex, or None. licenses: how many references each."""
 
     def __init__(self, archive: zipfile.ZipFile, path: Path) -> None:
-        self.archive, self.path = archive, path
+        self.archive: zipfile.ZipFile = archive
+        self.path: Path = path
         names = archive.namelist()
         self._require(packs.MANIFEST in names, "it has no manifest")
         data = self._stored(packs.MANIFEST, MAX_MANIFEST)
@@ -51,9 +52,9 @@ class Pack:
         manifest = self._json(data)
         try:
             formats.require(manifest["schema"], packs.SCHEMA, f"the manifest of {path}")
-            self.members = {str(name): str(digest) for name, digest in manifest["members"].items()}
-            self.public = [str(member) for member in manifest["public"]]
-            self.references = {
+            self.members: dict[str, str] = {str(name): str(digest) for name, digest in manifest["members"].items()}
+            self.public: list[str] = [str(member) for member in manifest["public"]]
+            self.references: dict[str, dict[str, Any]] = {
                 str(entry["name"]): {key: entry[key] for key in ("body", "asked", "digest", "license")}
                 for entry in manifest["references"]
             }
@@ -61,7 +62,7 @@ class Pack:
             raise BadData(
                 f"the manifest of {path} is none that probe-match wrote ({error}); get the pack again"
             ) from error
-        self.licenses = packs.count_licenses(self.references.values())
+        self.licenses: dict[str, int] = packs.count_licenses(self.references.values())
         expected = [*self.members, packs.MANIFEST, *([packs.SIGNATURE] if self.signed_by else [])]
         self._require(sorted(names) == sorted(expected), "its members are not those of its manifest")
         used = [*self.public, *(entry[key] for entry in self.references.values() for key in ("body", "asked"))]

@@ -19,7 +19,7 @@ KINDS: Final = ("chat",)
 NEEDS: Final = "nothing"
 SAMPLING: Final = Sampling(temperature=0.0, max_tokens=12)
 SYSTEM: Final = "Answer with one number in digits, your best estimate, and nothing more."
-THINGS: Final = {
+THINGS: Final[dict[str, tuple[str, ...]]] = {
     "the [boiling|melting] point of {} in degrees Celsius": (
         "hafnium", "rhenium", "ytterbium", "gallium", "tellurium", "osmium", "lutetium", "cerium", "bismuth", "thallium",
         "anthracene", "camphor", "naphthalene", "aniline", "cyclohexanone", "furan",

@@ -25,9 +25,9 @@ class Shelf:
     """References in memory, as `match` wants a database."""
 
     def __init__(self, subjects: Sequence[Subject]) -> None:
-        self.spec = subjects[0].public.spec
-        self.suite = subjects[0].public
-        self.references = {subject.model.name: subject.reference for subject in subjects}
+        self.spec: InputSpec = subjects[0].public.spec
+        self.suite: ProbeSuite = subjects[0].public
+        self.references: dict[str, Reference] = {subject.model.name: subject.reference for subject in subjects}
 
     def inputs(self, shape: tuple[int, ...] | None, only: Sequence[str] = ()) -> list[tuple[InputSpec, list[str]]]:
         """The one input, with all references."""

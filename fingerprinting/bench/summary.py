@@ -17,7 +17,7 @@ from .measures import roc_auc, tpr_at, wilson
 from .scoring import DEFAULT, Block, Stops
 from .subjects import Settings, Subject
 from .suspects import Suspects
-from .zoo import Zoo
+from .zoo import Zoo, ZooModel
 
 HARD: Final = re.compile(r"extract|disti|steal|flip|ensemble|adv|prune-?(?:0?\.)?[6-9]", re.IGNORECASE)
 NOMINAL: Final = (0.01, 0.05)
@@ -39,13 +39,13 @@ class Pairs:
 
     def __init__(self, run: Run) -> None:
         models = run.suspects.models
-        self.parent = np.array([model.parent for model in models])
-        self.attack = np.array([model.attack or "derived" for model in models])
-        self.role = np.array([model.role for model in models])
-        self.data = np.array([model.data for model in models])
-        self.learner = np.array([model.learner for model in models])
-        self.name = np.array([model.name for model in models])
-        self.sources = [subject.model for subject in run.subjects]
+        self.parent: np.ndarray = np.array([model.parent for model in models])
+        self.attack: np.ndarray = np.array([model.attack or "derived" for model in models])
+        self.role: np.ndarray = np.array([model.role for model in models])
+        self.data: np.ndarray = np.array([model.data for model in models])
+        self.learner: np.ndarray = np.array([model.learner for model in models])
+        self.name: np.ndarray = np.array([model.name for model in models])
+        self.sources: list[ZooModel] = [subject.model for subject in run.subjects]
 
     def related(self, subject: int) -> np.ndarray:
         """Models derived from this source."""

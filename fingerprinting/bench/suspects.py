@@ -36,7 +36,7 @@ class Questions:
         for subject in subjects:
             suites += [subject.reference.suite, *(asked.suite for asked in subject.schemes.values())]
         self.spec: InputSpec = subjects[0].public.spec
-        self.classes = subjects[0].public.classes
+        self.classes: tuple[str, ...] = subjects[0].public.classes
         self.places: dict[str, tuple[int, ProbeSuite]] = {}
         at = 0
         for suite in suites:
@@ -125,14 +125,14 @@ class Recorded:
     """A client that gives the answers of a sheet, to be put to `match` as the model itself would be."""
 
     def __init__(self, questions: Questions, index: dict[bytes, int], sheet: Sheet, access: Access) -> None:
-        self.target = sheet.target
-        self.scores = sheet.scores if access == "scores" else None
+        self.target: str = sheet.target
+        self.scores: np.ndarray | None = sheet.scores if access == "scores" else None
         self.access: Access = "label" if self.scores is None else "scores"
-        self.shape = questions.spec.shape or None
-        self.classes = questions.classes
+        self.shape: tuple[int, ...] | None = questions.spec.shape or None
+        self.classes: tuple[str, ...] = questions.classes
         self.batch = 1 << 16
-        self.labels = sheet.labels
-        self.names = np.array(questions.classes) if questions.classes else None
+        self.labels: np.ndarray = sheet.labels
+        self.names: np.ndarray | None = np.array(questions.classes) if questions.classes else None
         self.index = index
 
     def ask(self, inputs: np.ndarray | Sequence[str]) -> Answers:

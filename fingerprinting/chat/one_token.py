@@ -17,8 +17,10 @@ class Monitor:
     """Counts of the answers so far. p: one value an answer, in order."""
 
     def __init__(self, earlier: Transcript, *, seed: int = 0) -> None:
-        self.counts = {cell: Counter(map(_word, answers)) for cell, answers in earlier.answers.items()}
-        self.rng = np.random.default_rng(seed)
+        self.counts: dict[str, Counter[str]] = {
+            cell: Counter(map(_word, answers)) for cell, answers in earlier.answers.items()
+        }
+        self.rng: np.random.Generator = np.random.default_rng(seed)
         self.p: list[float] = []
 
     def add(self, cell: str, answer: Answer) -> float:

@@ -81,12 +81,12 @@ class Shelved(Mapping[str, ChatReference]):
 
     def __init__(self, db: ReferenceDB, digest: str, only: Sequence[str] = ()) -> None:
         self.db = db
-        self.bank = bank(db, digest)
+        self.bank: Bank = bank(db, digest)
         self.bank_digest = digest
-        self.only = frozenset(only)
+        self.only: frozenset[str] = frozenset(only)
         state = "\n".join([_state(db) or repr(self.seals), digest, *sorted(self.only)])
-        self.digest = storage.sha256(state.encode())
-        self.folder = Path(f"{db.name}.prepared") if db.store.sqlite else None
+        self.digest: str = storage.sha256(state.encode())
+        self.folder: Path | None = Path(f"{db.name}.prepared") if db.store.sqlite else None
 
     @cached_property
     def seals(self) -> dict[str, str]:

@@ -19,8 +19,8 @@ from probe_match.fingerprinting.errors import BadData, MissingPackage, UsageErro
 try:
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-except ModuleNotFoundError as error:
-    raise MissingPackage("claims need cryptography: pip install 'probe-match[evidence]'") from error
+except ModuleNotFoundError as _error:
+    raise MissingPackage("claims need cryptography: pip install 'probe-match[evidence]'") from _error
 
 VARIABLE: Final = "PROBE_MATCH_OWNER_KEY"  # 64 hex digits
 SIZE: Final = 32

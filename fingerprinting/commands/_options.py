@@ -4,12 +4,19 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import click
 from probe_match.fingerprinting import network
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Option(Protocol):
+    """Gives a command one more option."""
+
+    def __call__(self, command: Command, /) -> Command:
+        """The command with it."""
 
 
 def default_db() -> str:
@@ -172,7 +179,7 @@ def output_options(command: Command) -> Command:
     return command
 
 
-regression_option = click.option(
+regression_option: Option = click.option(
     "--regression", is_flag=True, help="The pool's y are measurements.  [default: if they are not whole numbers]"
 )
 

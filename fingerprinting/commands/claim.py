@@ -11,21 +11,23 @@ import click
 
 from . import _claims, _evidence
 from ._claims import key_option, read_key
-from ._options import Wishes, audit_options, target_options
+from ._options import Option, Wishes, audit_options, target_options
 from .db import json_option
 
-seal_option = click.option(
+seal_option: Option = click.option(
     "--seal", envvar="PROBE_MATCH_SIGNING_KEY", show_envvar=True, required=True, metavar="FILE",
     help="Private Ed25519 key in PEM that seals every link of the case book.",
 )  # fmt: skip
-book_option = click.option("--book", required=True, metavar="FILE", help="Your case book; links are only ever added.")
-pool_option = click.option(
+book_option: Option = click.option(
+    "--book", required=True, metavar="FILE", help="Your case book; links are only ever added."
+)
+pool_option: Option = click.option(
     "--pool",
     required=True,
     metavar="FILE",
     help="Inputs with true labels: .npz (x, y) or .csv. Probes lie between its rows.",
 )
-peer_option = click.option(
+peer_option: Option = click.option(
     "--peer",
     "peers_at_hand",
     multiple=True,

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from . import _db_sharing as sharing
-from ._options import db_option
+from ._options import Option, db_option
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.chat.records import ChatReference
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
+json_option: Option = click.option("--json", "as_json", is_flag=True, help="Print JSON instead of text.")
 
 
 @click.group()

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from . import _marks
+from ._options import Option
 from .db import json_option, printable
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.weights.digests import Digests
 
-external_option = click.option(
+external_option: Option = click.option(
     "--external-data", is_flag=True, help="Let an ONNX file refer to files in its own folder."
 )
 

@@ -45,7 +45,7 @@ MATCH: Final = _object(
      "references": _list(TEXT), "alpha": REAL, "seed": WHOLE},
     closed=True,
 )  # fmt: skip
-SCHEMAS: Final = {
+SCHEMAS: Final[dict[str, Any]] = {
     "Error": _object({"error": TEXT}),
     "Reference": _object(
         {"name": TEXT, "role": TEXT, "license": MAYBE_TEXT, "parent": MAYBE_TEXT, "source": MAYBE_TEXT,
@@ -99,15 +99,30 @@ SCHEMAS: Final = {
         ))}
     ),
 }  # fmt: skip
-SEARCH: Final = {"name": "search", "in": "query", "schema": TEXT, "description": "words that all must occur"}
-PAGE: Final = {"name": "page", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 1}}
-PER_PAGE: Final = {
+SEARCH: Final[dict[str, Any]] = {
+    "name": "search",
+    "in": "query",
+    "schema": TEXT,
+    "description": "words that all must occur",
+}
+PAGE: Final[dict[str, Any]] = {"name": "page", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 1}}
+PER_PAGE: Final[dict[str, Any]] = {
     "name": "per_page", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
 }  # fmt: skip
-NAME: Final = {"name": "name", "in": "query", "required": True, "schema": TEXT}
-ID: Final = {"name": "id", "in": "path", "required": True, "schema": TEXT}
-FORM: Final = {"name": "form", "in": "path", "required": True, "schema": {"enum": ["json", "csv", "html", "sarif"]}}
-WHICH: Final = {"name": "endpoint", "in": "query", "schema": TEXT, "description": "of an audit; the first unless told"}
+NAME: Final[dict[str, Any]] = {"name": "name", "in": "query", "required": True, "schema": TEXT}
+ID: Final[dict[str, Any]] = {"name": "id", "in": "path", "required": True, "schema": TEXT}
+FORM: Final[dict[str, Any]] = {
+    "name": "form",
+    "in": "path",
+    "required": True,
+    "schema": {"enum": ["json", "csv", "html", "sarif"]},
+}
+WHICH: Final[dict[str, Any]] = {
+    "name": "endpoint",
+    "in": "query",
+    "schema": TEXT,
+    "description": "of an audit; the first unless told",
+}
 
 
 def description() -> dict[str, Any]:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+import jinja2
 from probe_match.fingerprinting.errors import DatabaseError, ProbeMatchError, UsageError
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
@@ -22,7 +23,7 @@ from .working import Workshop
 PER_PAGE: Final = 50
 WATCHES: Final = 20  # on a page
 LISTS: Final = re.compile(r"[,\s]+")
-FORMS: Final = {
+FORMS: Final[dict[str, tuple[str, ...]]] = {
     "match": ("target", "budget", "rate", "alpha", "references"),
     "audit": ("target", "name", "declared", "model", "budget", "rate", "allow", "deny", "review"),
     "many": ("toml",),
@@ -37,7 +38,7 @@ class Pages:
         self.catalogue = catalogue
         self.door = door
         self.watched = watched
-        self.templates = views.environment()
+        self.templates: jinja2.Environment = views.environment()
 
     def home(self, request: Request) -> Response:
         """The references are what one begins with."""

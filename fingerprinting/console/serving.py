@@ -32,7 +32,7 @@ class Listening(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """Stop, in order; at the second time at once. An interruption is how a console ends, not an error."""
-        self.force_exit = self.should_exit
+        self.force_exit: bool = self.should_exit
         self.should_exit = True
 
     async def startup(self, sockets: Any = None) -> None:

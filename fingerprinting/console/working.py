@@ -38,11 +38,11 @@ class Progress:
     """How far a job is. answered: questions. most: that may be asked. done: endpoints."""
 
     def __init__(self, endpoints: int, most: int) -> None:
-        self.answered = 0
-        self.done = 0
+        self.answered: int = 0
+        self.done: int = 0
         self.endpoints = endpoints
         self.most = most
-        self.stop = threading.Event()
+        self.stop: threading.Event = threading.Event()
         self._lock = threading.Lock()
 
     def count(self, questions: int) -> None:
@@ -64,7 +64,7 @@ class Workshop:
     def __init__(self, config: Config, references: ReferenceDB) -> None:
         self.config = config
         self.references = references
-        self.jobs = Jobs(config.folder / "console.db")
+        self.jobs: Jobs = Jobs(config.folder / "console.db")
         self._answers = config.folder / "answers"
         self._network = network.current()
         self._pool = ThreadPoolExecutor(config.at_once, thread_name_prefix="job")

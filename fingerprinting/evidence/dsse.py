@@ -16,8 +16,8 @@ try:
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519
-except ModuleNotFoundError as error:
-    raise MissingPackage("seals need cryptography: pip install 'probe-match[evidence]'") from error
+except ModuleNotFoundError as _error:
+    raise MissingPackage("seals need cryptography: pip install 'probe-match[evidence]'") from _error
 
 PAYLOAD: Final = "application/vnd.in-toto+json"
 CURVES: Final[dict[str, hashes.HashAlgorithm]] = {

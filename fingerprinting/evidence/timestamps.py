@@ -23,8 +23,8 @@ from probe_match.fingerprinting.errors import BadData, MissingPackage
 
 try:
     import rfc3161_client as rfc3161
-except ModuleNotFoundError as error:
-    raise MissingPackage("timestamps need rfc3161-client: pip install 'probe-match[evidence]'") from error
+except ModuleNotFoundError as _error:
+    raise MissingPackage("timestamps need rfc3161-client: pip install 'probe-match[evidence]'") from _error
 
 QUERY: Final = "application/timestamp-query"
 REPLY: Final = "application/timestamp-reply"

@@ -92,7 +92,7 @@ class Asking:
         self.features = features
         self.rows = rows
         self.budget = budget
-        self.spent = 0
+        self.spent: int = 0
         self._predict = predict
 
     @property

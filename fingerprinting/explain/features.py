@@ -62,11 +62,12 @@ class Columns:
         assert isinstance(pool.x, np.ndarray)
         self._x = pool.x.reshape(len(pool), -1)
         self._shape = pool.spec.shape
-        self.size = len(pool)
+        self.size: int = len(pool)
         k = self._x.shape[1]
-        self.names = pool.spec.features or tuple(f"x{i}" for i in range(k))
-        self.ordered = pool.spec.numeric
-        grids, weights = [], []
+        self.names: tuple[str, ...] = pool.spec.features or tuple(f"x{i}" for i in range(k))
+        self.ordered: np.ndarray = pool.spec.numeric
+        grids: list[np.ndarray] = []
+        weights: list[np.ndarray] = []
         for column, ordered in zip(self._x.T.astype(np.float64), self.ordered, strict=True):
             if ordered:
                 grid, share = np.quantile(column, np.linspace(0, 1, GRID)), np.full(GRID, 1 / GRID)
@@ -75,7 +76,8 @@ class Columns:
                 share = counts / counts.sum()
             grids.append(grid)
             weights.append(share)
-        self.grids, self.weights = tuple(grids), tuple(weights)
+        self.grids: tuple[np.ndarray, ...] = tuple(grids)
+        self.weights: tuple[np.ndarray, ...] = tuple(weights)
 
     def describe(self) -> np.ndarray:
         """The columns, those of categories as one column of zeros and ones for each value."""
@@ -106,7 +108,7 @@ class Regions:
         assert isinstance(pool.x, np.ndarray)
         self._x = pool.x
         self._mean = pool.x.mean(0)
-        self.size = len(pool)
+        self.size: int = len(pool)
         axes = [axis for axis in range(len(pool.spec.shape)) if axis != pool.spec.channel_axis]
         height, width = (pool.spec.shape[axis] for axis in axes)
         rows, columns = min(SIDE, height), min(SIDE, width)
@@ -116,10 +118,10 @@ class Regions:
             shape[axis] = pool.spec.shape[axis]
         self._region = np.broadcast_to(where.reshape(shape), pool.spec.shape)
         count = rows * columns
-        self.names = tuple(f"row {i // columns + 1}, column {i % columns + 1}" for i in range(count))
-        self.grids = (np.linspace(0, 1, GRID),) * count
-        self.weights = (np.full(GRID, 1 / GRID),) * count
-        self.ordered = np.ones(count, bool)
+        self.names: tuple[str, ...] = tuple(f"row {i // columns + 1}, column {i % columns + 1}" for i in range(count))
+        self.grids: tuple[np.ndarray, ...] = (np.linspace(0, 1, GRID),) * count
+        self.weights: tuple[np.ndarray, ...] = (np.full(GRID, 1 / GRID),) * count
+        self.ordered: np.ndarray = np.ones(count, bool)
 
     def describe(self) -> np.ndarray:
         """Mean brightness of every region."""
@@ -145,15 +147,15 @@ class Words:
     def __init__(self, pool: Pool) -> None:
         assert isinstance(pool.x, tuple)
         self._texts = pool.x
-        self.size = len(pool)
+        self.size: int = len(pool)
         found = [{word.lower() for word in WORD.findall(text)} for text in pool.x]
         counts = Counter(word for words in found for word in sorted(words))
         rare = [word for word, n in counts.most_common() if n < 0.9 * len(found)]  # words of all texts tell nothing
-        self.names = tuple((rare or list(counts))[:WORDS])
+        self.names: tuple[str, ...] = tuple((rare or list(counts))[:WORDS])
         self._present = np.array([[word in words for word in self.names] for words in found], bool)
-        self.grids = (np.array([0.0, 1.0]),) * len(self.names)
-        self.weights = (np.array([0.5, 0.5]),) * len(self.names)
-        self.ordered = np.ones(len(self.names), bool)
+        self.grids: tuple[np.ndarray, ...] = (np.array([0.0, 1.0]),) * len(self.names)
+        self.weights: tuple[np.ndarray, ...] = (np.array([0.5, 0.5]),) * len(self.names)
+        self.ordered: np.ndarray = np.ones(len(self.names), bool)
 
     def describe(self) -> np.ndarray:
         """Which of the words every text holds."""

@@ -39,7 +39,7 @@ class DeviationScale:
         assert reference.answers.score is not None
         self.panel: Panel = reference.panel
         self.rows = rows
-        self.source = reference.answers.score[rows, 0].astype(np.float64)
+        self.source: np.ndarray = reference.answers.score[rows, 0].astype(np.float64)
 
     @cached_property
     def honest(self) -> np.ndarray:

@@ -57,9 +57,9 @@ class Scale:
             raise NoAnswers(f"reference '{reference.name}' has no peers; enroll it with --pool to train some")
         self.panel: Panel = reference.panel
         self.rows = rows
-        self.source = reference.answers.label[rows]
-        self.k = _classes(reference)
-        self.soft = soft and self.panel.scores is not None
+        self.source: np.ndarray = reference.answers.label[rows]
+        self.k: int = _classes(reference)
+        self.soft: bool = soft and self.panel.scores is not None
         self._own_scores = None if reference.answers.score is None else reference.answers.score[rows].astype(float)
 
     @cached_property

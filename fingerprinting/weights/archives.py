@@ -34,7 +34,7 @@ class Archive:
         if len(found) > MAX_MEMBERS or len({info.filename for info in found}) != len(found):
             raise BadData(f"{where} has a member twice, or more than {MAX_MEMBERS}; two readers would see two models")
         self._members = {info.filename: info for info in found}
-        self.names = list(self._members)
+        self.names: list[str] = list(self._members)
 
     def read(self, name: str) -> memoryview:
         """The bytes of one member."""

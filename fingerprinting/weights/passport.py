@@ -31,7 +31,7 @@ class PassportLayer(nn.Module):
         self.layer = layer
         outputs = layer.weight.shape[0]
         norm = nn.BatchNorm2d if isinstance(layer, nn.Conv2d) else nn.BatchNorm1d
-        self.norm = norm(outputs, affine=False)
+        self.norm: nn.Module = norm(outputs, affine=False)
         # not in the state dict: who copies the weights has no passport
         self.register_buffer("scale_passport", scale, persistent=False)
         self.register_buffer("shift_passport", shift, persistent=False)
