@@ -24,7 +24,7 @@ from probe_match.fingerprinting.evidence import archive, checking, timestamps
 from .bundle_changes import CHANGES, SEAL, Sample, sealed_anew
 
 ROOT = Path(__file__).parents[1]
-SAMPLE = ROOT / "tests" / "data" / "bundle-1"
+SAMPLE = ROOT / "tests" / "data" / "bundle-2"
 SEED = 20
 EDITS = 10_000
 PEOPLE = ("no key", "another key", "owner")

@@ -5,22 +5,24 @@ A bundle with everything a bundle can hold, made from a small case whose suspect
 releases must read it as it is, so it is never made again.
 """
 
+import copy
 import sys
+import warnings
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import claims_world as w
-from probe_match.clients import oip
-from probe_match.fingerprinting import oip_server, storage
-from probe_match.fingerprinting.claims import files, segments
+from probe_match.clients import oip, sklearn
+from probe_match.fingerprinting import oip_server, storage, weight_changes
+from probe_match.fingerprinting.claims import files, running
 from probe_match.fingerprinting.evidence import archive, bundle, exchanges, stamping, timestamps
 from probe_match.fingerprinting.evidence.archive import Files
 from probe_match.fingerprinting.evidence.timestamps import Authority
+from sklearn.neural_network import MLPClassifier
 
 from benchmarks import local_tsa
 
-SAMPLE: Final = Path(__file__).parent / "data" / "bundle-1"
-GENERATOR: Final = segments.symmetric("targeted", 96, 224)
+SAMPLE: Final = Path(__file__).parent / "data" / "bundle-2"
 
 
 class Sample(NamedTuple):
@@ -41,14 +43,31 @@ def load(folder: Path = SAMPLE) -> Sample:
     )  # fmt: skip
 
 
+def models() -> tuple[Any, Any, Any]:
+    """An owner's network, a copy that its owner made as a control, and a thief's; copies with rounded weights."""
+    network = MLPClassifier((16,), max_iter=150, learning_rate_init=0.01, random_state=0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # short of convergence
+        network.fit(w.POOL.x, w.POOL.y)
+    copies = copy.deepcopy(network), copy.deepcopy(network)
+    for bits, one in zip((8, 7), copies, strict=True):
+        weight_changes.quantise(weight_changes.parts_of(one), bits, "symmetric")
+
+    return network, *copies
+
+
 def make(folder: Path, work: Path) -> None:
     """Run a case, have it stamped, open it, and write down all that checking it needs."""
     folder.mkdir(parents=True, exist_ok=True)
-    with oip_server.serve({"stolen": w.nearest(0, rounded=True)}, (4,)) as url:
+    network, own, thief = models()
+    source = sklearn.wrap(network, name="mine")
+    generator = running.generator_for(source, "targeted", 128, 256)
+    with oip_server.serve({"stolen": thief.predict}, (4,)) as url:
         suspect = oip.connect(f"{url}/v2/models/stolen")
         world = w.run(
-            work, suspect, (w.client(0, "copy", rounded=True), "copy"), committed=w.commit(generator=GENERATOR)
-        )
+            work, suspect, (sklearn.wrap(own, name="copy"), "copy"), source=source,
+            committed=w.commit(generator=generator, source=source),
+        )  # fmt: skip
         suspect.close()
     authorities = [local_tsa.make(work / name, name) for name in ("north", "south", "foreign")]
     book = work / "cases.jsonl"

@@ -248,8 +248,8 @@ def test_the_report_says_what_stands_in_the_bundle(checked: Checked) -> None:
     hits = told["rates"][0]
 
     assert told["outcome"]["word"] == "match"
-    assert (hits["value"], hits["of"], hits["high"]) == (1.0, 96, 1.0)
-    assert hits["low"] == pytest.approx(0.025 ** (1 / 96))  # Clopper and Pearson, where all hit
+    assert (hits["value"], hits["of"], hits["high"]) == (1.0, 128, 1.0)
+    assert hits["low"] == pytest.approx(0.025 ** (1 / 128))  # Clopper and Pearson, where all hit
     assert (told["rates"][2]["value"], told["rates"][2]["of"]) == (0.0, 100)
     assert all(one["authorities"] == ["north", "south"] for one in told["times"])
     assert {one["what"] for one in told["alternatives"]} >= {"relay", "same base", "distillation"}
