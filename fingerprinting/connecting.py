@@ -35,9 +35,11 @@ class Store:
         self.name = name
         self.read_only = read_only
         self.sqlite: bool = engine.dialect.name == "sqlite"
+        self._closed = False
 
     def close(self) -> None:
-        """Let go of all connections."""
+        """Let go of all connections. Who reads on, as what is read when wanted does, opens one for that moment."""
+        self._closed = True
         self.engine.dispose()
 
     @contextmanager
@@ -64,6 +66,9 @@ class Store:
         except SQLAlchemyError as error:
             verb = "write" if write else "read"
             raise DatabaseError(f"cannot {verb} {self.name} ({_what(error)}); {_advice(_what(error))}") from error
+        finally:
+            if self._closed:
+                self.engine.dispose()
 
     def prepare(self, *, create: bool) -> None:
         """Check that the schema is ours, or make it where there is no table at all and `create` allows it."""
