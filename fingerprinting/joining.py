@@ -82,3 +82,8 @@ def together(parts: list[np.ndarray | tuple[str, ...]]) -> np.ndarray | tuple[st
     if all(isinstance(part, np.ndarray) for part in parts):
         return np.concatenate([np.asarray(part) for part in parts])
     return tuple(text for part in parts for text in part)
+
+
+def rows_of(inputs: np.ndarray | tuple[str, ...], rows: np.ndarray) -> np.ndarray | tuple[str, ...]:
+    """Some rows of inputs, int (m,)."""
+    return inputs[rows] if isinstance(inputs, np.ndarray) else tuple(inputs[i] for i in rows)

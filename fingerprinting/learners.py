@@ -7,7 +7,7 @@ torch is installed, images of 16 x 16 pixels and more are learnt by the small ne
 
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from typing import Any, Final, cast
 
@@ -132,6 +132,11 @@ def names(spec: InputSpec, classes: int, rows: int) -> tuple[str, ...]:
     if rows > 3000:  # kernels are quadratic in the rows
         slow.add("kernel")
     return tuple(name for name in CLASSIFIERS if name not in slow)
+
+
+def counted(texts: tuple[str, ...], names: Sequence[str]) -> Wording:
+    """What these learners read of texts, counted once for all that are trained on some and asked others of them."""
+    return Wording(texts).prepare(sorted({COUNTED.get(name, "words") for name in names}))
 
 
 def image_networks(spec: InputSpec) -> bool:

@@ -12,7 +12,7 @@ from joblib import Parallel, cpu_count, delayed
 
 from . import backends, learners, regressors, relabelling
 from .collect import Asked, Client, Progress, ask
-from .joining import together
+from .joining import rows_of, together
 from .plans import USES, Inputs, Material, Plan
 from .probing import numbers
 from .records import Panel, Pool
@@ -134,8 +134,8 @@ def _wording(material: Material, candidates: Inputs) -> Wording | None:
         return None
     log = () if material.log is None else material.log
     texts = together([material.train.x, material.held.x, log, candidates])
-    kinds = {learners.COUNTED.get(name, "words") for name in material.learners}
-    return Wording(tuple(texts)).prepare(sorted(kinds))
+    assert isinstance(texts, tuple)
+    return learners.counted(texts, material.learners)
 
 
 def _answer(
@@ -153,11 +153,11 @@ def _answer(
         assert held.y is not None
         parts = [(train.take(plan.train).x, train.y[plan.train]), (held.take(plan.held).x, held.y[plan.held])]
         if material.log is not None and material.log_truth is not None:
-            parts.append((_rows(material.log, plan.log), material.log_truth[plan.log]))
+            parts.append((rows_of(material.log, plan.log), material.log_truth[plan.log]))
     else:
         parts = [(train.take(plan.train).x, _stolen(material.answers, plan)[plan.train])]
         if material.log is not None and material.log_answers is not None:
-            parts.append((_rows(material.log, plan.log), _stolen(material.log_answers, plan)[plan.log]))
+            parts.append((rows_of(material.log, plan.log), _stolen(material.log_answers, plan)[plan.log]))
     x = together([inputs for inputs, _ in parts])
     y = np.concatenate([target for _, target in parts])
     if train.spec.output == "number":
@@ -179,7 +179,3 @@ def _stolen(answers: Asked, plan: Plan) -> np.ndarray:
     if plan.target in ("values", "perturbed", "rounded"):
         return numbers(answers)
     return answers.scores if plan.target == "scores" and answers.scores is not None else answers.labels
-
-
-def _rows(inputs: Inputs, rows: np.ndarray) -> Inputs:
-    return inputs[rows] if isinstance(inputs, np.ndarray) else tuple(inputs[i] for i in rows)

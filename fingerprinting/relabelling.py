@@ -14,8 +14,10 @@ from joblib import delayed
 from scipy.optimize import minimize_scalar
 
 from . import backends, learners
-from .joining import together
+from .joining import rows_of, together
+from .plans import Inputs
 from .records import InputSpec, Pool
+from .wording import Wording
 
 FOLDS: Final = 4
 FLOOR: Final = 1e-4  # no label is impossible
@@ -28,21 +30,22 @@ def chances(train: Pool, held: Pool, k: int, seed: int, *, jobs: int = 1) -> np.
     train and then of held.
 
     Sharpened or flattened by the one power under which the given labels are likeliest. k: classes. jobs: processes.
-    None where no two classes have two rows each, and for texts and images that networks learn, which would cost as much
-    as the peers.
+    None where no two classes have two rows each, and for images that networks learn, which would cost as much as the
+    peers.
     """
     assert train.y is not None
     assert held.y is not None
     x, y = together([train.x, held.x]), np.concatenate([train.y, held.y])
-    if not isinstance(x, np.ndarray) or learners.image_networks(train.spec) or (np.bincount(y) > 1).sum() < 2:
+    if learners.image_networks(train.spec) or (np.bincount(y) > 1).sum() < 2:
         return None
     n = len(y)
     fold = np.empty(n, int)
     by_class = np.lexsort((np.random.default_rng([seed, 3]).random(n), y))
     fold[by_class] = np.arange(n) % FOLDS  # so that every fold has its share of each class
     names = learners.names(train.spec, k, len(train))
+    wording = None if isinstance(x, np.ndarray) else learners.counted(x, names)
     work = [
-        delayed(_unseen)(name, train.spec, x, y, fold == part, k, seed + part)
+        delayed(_unseen)(name, train.spec, x, y, fold == part, k, seed + part, wording)
         for part in range(FOLDS)
         for name in names
     ]
@@ -61,9 +64,10 @@ def drawn(chances: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _unseen(
-    name: str, spec: InputSpec, x: np.ndarray, y: np.ndarray, asked: np.ndarray, k: int, seed: int
+    name: str, spec: InputSpec, x: Inputs, y: np.ndarray, asked: np.ndarray, k: int, seed: int, wording: Wording | None
 ) -> np.ndarray:
-    return learners.train(name, spec, x[~asked], y[~asked], k, seed)(x[asked])[1].astype(float)
+    taught, others = (rows_of(x, np.flatnonzero(rows)) for rows in (~asked, asked))
+    return learners.train(name, spec, taught, y[~asked], k, seed, wording=wording)(others)[1].astype(float)
 
 
 def _sharpened(chances: np.ndarray, power: float) -> np.ndarray:
