@@ -48,6 +48,24 @@ def test_a_row_does_not_vouch_for_its_own_label(noisy: Pool, odds: np.ndarray) -
     assert odds[np.flatnonzero(wrong), noisy.y[wrong]].mean() < 0.4
 
 
+def test_texts_have_chances_of_models_that_were_not_shown_them() -> None:
+    """Rows of probabilities that know most writers; texts under a wrong name do not vouch for it."""
+    words = ("apple", "stone", "river")
+    rng = np.random.default_rng(0)
+    y = np.arange(90) % 3
+    texts = tuple(" ".join(rng.choice((*words, words[i], words[i]), 8)) + f" {n}" for n, i in enumerate(y))
+    told = np.where(np.arange(90) % 10 == 0, (y + 1) % 3, y)
+    pool = Pool(InputSpec("text"), texts, told)
+    found = relabelling.chances(pool.take(np.arange(60)), pool.take(np.arange(60, 90)), 3, 0)
+
+    assert found is not None
+    assert found.shape == (90, 3)
+    assert np.allclose(found.sum(1), 1)
+    assert (found.argmax(1) == y).mean() > 0.6
+    wrong = np.flatnonzero(told != y)
+    assert found[wrong, told[wrong]].mean() < found[wrong, y[wrong]].mean()
+
+
 def test_labels_are_drawn_by_their_chances(odds: np.ndarray) -> None:
     """As often as they are likely, one a row, the same by the same seed."""
     rng = np.random.default_rng(1)
