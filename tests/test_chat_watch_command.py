@@ -89,6 +89,7 @@ def test_the_command_watches_a_server_and_agrees_with_the_model_itself(
     [watching.look(direct, past, prompts=100) for _ in range(3)]
     direct.now = TinyChat(tiny.tuned(), seed=5)
     assert [watching.look(direct, past) for _ in range(6)][-1].decision == told["decision"]
+    past.close()
 
 
 def test_a_killed_process_goes_on_where_it_was(tmp_path: Path) -> None:

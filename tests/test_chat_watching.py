@@ -1,7 +1,7 @@
 """Watching an endpoint: what is chosen, what is noted, what is said, and what a killed run leaves behind."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -32,8 +32,9 @@ def fewer(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def past(tmp_path: Path) -> history.History:
-    return history.History(tmp_path / "watch.db")
+def past(tmp_path: Path) -> Iterator[history.History]:
+    with closing(history.History(tmp_path / "watch.db")) as opened:
+        yield opened
 
 
 def looks(client: ChatClient, past: history.History, count: int) -> list[changing.ChangeVerdict]:
@@ -76,6 +77,7 @@ def test_a_tuned_model_is_modified_and_a_strange_one_is_another(tmp_path: Path, 
         looks(client, past, 2)
         client.now = TinyChat(model, how, seed=5)
         decisions[name] = [one.decision for one in looks(client, past, 5)][-1]
+        past.close()
 
     assert decisions == {"shaken": "modified", "other": "another model"}
 
