@@ -4,6 +4,7 @@ What the console was asked to do, and what came of it: one SQLite file, kept whe
 Answers of endpoints are not in it but in the ledgers beside it, which are forgotten after a while.
 """
 
+import contextlib
 import json
 import secrets
 import sqlite3
@@ -62,16 +63,21 @@ class Jobs:
     def __init__(self, path: Path) -> None:
         self.path = path
         self._lock = threading.Lock()
+        with contextlib.ExitStack() as refused:
+            self._open(path, refused)
+            refused.pop_all()
+
+    def _open(self, path: Path, refused: contextlib.ExitStack) -> None:
         try:
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._db = sqlite3.connect(path, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False)
+            refused.callback(self._db.close)
             path.chmod(0o600)
             self._db.execute("PRAGMA locking_mode=EXCLUSIVE")  # two consoles would run each other's jobs
             self._db.execute("PRAGMA journal_mode=WAL")
             found = int(self._db.execute("PRAGMA user_version").fetchone()[0])
             strange = found == 0 and self._db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] > 0
             if found > SCHEMA or strange:
-                self._db.close()
                 made = "a newer probe-match; upgrade it, or" if found > SCHEMA else "something else than a console;"
                 raise DatabaseError(f"{path} was made by {made} pass another --folder")
             self._db.executescript(f"{TABLES} PRAGMA user_version={SCHEMA};")
