@@ -2,6 +2,7 @@
 
 import json
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -266,12 +267,25 @@ def test_a_console_that_ends_leaves_jobs_to_go_on_with(models: Address, slow: Sl
     assert 3 <= asked < len(slow.asked) == len(set(slow.asked))
 
 
-def test_two_consoles_do_not_share_a_folder(running: tuple[str, Workshop], folder: Path) -> None:
-    """The second is told so, before it listens."""
+def test_two_consoles_do_not_share_a_folder(
+    running: tuple[str, Workshop], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second is told so, before it listens, and lets go of the file."""
     from probe_match.fingerprinting.errors import DatabaseError
 
+    opened: list[sqlite3.Connection] = []
+    connect = sqlite3.connect
+
+    def noted(*where: Any, **how: Any) -> sqlite3.Connection:
+        opened.append(connect(*where, **how))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", noted)
     with pytest.raises(DatabaseError, match="another console"), console(folder):
         pass
+
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[-1].execute("SELECT 1")
 
 
 def test_answers_are_forgotten_after_their_time(

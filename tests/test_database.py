@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import multiprocessing
+import os
 import re
 import resource
 import sqlite3
@@ -29,6 +30,12 @@ WRITERS, EACH = 4, 200
 def path(tmp_path: Path) -> Path:
     """Where a database will be."""
     return tmp_path / "references.db"
+
+
+def open_files(path: Path) -> int:
+    """How often this process has a file open."""
+    links = (link for link in Path("/proc/self/fd").iterdir() if link.is_symlink())
+    return sum(os.path.realpath(link) == str(path.resolve()) for link in links)
 
 
 @pytest.fixture
@@ -631,3 +638,16 @@ def test_connections_are_closed(closed: Path) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert closed.exists()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="open files are listed on Linux")
+def test_reading_on_after_closing_leaves_nothing_open(path: Path) -> None:
+    """What is read when wanted may be wanted later."""
+    db = open_db(path, create=True)
+    db.names()
+    opened = open_files(path)
+    db.close()
+
+    assert opened > 0
+    assert db.names() == []
+    assert open_files(path) == 0

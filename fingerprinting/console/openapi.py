@@ -3,6 +3,7 @@
 from importlib import metadata
 from typing import Any, Final
 
+Json = dict[str, Any]
 TEXT: Final = {"type": "string"}
 WHOLE: Final = {"type": "integer"}
 REAL: Final = {"type": "number"}
@@ -45,7 +46,7 @@ MATCH: Final = _object(
      "references": _list(TEXT), "alpha": REAL, "seed": WHOLE},
     closed=True,
 )  # fmt: skip
-SCHEMAS: Final[dict[str, Any]] = {
+SCHEMAS: Final[Json] = {
     "Error": _object({"error": TEXT}),
     "Reference": _object(
         {"name": TEXT, "role": TEXT, "license": MAYBE_TEXT, "parent": MAYBE_TEXT, "source": MAYBE_TEXT,
@@ -99,30 +100,19 @@ SCHEMAS: Final[dict[str, Any]] = {
         ))}
     ),
 }  # fmt: skip
-SEARCH: Final[dict[str, Any]] = {
-    "name": "search",
-    "in": "query",
-    "schema": TEXT,
-    "description": "words that all must occur",
-}
-PAGE: Final[dict[str, Any]] = {"name": "page", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 1}}
-PER_PAGE: Final[dict[str, Any]] = {
+SEARCH: Final[Json] = {"name": "search", "in": "query", "schema": TEXT, "description": "words that all must occur"}
+PAGE: Final[Json] = {"name": "page", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": 1}}
+PER_PAGE: Final[Json] = {
     "name": "per_page", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 200, "default": 50},
 }  # fmt: skip
-NAME: Final[dict[str, Any]] = {"name": "name", "in": "query", "required": True, "schema": TEXT}
-ID: Final[dict[str, Any]] = {"name": "id", "in": "path", "required": True, "schema": TEXT}
-FORM: Final[dict[str, Any]] = {
-    "name": "form",
-    "in": "path",
-    "required": True,
-    "schema": {"enum": ["json", "csv", "html", "sarif"]},
-}
-WHICH: Final[dict[str, Any]] = {
-    "name": "endpoint",
-    "in": "query",
-    "schema": TEXT,
-    "description": "of an audit; the first unless told",
-}
+NAME: Final[Json] = {"name": "name", "in": "query", "required": True, "schema": TEXT}
+ID: Final[Json] = {"name": "id", "in": "path", "required": True, "schema": TEXT}
+FORM: Final[Json] = {
+    "name": "form", "in": "path", "required": True, "schema": {"enum": ["json", "csv", "html", "sarif"]},
+}  # fmt: skip
+WHICH: Final[Json] = {
+    "name": "endpoint", "in": "query", "schema": TEXT, "description": "of an audit; the first unless told",
+}  # fmt: skip
 
 
 def description() -> dict[str, Any]:
