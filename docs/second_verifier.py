@@ -1,27 +1,22 @@
 """Checks an opened bundle without probe-match: python second_verifier.py CASE.mfpb A.pem B.pem (roots). What raises is void."""
-import ast, base64, functools, hashlib, hmac, io, json, subprocess, sys, zipfile
+import ast, base64, functools, hashlib, hmac, io, json, math, subprocess, sys, zipfile
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+from scipy.special import betainc, betaincinv
 NAMES = ("result.json", "opened/derivation.json")
-ALL = {"VERIFY.md", "custody.jsonl", "book.jsonl", "statement.dsse.json", *NAMES} | {f"opened/{name}" for name in (
-       "exchanges.jsonl", "key.hex", "leaves.jsonl", "pool.npz")}
+ALL = {"VERIFY.md", "custody.jsonl", "book.jsonl", "statement.dsse.json", *NAMES} | {f"opened/{name}" for name in ("exchanges.jsonl", "key.hex", "leaves.jsonl", "pool.npz")}
 mac = functools.partial(hmac.digest, digest="sha256")
 def need(holds, what):
     if not holds: raise ValueError(what)
 def sha(data): return "sha256:" + hashlib.sha256(data).hexdigest()
 def canonical(value): return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-def parsed(data):
-    need(canonical(value := json.loads(data)) == data, "JSON is spelt otherwise")
-    return value
+def parsed(data): return need(canonical(value := json.loads(data)) == data, "JSON is spelt otherwise") or value
+def raw(text): return need(base64.b64encode(data := base64.b64decode(text)).decode() == text, "base64 is spelt otherwise") or data
 def unsealed(data, kind):  # the predicate in a DSSE envelope, its subjects, and the key that signed it
-    (seal,), payload = parsed(data)["signatures"], base64.b64decode(parsed(data)["payload"])
-    signature, mime = base64.b64decode(seal["sig"]), "application/vnd.in-toto+json"
-    again = b'{"payload":"%s","payloadType":"%s","signatures":[{"keyid":"%s","sig":"%s"}]}'
-    again %= base64.b64encode(payload), mime.encode(), seal["keyid"].encode(), base64.b64encode(signature)
+    (seal,), payload, mime = parsed(data)["signatures"], raw(parsed(data)["payload"]), "application/vnd.in-toto+json"
+    whole = {"payload": parsed(data)["payload"], "payloadType": mime, "signatures": [{name: seal[name] for name in ("keyid", "sig")}]}
     signed, statement = b"DSSEv1 28 %s %d %s" % (mime.encode(), len(payload), payload), parsed(payload)
-    Ed25519PublicKey.from_public_bytes(bytes.fromhex(seal["keyid"])).verify(signature, signed)
-    kinds = statement["_type"], statement["predicateType"]
-    need(again == data and kinds == ("https://in-toto.io/Statement/v1", f"https://probe-match.dev/{kind}/v1"), "a seal")
+    Ed25519PublicKey.from_public_bytes(bytes.fromhex(seal["keyid"])).verify(raw(seal["sig"]), signed)
+    need((parsed(data), statement["_type"]) == (whole, "https://in-toto.io/Statement/v1") and statement["predicateType"] == f"https://probe-match.dev/{kind}/v1", "a seal")
     return statement["predicate"], {s["name"]: "sha256:" + s["digest"]["sha256"] for s in statement["subject"]}, seal["keyid"]
 def unzipped(data):  # the files in a zip, and the zip that bundles make of them
     with zipfile.ZipFile(io.BytesIO(data)) as archive, zipfile.ZipFile(out := io.BytesIO(), "w") as again:
@@ -37,25 +32,30 @@ def pool_digest(data):  # over the header, and type, shape and SHA-256 of each a
     digests = {name: [about["descr"], list(about["shape"]), sha(body)[7:]] for name, (about, body) in told.items()}
     return sha(canonical(digests | json.loads(told["header"][1]) | {"header": 0}).replace(b'"header":0,', b""))
 def vouches(token, line, root):  # whether openssl accepts a token over a line
-    command = ["openssl", "ts", "-verify", "-digest", sha(line)[7:], "-in", "/dev/stdin", "-CAfile", root]
-    return subprocess.run(command, input=token, capture_output=True).returncode == 0
+    return not subprocess.run(["openssl", "ts", "-verify", "-digest", sha(line)[7:], "-in", "/dev/stdin", "-CAfile", root], input=token, capture_output=True).returncode
+def counted(told, rule, beacon):  # the p-values follow from the hits, by the rule that was committed to
+    found, times = told["finding"], max(told["searched"], 1) * max(told["audits"], 1) * (1 if beacon else 2.0**40)
+    k, n, most = (found[name] for name in ("hits", "ways", "nearest_hits"))
+    worst = max(betaincinv(most + 1, n - most, rule["confidence"]), told["floor"]) if most < n else 1
+    single = max(betainc(k, n - k + 1, worst), 1e-300) if k else 1
+    again = {"bound": worst, "p_query": single, "factor": times, "p_corrected": min(1, single * times)}
+    enough = found["answered"] >= 0.8 * n and 1 / (min(found["peers"].values()) + 1) <= found["p_model"] <= rule["alpha"]
+    matches = found["outcome"] != "match" or enough and found["p_corrected"] <= rule["threshold"]
+    need(matches and all(math.isclose(found[name], value) for name, value in again.items()), "a p-value")
 def bound(files, commitment, run, leaves):  # everything that was opened is what the sealed links name
     key, result, derivation = bytes.fromhex(files["opened/key.hex"].decode()), *(parsed(files[name]) for name in NAMES)
     salts = mac(mac(hashlib.sha256(canonical([sha(canonical(commitment)), run["beacon"]])).digest(), key), b"probe-match/leaves/1\1")
     level = [hashlib.sha256(b"\0" + mac(salts, b"leaf\0" + i.to_bytes(8, "big")) + x).digest() for i, x in enumerate(leaves)]
-    while len(level) > 1:
-        pairs = [hashlib.sha256(b"\1" + a + b).digest() for a, b in zip(level[::2], level[1::2])]
-        level = pairs + level[2 * len(pairs):]
+    while len(level) > 1: level = [hashlib.sha256(b"\1" + a + b).digest() for a, b in zip(level[::2], level[1::2])] + level[len(level) // 2 * 2:]
     said = (sha(b"probe-match/owner-key/1\0" + key), pool_digest(files["opened/pool.npz"]), level[0].hex(), len(leaves),
             sha(b"".join(n.to_bytes(8, "little", signed=True) for n in derivation["labels"])), *(sha(files[name]) for name in NAMES), result["finding"]["outcome"], result["commitment"], run["commitment"])
     need(said == (commitment["key"], commitment["pool"], run["root"], run["leaves"], commitment["labels"], run["result"], result["derivation"],
                   run["outcome"], *(sha(canonical(commitment)),) * 2), "something that was opened is not what was sealed")
+    counted(result, commitment, run["beacon"])
     answers = {(told := parsed(line))["sha256"]: told.get("body") for line in files["opened/exchanges.jsonl"].splitlines()}
-    whole = {sha(raw) for body in answers.values() if body is not None and base64.b64encode(raw := base64.b64decode(body)).decode() == body}
-    need(whole == {name for name, body in answers.items() if body is not None} and set(answers) == {
-         parsed(leaf).get("response") for leaf in leaves} - {None}, "other answers than the leaves name")
-    custody = files["custody.jsonl"].splitlines(keepends=True)
-    need([parsed(line[:-1])["previous"] for line in custody] == [None, *map(sha, custody[:-1])], "the custody log was changed")
+    need(set(answers) == {parsed(leaf).get("response") for leaf in leaves} - {None} and all(
+         sha(raw(body)) == name for name, body in answers.items() if body is not None), "other answers than the leaves name")
+    need([None, *map(sha, (custody := files["custody.jsonl"].splitlines(keepends=True))[:-1])] == [parsed(x[:-1])["previous"] for x in custody], "custody")
 def check(data, roots):  # the zip, the seal over all files, the chain of links, two authorities of time, and the rest
     files, again = unzipped(data)
     told, subjects, key = unsealed(files["statement.dsse.json"], "evidence-bundle")
@@ -77,5 +77,4 @@ def check(data, roots):  # the zip, the seal over all files, the chain of links,
     good = [good.get(len(lines) - 1, []), good.pop(len(lines), []), *good.values()]
     need(min(map(len, good[:2])) >= 2 and all(len(set(roots)) == len(roots) for roots in good), "two authorities do not vouch")
     return key
-if __name__ == "__main__":
-    print("valid: every file, link, leaf, answer and time, sealed by", check(open(sys.argv[1], "rb").read(), sys.argv[2:]))
+if __name__ == "__main__": print("valid: every file, link, leaf, answer, p-value and time, sealed by", check(open(sys.argv[1], "rb").read(), sys.argv[2:]))
