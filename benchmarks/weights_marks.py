@@ -184,7 +184,7 @@ def zoo_rows(folder: Path) -> list[dict[str, Any]]:
         rows.append(row("spread", name, mark, base, load(module, spread.embed(found, mark, KEY)), split, seed))
         used: list[Mark] = [mark]
         inputs = {n: a[0].size for n, a in found.items() if a.ndim > 1 and len(a) > 10}
-        if source["role"] == "source" and max(inputs.values()) >= regulariser.MIN_INPUTS:
+        if max(inputs.values()) >= regulariser.MIN_INPUTS:
             held = regulariser.choose(found, max(inputs, key=inputs.__getitem__), salt)
             plain, marked = copy.deepcopy(module), copy.deepcopy(module)
             train_quietly(plain, split[0], split[1], epochs=8, seed=seed)

@@ -162,6 +162,23 @@ def test_a_passport_is_not_in_the_file() -> None:
     assert not torch.allclose(net.eval()(inputs), other.eval()(inputs))
 
 
+def test_the_regulariser_leaves_alone_what_stands_clearly_on_its_side() -> None:
+    """Bits that are written well cost nothing whatever the layer's scale, those on the wrong side by how far."""
+    module = torch.nn.Linear(600, 1, bias=False)
+    mark = regulariser.choose({"weight": np.ones((2, 600), np.float32)}, salt=SALT)
+    signs = regulariser._matrix(mark, KEY, 600)
+    written = np.linalg.lstsq(signs, marks.signature(KEY, mark), rcond=None)[0]
+
+    def cost(mean: np.ndarray) -> float:
+        module.weight.data = torch.from_numpy(mean[None].astype(np.float32))
+        with torch.no_grad():
+            return float(regulariser.penalty(module, mark, KEY))
+
+    assert cost(written) == cost(100 * written) == 0
+    assert cost(-written) == pytest.approx(regulariser.MARGIN + 1 / np.linalg.norm(written), rel=1e-4)
+    assert np.isfinite(cost(0 * written))
+
+
 def test_a_layer_too_small_for_the_regulariser_is_refused() -> None:
     """256 bits do not fit in fewer than 512 inputs."""
     with pytest.raises(BadData, match="512"):

@@ -2,7 +2,9 @@
 A signature that training puts into the weights of one layer (Uchida et al., arXiv:1701.04082, eq. 2 to 5).
 
 The layer's weights, averaged over its outputs, are projected by a secret matrix; a term in the training loss pushes
-each projection to the side its bit says. `penalty` is that term, to be added to any loss. Only embedding needs torch.
+each projection to the side its bit says. `penalty` is that term, to be added to any loss: where the paper takes a
+cross-entropy, which never stops pushing, ours is a hinge that leaves alone what stands clearly on its side, so that
+accuracy pays less. Only embedding needs torch.
 """
 
 import secrets
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MIN_INPUTS: Final = 2 * marks.BITS  # fewer weights than bits cannot satisfy all of them
+MARGIN: Final = 0.5  # of a projection's standard deviation over keys: from there on a bit outlasts pruning and tuning
 
 
 def choose(arrays: Arrays, name: str | None = None, salt: str | None = None) -> Mark:
@@ -30,7 +33,7 @@ def choose(arrays: Arrays, name: str | None = None, salt: str | None = None) -> 
 
 
 def penalty(module: "nn.Module", mark: Mark, key: str) -> "Tensor":
-    """Binary cross-entropy of the projections, to be added to the training loss; differentiable, a scalar."""
+    """How far projections are from their side, in standard deviations over keys; differentiable, a scalar from 0."""
     import torch
 
     weight = dict(module.named_parameters())[mark.tensors[0][0]]
@@ -38,7 +41,7 @@ def penalty(module: "nn.Module", mark: Mark, key: str) -> "Tensor":
     matrix = torch.from_numpy(_matrix(mark, key, mean.numel())).to(mean)
     bits = torch.from_numpy(marks.signature(key, mark)).to(mean)
 
-    return torch.nn.functional.softplus(-bits * (matrix @ mean)).mean()
+    return torch.relu(MARGIN - bits * (matrix @ mean) / mean.norm().detach().clamp_min(1e-12)).mean()
 
 
 def read(arrays: Arrays, mark: Mark, key: str) -> Reading:

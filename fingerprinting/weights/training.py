@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-WEIGHTS: Final = {"regulariser": 5.0, "passport": 1.0}  # of the penalty beside the cross-entropy
+WEIGHTS: Final = {"regulariser": 1.0, "passport": 1.0}  # of the penalty beside the cross-entropy
 
 
 def train(
