@@ -34,7 +34,7 @@ WAYS: Final = (256, 512, 1024, 2048)  # questions of registered bits; crossings 
 # nor noise on inputs, which is a wrapper's.
 WEIGHTS: Final = (
     "copy", "round-1", "round-2", "temperature", "quantise-8bit", "quantise-2bit", "prune-30", "prune-60",
-    "prune-leaves", "warm-start",
+    "prune-leaves", "warm-start", "quantise-4", "quantise-8", "prune-80", "finetune-last", "finetune-all", "adv-train",
 )  # fmt: skip
 CHANGED: Final = WEIGHTS[4:]
 KEYS: Final = 100_000

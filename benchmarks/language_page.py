@@ -80,9 +80,10 @@ def _style(rows: Sequence[Row]) -> list[list[str]]:
         enrolled: [_mean(ours[enrolled, n]["top-1 of 100"]) for n in (1, 8, 32)]
         for enrolled in sorted({by for by, _ in ours})
     }
-    top = tops[200]
+    most = max(tops)
+    top = tops[most]
     reached = all(t >= least for t, least in zip(top, (0.24, 0.63, 0.86), strict=True))
-    eer, auc = ours[200, 32]["EER %"], [_mean(ours[200, n]["AUROC, 50 unknown"]) for n in (8, 32)]
+    eer, auc = ours[most, 32]["EER %"], [_mean(ours[most, n]["AUROC, 50 unknown"]) for n in (8, 32)]
     told = [f"{'/'.join(f'{t:.2f}' for t in some)} enrolled by {by} answers" for by, some in tops.items()]
     return [
         ["style, top-1 of 100 at 1/8/32 answers at least .24/.63/.86",

@@ -2,7 +2,7 @@
 
 import json
 import lzma
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +15,8 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 
 FILE: Final = "alpaca-eval-outputs.json.xz"
 PROMPTS: Final = 400
-ENROLLED: Final = (200, 320)  # of them, by which models are enrolled; the others are asked
+FOLD: Final = 40  # prompts of the half that nothing was chosen on, which suspects are asked about
+ENROLLED: Final = (100, 200, 300, PROMPTS - FOLD)  # of the others, by which models are enrolled, the first half's first
 STYLE: Final = ("top-1 of 100", "EER %", "TPR at 1 %", "AUROC, 50 unknown")
 STYLE_HEADS: Final = "answers|enrolled by|method|" + "|".join(STYLE)
 LINEAGE: Final = ("AUC", "TPR at 1 %")
@@ -31,15 +32,30 @@ def read(folder: Path) -> tuple[list[str], Texts]:
 
 
 def style(texts: Texts, draws: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """Prompt-disjoint identification by style: a row for each number of answers and method."""
+    """
+    Prompt-disjoint identification by style: a row for each number of enrolling answers, of answers and method.
+
+    Every fold of the second half is asked about once, models being enrolled by other prompts; draws: of all folds.
+    """
     rng = np.random.default_rng(0)
     order = rng.permutation(PROMPTS)
     known = np.sort(rng.permutation(len(texts))[:100])
-    rows = []
+    folds = [order[start : start + FOLD] for start in range(PROMPTS // 2, PROMPTS, FOLD)]
+    rows: list[dict[str, Any]] = []
     for enrolled in ENROLLED:
-        rows += _style(texts, order[:enrolled], order[enrolled:], known, draws)
-        say(f"style by {enrolled} answers")
+        found = []
+        for fold in folds:
+            learn = order[~np.isin(order, fold)][:enrolled]
+            found.append(_style(texts, learn, fold, known, max(1, draws // len(folds))))
+            say(f"style by {enrolled} answers")
+        rows += [_joined(some) for some in zip(*found, strict=True)]
     return rows
+
+
+def _joined(folds: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """A row of all folds: their draws one after another."""
+    values = {name: [one for fold in folds for one in fold["values"][name]] for name in folds[0]["values"]}
+    return folds[0] | {"draws": sum(fold["draws"] for fold in folds), "values": values}
 
 
 def style_rendered(row: Mapping[str, Any]) -> list[str]:
