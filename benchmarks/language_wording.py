@@ -37,14 +37,14 @@ all looks together. *A relative*: of the same vendor, or of the same base model,
 """.strip()
 STYLE: Final = """
 AlpacaEval: 400 prompts; 50 of 150 models shaped no space. Features and weights were chosen on the first 200 prompts
-alone. Suspects are asked about the other 200, 40 at a time, and models are enrolled by answers to other prompts, those of
-the first half before the rest: nothing that is asked was chosen on or enrolled. The share of words beside the space was
-.2 at first, which cost a tenth of the TPR on the held-out prompts (.747 at 32); what loses nothing on the first 200
-prompts is .1, so that these figures are of a second look.
+alone. Suspects are asked about the other 200, 40 at a time, and models are enrolled by answers to other prompts,
+those of the first half before the rest: nothing that is asked was chosen on or enrolled. The share of words beside
+the space was .2 at first, which cost a tenth of the TPR on the held-out prompts (.747 at 32); what loses nothing on
+the first 200 prompts is .1, so that these figures are of a second look.
 
-Aimed at: top-1 of .24/.63/.86, figures of 402 enrolling answers of each model, which this data does not have. By 360 the
-figures at 1 and 8 answers are reached to within their intervals, .86 at 32 is not; from 100 to 200, 300 and 360 answers
-it grows by .050, .036 and .007.
+Aimed at: top-1 of .24/.63/.86, figures of 402 enrolling answers of each model, which this data does not have. By 360
+the figures at 1 and 8 answers are reached to within their intervals, .86 at 32 is not; from 100 to 200, 300 and 360
+answers it grows by .050, .036 and .007.
 
 What was tried on the prompts of enrolment alone (140 of them to enrol, 60 to ask; the space alone there .22/.60/.76
 at 1/8/32 answers): words one by one alone .14/.48/.73, at a fifth of the space's spread beside it .23/.60/.80, at a
@@ -55,11 +55,11 @@ space .23/.57/.72. Earlier, where the space alone had .224/.568/.755: 200 direct
 beside our features .22/.57/.77; variances of each model's own .23/.55/.72; how much answers scatter within a bag,
 added, .55/.77; a multinomial regression on our features, retrained for every model, .23/.55/.70 where ours had
 .23/.59/.76; prompts' words to predict what a prompt makes of everybody's features .23/.57/.76. To know that exactly,
-as no stranger's prompts let us, would give .255/.611/.790. Last, with 160 of them to enrol and 40 to ask, where ours had
-.23/.61/.85 (two splits): multinomial regression on our features, or on them and 300 directions of tf-idf, as the published
-figure has it, .24/.58/.82 and .23/.59/.80; beside ours at half its weight .24/.60/.83; and a third or three times the
-ridge (five folds) .23/.60/.81 and .22/.60/.82 where ours has .23/.61/.82. What bounds the figures is the number of answers
-that enrol.
+as no stranger's prompts let us, would give .255/.611/.790. Last, with 160 of them to enrol and 40 to ask, where ours
+had .23/.61/.85 (two splits): multinomial regression on our features, or on them and 300 directions of tf-idf, as the
+published figure has it, .24/.58/.82 and .23/.59/.80; beside ours at half its weight .24/.60/.83; and a third or three
+times the ridge (five folds) .23/.60/.81 and .22/.60/.82 where ours has .23/.61/.82. What bounds the figures is the
+number of answers that enrol.
 """.strip()
 LINEAGE: Final = """
 Pairs labelled by hand, see [lineage_pairs.py](lineage_pairs.py). How words are weighed and prompts normalised was

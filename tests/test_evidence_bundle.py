@@ -125,7 +125,9 @@ def test_a_second_verifier_counts_again(hits: int, nearest: int, kin: int, beaco
     assert refused(told, {"round": 7} if beacon is None else None)
     for field in ("bound", "p_query", "factor", "p_corrected"):
         assert refused(told | {"finding": {**found._asdict(), field: 0.123}}, beacon)
-    assert (found.outcome == "match") is not refused(told | {"finding": {**found._asdict(), "outcome": "match"}}, beacon)
+    assert (found.outcome == "match") is not refused(
+        told | {"finding": {**found._asdict(), "outcome": "match"}}, beacon
+    )
 
 
 @needs_openssl
