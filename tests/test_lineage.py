@@ -334,8 +334,9 @@ def test_few_quick_honest_models_do_not_make_kin_of_better_ones() -> None:
     assert parents(tree) == {"a-copy": "a"}
 
 
-def test_a_suspect_is_asked_its_budget_and_found_on_its_references_own_probes(tmp_path: Path) -> None:
-    """The owner's forest behind another name hangs on its reference; an honest model does not; 50 questions to each."""
+@pytest.mark.parametrize("budget", [50, 400])
+def test_a_suspect_is_asked_its_budget_and_found_on_its_references_own_probes(budget: int, tmp_path: Path) -> None:
+    """The owner's forest behind another name hangs on its reference; an honest model does not; no more than is theirs."""
     import worlds
     from probe_match.fingerprinting.lineage import gathering
 
@@ -348,8 +349,8 @@ def test_a_suspect_is_asked_its_budget_and_found_on_its_references_own_probes(tm
         known = gathering.stored(db, (worlds.FEATURES,))
         assert known.honest is not None
         clients = [worlds.client(theft, "theft"), worlds.client(stranger, "stranger")]
-        family = gathering.asked(db, known, known.honest, clients, budget=50, alpha=0.01, access=None, seed=0)
+        family = gathering.asked(db, known, known.honest, clients, budget=budget, alpha=0.01, access=None, seed=0)
     tree = growing.grow(family, resamples=10)
 
     assert [(link.parent, link.child) for link in tree.links] == [("s1", clients[0].target)]
-    assert max(theft.rows, stranger.rows) <= 50
+    assert max(theft.rows, stranger.rows) <= budget

@@ -107,10 +107,11 @@ def asked(
         suspect = len(known.models) + i
         best = int(near[suspect, : len(known.models)].argmax())
         if known.models.names[best] in own:
+            reference = db.get(known.models.names[best])
+            left = min(budget - answers[i].sent, len(reference.suite))
             verdict = match_one(
-                client, db.get(known.models.names[best]), budget=budget - answers[i].sent, alpha=alpha, access=access,
-                seed=seed, stop_early=False, screen="never",
-            )  # fmt: skip
+                client, reference, budget=left, alpha=alpha, access=access, seed=seed, stop_early=False, screen="never"
+            )
             p = verdict.matches[0].p_value if verdict.decision == "match" else 1.0
             confirmed[suspect, best] = corrected(p, len(known.models))
 
