@@ -7,6 +7,7 @@ model that cannot be read is not changed: then kinds of change are told apart by
 The model itself is never touched.
 """
 
+import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from .answers import label_name
 from .collect import ask
 from .disguises import noisy
+from .errors import BadData
 from .plans import Inputs
 from .records import Panel, Pool
 from .threads import one_thread
@@ -35,6 +37,7 @@ LONGER: Final = (0.1, 0.2, 0.4, 0.7)  # of a model's rounds or epochs that fine-
 REFITS: Final = ((1.0, 0.0), (0.9, 0.0), (0.8, 0.0), (1.0, 0.5), (1.0, 1.0), (0.9, 0.5))  # of its rows, of others
 DRAWS: Final = 2  # of what is drawn: trees that go, rows that are tuned on
 ROWS: Final = 0.7  # of the rows at hand that one fine-tuned copy sees
+STEPS: Final = (0.02, 0.05, 0.1, 0.2)  # of a graph's weights, in standard deviations of their array
 NOISES: Final = (0.02, 0.05, 0.1, 0.2)  # on inputs, in standard deviations; of texts, the share of words lost
 Made = tuple[str, str, Any]  # kind, name, client
 
@@ -76,6 +79,8 @@ def changed(client: Any, train: Pool, seed: int) -> list[Made]:
             tampering.cheap_copies(client),
         )  # fmt: skip
         return [(_kind(name), name, twin) for made in several for name, twin in made]
+    if hasattr(client, "graph") and hasattr(client, "with_graph"):
+        return list(_of_graph(client, seed))
     return list(_copies(client, train, seed)) if hasattr(client, "estimator") else []
 
 
@@ -93,12 +98,30 @@ def readable(client: Any) -> bool:
 
 
 def reweighted(client: Any, train: Pool, seed: int) -> list[Made]:
-    """Those of the changed copies that keep the model's weights or trees, more or less: all but fitted anew."""
+    """
+    Those of the changed copies that keep the model's weights or trees, more or less: all but fitted anew; none of a
+    graph, whose copies evidence made before did not have.
+    """
+    if hasattr(client, "with_graph"):
+        return []
     return [made for made in changed(client, train, seed) if made[0] != "retrained"]
 
 
 def _kind(name: str) -> str:
     return "pruned" if "pruned" in name else "quantised" if "bits" in name else "fine-tuned"
+
+
+def _of_graph(client: Any, seed: int) -> Iterator[Made]:
+    """Copies of an ONNX graph; none where the package that reads graphs is missing or the runtime refuses them."""
+    try:
+        from . import graph_changes  # needs onnx
+    except ImportError:
+        return
+    rng = np.random.default_rng([seed, 5])
+    made = graph_changes.copies(client.graph, rng, shares=SHARES, leaves=LEAVES, bits=BITS, steps=STEPS)
+    for kind, name, data in made:
+        with contextlib.suppress(BadData):
+            yield kind, name, client.with_graph(data)
 
 
 def _copies(client: Any, train: Pool, seed: int) -> Iterator[Made]:
