@@ -19,10 +19,11 @@ ABOUT: Final = """# Family trees: results
 {bars}
 
 Measured by [lineage.py](lineage.py) with 50 probes to every model at alpha .05, the default, on zoos built by
-`zoos/tabular.py`. The sources are references; their copies and models of nobody's are suspects. Probes and honest models
-are made from the sources and the pool; no suspect is opened before. The algorithm was made on zoos of seed 0, which are
-not in these tables. Parts of zoos are drawn at random (`--sources 4 --strangers 40 --seed 1`: the same four names of
-every zoo of classifiers); whole zoos are twelve sources with all their copies, and 204 strangers. `whole2` is `tab2`.
+`zoos/tabular.py`. The sources are references; their copies and models of nobody's are suspects. Probes and honest
+models are made from the sources and the pool; no suspect is opened before. The algorithm was made on zoos of seed 0,
+which are not in these tables. Parts of zoos are drawn at random (`--sources 4 --strangers 40 --seed 1`: the same four
+names of every zoo of classifiers); whole zoos are twelve sources with all their copies, and 204 strangers, of the same
+files (`whole2` is `tab2`).
 
 ```text
 {commands}
@@ -76,14 +77,13 @@ def _bars(results: Mapping[str, Any]) -> Iterator[str]:
         n, named, _, nearest = _changed(_counts(some))
         edges, false = (sum(r[key] for _, r in some) for key in ("edges", "false"))
         first, last = nearest / n >= BAR["nearest"], false / edges <= BAR["false"]
-        yield f"| {title} | {_met(first)}: {share(nearest, n)} | {share(named, n)} | {_met(last)}: {share(false, edges)} |"
+        cells = (title, f"{_met(first)}: {share(nearest, n)}", share(named, n), f"{_met(last)}: {share(false, edges)}")
+        yield f"| {' | '.join(cells)} |"
     if (timed := results.get(TIMED)) is not None:
         reached = _met(max(timed["stored"], timed["asked"]) < BAR["seconds"])
-        yield (
-            f"\n{timed['models']} models in less than 60 s through the command line: {reached}. Drawing {timed['models']} references from stored "
-            f"answers took\n`probe-match lineage --db` {timed['stored']:.1f} s, and {timed['asked']:.1f} s where {timed['targets']} of the "
-            f"models were targets, each asked 50 questions\n({timed['how']})."
-        )
+        yield f"\n{timed['models']} models in less than 60 s through the command line: {reached}. From stored answers"
+        yield f"`probe-match lineage --db` drew as many references in {timed['stored']:.1f} s; where {timed['targets']} of"
+        yield f"them were targets, each asked 50 questions, it took {timed['asked']:.1f} s ({timed['how']})."
 
 
 def _met(reached: bool) -> str:

@@ -3,8 +3,8 @@ Copies of a model at hand, changed in the ways that happen to served models, eac
 
 Fine-tuned on more rows, pruned, quantised, and fitted again. From them `verify` learns what each kind of change does to
 the answers, so that there are many of each, from hardly to heavily changed and as different tools would change them. A
-model that cannot be read is not changed: then kinds of change are told apart by retrained and distilled models alone.
-The model itself is never touched.
+model that cannot be read is not changed: then kinds of change are told apart by retrained and distilled models alone. An
+ONNX graph is pruned and quantised, but neither fine-tuned nor fitted again. The model itself is never touched.
 """
 
 import contextlib
@@ -37,7 +37,6 @@ LONGER: Final = (0.1, 0.2, 0.4, 0.7)  # of a model's rounds or epochs that fine-
 REFITS: Final = ((1.0, 0.0), (0.9, 0.0), (0.8, 0.0), (1.0, 0.5), (1.0, 1.0), (0.9, 0.5))  # of its rows, of others
 DRAWS: Final = 2  # of what is drawn: trees that go, rows that are tuned on
 ROWS: Final = 0.7  # of the rows at hand that one fine-tuned copy sees
-STEPS: Final = (0.02, 0.05, 0.1, 0.2)  # of a graph's weights, in standard deviations of their array
 NOISES: Final = (0.02, 0.05, 0.1, 0.2)  # on inputs, in standard deviations; of texts, the share of words lost
 Made = tuple[str, str, Any]  # kind, name, client
 
@@ -118,7 +117,7 @@ def _of_graph(client: Any, seed: int) -> Iterator[Made]:
     except ImportError:
         return
     rng = np.random.default_rng([seed, 5])
-    made = graph_changes.copies(client.graph, rng, shares=SHARES, leaves=LEAVES, bits=BITS, steps=STEPS)
+    made = graph_changes.copies(client.graph, rng, shares=SHARES, leaves=LEAVES, bits=BITS)
     for kind, name, data in made:
         with contextlib.suppress(BadData):
             yield kind, name, client.with_graph(data)

@@ -1,10 +1,10 @@
 """
-Changed copies of an ONNX graph: its weights or trees pruned, cut back, kept in few bits, or moved a little.
+Changed copies of an ONNX graph: its weights or trees pruned, cut back, or kept in few bits.
 
 As `weight_changes` has it for scikit-learn's models, of what a file holds: the weights that matrix products and
-convolutions take, coefficients of linear and kernel nodes, and tree ensembles. A graph cannot be fitted and keeps no
-count of rows, so small steps of all weights stand for fine-tuning, and the splits that become leaves are the lowest.
-Needs the package onnx.
+convolutions take, coefficients of linear and kernel nodes, and tree ensembles. A graph cannot be fitted, so none is
+fine-tuned or trained again, and keeps no count of rows, so the splits that become leaves are the lowest. Needs the
+package onnx.
 """
 
 from collections.abc import Callable, Iterator
@@ -96,23 +96,9 @@ def quantised(data: bytes, bits: int, how: str) -> bytes:
     return graph.data()
 
 
-def moved(data: bytes, step: float, rng: np.random.Generator) -> bytes:
-    """Every weight moved by normal noise of so many of its array's standard deviations; leaves likewise."""
-    graph = Graph(data)
-
-    def shaken(values: np.ndarray) -> np.ndarray:
-        return np.asarray(values + step * values.std() * rng.standard_normal(values.shape))
-
-    graph.reweighted(shaken)
-    for node in graph.trees:
-        weights = _attribute(node, _prefix(node) + "weights")
-        weights.floats[:] = shaken(np.array(weights.floats)).tolist()
-    return graph.data()
-
-
 def copies(
     data: bytes, rng: np.random.Generator, *, shares: tuple[float, ...], leaves: tuple[float, ...],
-    bits: dict[str, tuple[int, ...]], steps: tuple[float, ...],
+    bits: dict[str, tuple[int, ...]],
 ) -> Iterator[tuple[str, str, bytes]]:  # fmt: skip
     """Kind, name and file of every changed copy; none of a graph in which nothing can be changed."""
     graph = Graph(data)
@@ -125,8 +111,6 @@ def copies(
     for how, several in bits.items():
         for some in several:
             yield "quantised", f"rounded to {some} bits, {how}", quantised(data, some, how)
-    for step in steps:
-        yield "fine-tuned", f"weights moved by {step:g}", moved(data, step, rng)
 
 
 def _learnt(tensor: Any) -> bool:

@@ -27,6 +27,10 @@ class Described(NamedTuple):
     owner: np.ndarray
     ordered: np.ndarray
 
+    def of(self, rows: np.ndarray) -> "Described":
+        """Some of the inputs; int (m,)."""
+        return self._replace(columns=self.columns[rows])
+
 
 def describe(spec: InputSpec, inputs: Inputs) -> Described:
     """The features of some inputs. Raises BadData where nothing varies, UsageError for chat."""

@@ -8,7 +8,8 @@ import numpy as np
 from probe_match.fingerprinting.calibration import corrected
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.database import ReferenceDB
-from probe_match.fingerprinting.errors import DatabaseError, UsageError
+from probe_match.fingerprinting.errors import BadData, DatabaseError, UsageError
+from probe_match.fingerprinting.explain.signature import Described, describe
 from probe_match.fingerprinting.matching import match_one
 from probe_match.fingerprinting.records import About, Access, InputSpec, Panel, ProbeSuite, Responses
 
@@ -85,7 +86,16 @@ def family_of(
         np.arange(m + s) < m,
         honest,
         known.suite.spec.output == "number",
+        described=described(known.suite),
     ).asked()
+
+
+def described(suite: ProbeSuite) -> Described | None:
+    """What contributions are read by; None where no feature varies."""
+    try:
+        return describe(suite.spec, suite.inputs)
+    except BadData:
+        return None
 
 
 def asked(
