@@ -82,8 +82,8 @@ def _bars(results: Mapping[str, Any]) -> Iterator[str]:
     if (timed := results.get(TIMED)) is not None:
         reached = _met(max(timed["stored"], timed["asked"]) < BAR["seconds"])
         yield f"\n{timed['models']} models in less than 60 s through the command line: {reached}. From stored answers"
-        yield f"`probe-match lineage --db` drew as many references in {timed['stored']:.1f} s; where {timed['targets']} of"
-        yield f"them were targets, each asked 50 questions, it took {timed['asked']:.1f} s ({timed['how']})."
+        yield f"`probe-match lineage --db` drew as many references in {timed['stored']:.1f} s; where {timed['targets']}"
+        yield f"of them were targets, each asked 50 questions, it took {timed['asked']:.1f} s ({timed['how']})."
 
 
 def _met(reached: bool) -> str:

@@ -3,8 +3,8 @@ Is the kind of change told of a reference at hand as an ONNX graph as well as of
 
     python benchmarks/tamper_graphs.py ZOO/SOURCE [ZOO/SOURCE …] --output graphs.json
 
-Each source is enrolled three times: as the scikit-learn model, as its graph, and as a graph that cannot be read. Every model
-made of it is verified against all three, as `tamper.py` does.
+Each source is enrolled three times: as the scikit-learn model, as its graph, and as a graph that cannot be read. Every
+model made of it is verified against all three, as `tamper.py` does.
 """
 
 import argparse

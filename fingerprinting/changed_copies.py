@@ -3,8 +3,8 @@ Copies of a model at hand, changed in the ways that happen to served models, eac
 
 Fine-tuned on more rows, pruned, quantised, and fitted again. From them `verify` learns what each kind of change does to
 the answers, so that there are many of each, from hardly to heavily changed and as different tools would change them. A
-model that cannot be read is not changed: then kinds of change are told apart by retrained and distilled models alone. An
-ONNX graph is pruned and quantised, but neither fine-tuned nor fitted again. The model itself is never touched.
+model that cannot be read is not changed: then kinds of change are told apart by retrained and distilled models alone.
+An ONNX graph is pruned and quantised, but neither fine-tuned nor fitted again. The model itself is never touched.
 """
 
 import contextlib
