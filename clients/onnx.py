@@ -37,10 +37,11 @@ ERRORS: Final[tuple[type[Exception], ...]] = (
 
 
 class OnnxClient:
-    """A graph in this process. classes: known after the first answer, where it names them."""
+    """A graph in this process. classes: known after the first answer, where it names them. graph: the file's bytes."""
 
-    def __init__(self, session: Any, target: str) -> None:
+    def __init__(self, session: Any, target: str, graph: bytes) -> None:
         self.target = target
+        self.graph = graph
         self.access: Access = "scores"
         self.classes: tuple[str, ...] = ()
         self._session = session
@@ -69,6 +70,10 @@ class OnnxClient:
 
     def close(self) -> None:
         """Nothing is held open."""
+
+    def with_graph(self, graph: bytes) -> "OnnxClient":
+        """A client of a changed copy of the graph. Raises BadData where the runtime refuses it."""
+        return OnnxClient(_session(graph, self.target), self.target, graph)
 
     def _run(self, rows: np.ndarray) -> Answers:
         parts = np.split(rows, len(self._inputs), axis=1) if self._columns else [rows]
@@ -110,17 +115,19 @@ def connect(where: str) -> OnnxClient:
             f"{where} keeps tensors in other files, which are not read; save it as one file "
             "(onnx.save_model with save_as_external_data=False)"
         )
+    return OnnxClient(_session(data, where), f"onnx:{where}", data)
+
+
+def _session(data: bytes, where: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # what goes wrong is raised, not printed
     options.add_session_config_entry("session.load_model_format", "ONNX")
     try:
-        session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
+        return onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
     except ERRORS as error:
         raise BadData(f"cannot load the model {where}: {str(error)[:300]}") from error
-
-    return OnnxClient(session, f"onnx:{where}")
 
 
 def _shape(sizes: list[int | str | None], kind: str) -> tuple[int, ...] | None:

@@ -4,9 +4,10 @@ Copies of a model at hand, changed in the ways that happen to served models, eac
 Fine-tuned on more rows, pruned, quantised, and fitted again. From them `verify` learns what each kind of change does to
 the answers, so that there are many of each, from hardly to heavily changed and as different tools would change them. A
 model that cannot be read is not changed: then kinds of change are told apart by retrained and distilled models alone.
-The model itself is never touched.
+An ONNX graph is pruned and quantised, but neither fine-tuned nor fitted again. The model itself is never touched.
 """
 
+import contextlib
 import copy
 import warnings
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from sklearn.pipeline import Pipeline
 from .answers import label_name
 from .collect import ask
 from .disguises import noisy
+from .errors import BadData
 from .plans import Inputs
 from .records import Panel, Pool
 from .threads import one_thread
@@ -76,6 +78,8 @@ def changed(client: Any, train: Pool, seed: int) -> list[Made]:
             tampering.cheap_copies(client),
         )  # fmt: skip
         return [(_kind(name), name, twin) for made in several for name, twin in made]
+    if hasattr(client, "graph") and hasattr(client, "with_graph"):
+        return list(_of_graph(client, seed))
     return list(_copies(client, train, seed)) if hasattr(client, "estimator") else []
 
 
@@ -93,12 +97,30 @@ def readable(client: Any) -> bool:
 
 
 def reweighted(client: Any, train: Pool, seed: int) -> list[Made]:
-    """Those of the changed copies that keep the model's weights or trees, more or less: all but fitted anew."""
+    """
+    Those of the changed copies that keep the model's weights or trees, more or less: all but fitted anew; none of a
+    graph, whose copies evidence made before did not have.
+    """
+    if hasattr(client, "with_graph"):
+        return []
     return [made for made in changed(client, train, seed) if made[0] != "retrained"]
 
 
 def _kind(name: str) -> str:
     return "pruned" if "pruned" in name else "quantised" if "bits" in name else "fine-tuned"
+
+
+def _of_graph(client: Any, seed: int) -> Iterator[Made]:
+    """Copies of an ONNX graph; none where the package that reads graphs is missing or the runtime refuses them."""
+    try:
+        from . import graph_changes  # needs onnx
+    except ImportError:
+        return
+    rng = np.random.default_rng([seed, 5])
+    made = graph_changes.copies(client.graph, rng, shares=SHARES, leaves=LEAVES, bits=BITS)
+    for kind, name, data in made:
+        with contextlib.suppress(BadData):
+            yield kind, name, client.with_graph(data)
 
 
 def _copies(client: Any, train: Pool, seed: int) -> Iterator[Made]:

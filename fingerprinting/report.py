@@ -100,8 +100,8 @@ def to_text(verdict: Verdict) -> str:
     return "\n".join(lines)
 
 
-def to_html(verdicts: Sequence[tuple[str, Verdict]], *, title: str, intro: str) -> str:
-    """A page of named verdicts, each with the strip of scores against its cohort."""
+def to_html(verdicts: Sequence[tuple[str, Verdict]], *, title: str, intro: str, below: str = "") -> str:
+    """A page of named verdicts, each with the strip of scores against its cohort. below: markup of ours, a section."""
     environment = pages.environment("probe_match.fingerprinting", printable)
     rows = [
         {
@@ -117,7 +117,7 @@ def to_html(verdicts: Sequence[tuple[str, Verdict]], *, title: str, intro: str) 
         }
         for name, verdict in verdicts
     ]
-    return environment.get_template("report.html.j2").render(title=title, intro=intro, rows=rows)
+    return environment.get_template("report.html.j2").render(title=title, intro=intro, rows=rows, below=below)
 
 
 def _tone(verdict: Verdict) -> str:

@@ -102,7 +102,7 @@ def quantise(parts: Parts, bits: int, how: str) -> bool:
         tree.value[...] = new.reshape(old.shape)
         if old.shape[2] > 1:  # shares of classes
             tree.value[...] /= np.maximum(tree.value.sum(2, keepdims=True), 1e-12)
-    _snap(
+    snap(
         [(t["feature_idx"], t["num_threshold"], t["is_leaf"] == 0) for t in trees]
         if boosted
         else [(t.feature, t.threshold, t.children_left >= 0) for t in trees]
@@ -119,7 +119,7 @@ def _fewest(counts: np.ndarray, split: np.ndarray, share: float) -> np.ndarray:
     return np.asarray(splits[np.argsort(counts[splits], kind="stable")[: int(share * len(splits))]])
 
 
-def _snap(trees: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
+def snap(trees: list[tuple[np.ndarray, np.ndarray, np.ndarray]]) -> None:
     """Thresholds of each feature (feature, threshold, whether a split, of every tree) onto even levels, in place."""
     features = np.concatenate([feature[split] for feature, _, split in trees])
     thresholds = np.concatenate([threshold[split] for _, threshold, split in trees])

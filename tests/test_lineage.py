@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.errors import BadData
-from probe_match.fingerprinting.lineage import drawing, growing, history, report, rooting, trees
+from probe_match.fingerprinting.lineage import drawing, gathering, growing, history, report, rooting, trees
 from probe_match.fingerprinting.lineage.members import Family, Models
 from probe_match.fingerprinting.lineage.mixing import tail
 from probe_match.fingerprinting.records import UNANSWERED, About, Panel, Reference, Responses
@@ -238,6 +238,23 @@ def test_formats_hold_the_same_tree(tmp_path: Path) -> None:
     assert "<svg" in (tmp_path / "t.svg").read_text()
 
 
+def test_contributions_stand_beside_a_link_and_decide_none() -> None:
+    """A copy decides by the same features, a fine-tune nearly; the tree is what it is without them."""
+    suite = make_suite(1, N, expected=None)
+    plain = growing.grow(family())
+    tree = growing.grow(replace(family(), described=gathering.described(suite)))
+    alike = {link.child: link.contributions for link in tree.links}
+
+    assert alike["a-copy"] == pytest.approx(1)
+    assert 0.5 < alike["a-tuned"] < 1
+    assert [link._replace(contributions=0) for link in tree.links] == [
+        link._replace(contributions=0) for link in plain.links
+    ]
+    assert report.to_json(plain)["links"][0]["contributions"] is None
+    assert "–</td>" in report.to_html(plain)
+    assert f"{alike['a-tuned']:.2f}</td>" in report.to_html(tree)
+
+
 def responses(suite: Any, labels: np.ndarray) -> Responses:
     n = len(suite)
     return Responses(suite.digest, "test", "label", labels[:, None].astype(np.int64), None, np.zeros(n, np.float32), n)
@@ -274,6 +291,8 @@ def test_the_command_draws_a_database(stocked: Path, tmp_path: Path) -> None:
         ("a", "a-v2", True), ("a-v2", "a-v3", True)
     ]  # fmt: skip
     assert [link["p_value"] < 0.01 for link in data["links"]] == [True, False]
+    tuned, another = (link["contributions"] for link in data["links"])
+    assert 0 < another < tuned < 1
     assert data["unrelated"] == ["b"]
     assert result.stdout.count("stated") == 2
     assert "└─ a-v2" in result.stdout
@@ -334,10 +353,10 @@ def test_few_quick_honest_models_do_not_make_kin_of_better_ones() -> None:
     assert parents(tree) == {"a-copy": "a"}
 
 
-def test_a_suspect_is_asked_its_budget_and_found_on_its_references_own_probes(tmp_path: Path) -> None:
-    """The owner's forest behind another name hangs on its reference; an honest model does not; 50 questions to each."""
+@pytest.mark.parametrize("budget", [50, 400])
+def test_a_suspect_is_asked_its_budget_and_found_on_its_references_probes(budget: int, tmp_path: Path) -> None:
+    """The owner's forest behind another name hangs on its reference; an honest model does not; the budget holds."""
     import worlds
-    from probe_match.fingerprinting.lineage import gathering
 
     enrolled = worlds.enrolled()
     theft = worlds.Counting(worlds.source().predict)
@@ -348,8 +367,8 @@ def test_a_suspect_is_asked_its_budget_and_found_on_its_references_own_probes(tm
         known = gathering.stored(db, (worlds.FEATURES,))
         assert known.honest is not None
         clients = [worlds.client(theft, "theft"), worlds.client(stranger, "stranger")]
-        family = gathering.asked(db, known, known.honest, clients, budget=50, alpha=0.01, access=None, seed=0)
+        family = gathering.asked(db, known, known.honest, clients, budget=budget, alpha=0.01, access=None, seed=0)
     tree = growing.grow(family, resamples=10)
 
     assert [(link.parent, link.child) for link in tree.links] == [("s1", clients[0].target)]
-    assert max(theft.rows, stranger.rows) <= 50
+    assert max(theft.rows, stranger.rows) <= budget

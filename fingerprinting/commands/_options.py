@@ -179,6 +179,13 @@ def output_options(command: Command) -> Command:
     return command
 
 
+explain_option: Option = click.option(
+    "--explain",
+    type=click.IntRange(20),
+    metavar="N",
+    help="Ask up to N questions more: in how far do target and reference decide alike? The verdict stays as it is.",
+)
+
 regression_option: Option = click.option(
     "--regression", is_flag=True, help="The pool's y are measurements.  [default: if they are not whole numbers]"
 )

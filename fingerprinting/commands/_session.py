@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from probe_match.fingerprinting import recordings, registry, report, storage
@@ -23,6 +23,10 @@ from probe_match.fingerprinting.records import Fragile, Kind, Pool, ProbeSuite, 
 from probe_match.fingerprinting.targets import open_any
 
 from ._options import Wishes
+
+if TYPE_CHECKING:
+    from probe_match.fingerprinting.explain.likeness import Likeness
+    from probe_match.fingerprinting.explain.likeness_report import Unexplained
 
 
 @contextlib.contextmanager
@@ -237,12 +241,24 @@ def show(
     title: str,
     intro: str,
     data: Any,
+    explanation: "Likeness | Unexplained | None" = None,
 ) -> None:
-    """Verdicts as text (unless quiet or JSON goes to standard output), as JSON `data` and as a page."""
+    """
+    Verdicts as text (unless quiet or JSON goes to standard output), as JSON `data` and as a page; below them in how far
+    target and reference decide alike, where that was asked for.
+    """
+    told = below = ""
+    if explanation is not None:
+        from probe_match.fingerprinting.explain import likeness_report
+
+        data = {**data, "explanation": likeness_report.to_json(explanation)}
+        told, below = likeness_report.to_text(explanation), likeness_report.to_html(explanation)
     if not quiet and json_file != "-":
         for _, verdict in verdicts:
             click.echo(report.to_text(verdict))
+        if told:
+            click.echo(told)
     if json_file is not None:
         write_text(json_file, json.dumps(data, indent=1, ensure_ascii=False))
     if html_file is not None:
-        write_text(html_file, report.to_html(verdicts, title=title, intro=intro))
+        write_text(html_file, report.to_html(verdicts, title=title, intro=intro, below=below))

@@ -4,7 +4,15 @@ import sys
 
 import click
 
-from ._options import Wishes, asking_options, audit_options, enrolment_options, output_options, target_options
+from ._options import (
+    Wishes,
+    asking_options,
+    audit_options,
+    enrolment_options,
+    explain_option,
+    output_options,
+    target_options,
+)
 
 
 @click.command()
@@ -12,6 +20,7 @@ from ._options import Wishes, asking_options, audit_options, enrolment_options, 
 @click.argument("b")
 @enrolment_options
 @asking_options
+@explain_option
 @audit_options
 @click.option("--concurrency", type=click.IntRange(1, 64), help="Requests to B under way at once.  [default: 1]")
 @target_options
@@ -33,6 +42,7 @@ def compare(
     access: str,
     seed: int,
     no_early_stop: bool,
+    explain: int | None,
     wishes: Wishes,
     concurrency: int | None,
     allow_pickle: bool,
@@ -51,11 +61,12 @@ def compare(
     Examples:
       probe-match compare mine.onnx http://host:8080/v2/models/suspect --pool pool.npz
       probe-match compare a.skops b.skops --pool pool.csv --label species --json
+      probe-match compare mine.skops http://host:8080/v2/models/suspect --pool pool.npz --explain 64 --html page.html
     """
     from probe_match.fingerprinting import confirming, enrolment, matching, report
     from probe_match.fingerprinting.records import About
 
-    from . import _session
+    from . import _likeness, _session
 
     confirming.check_limits(budget, alpha)
     _session.require_writable(json_file, html_file)
@@ -92,6 +103,11 @@ def compare(
                 stop_early=not no_early_stop,
                 progress=count,
             )
+        explanation = None
+        if explain is not None:
+            explanation = _likeness.beside(
+                suspect, enrolled.reference, enrolled.public, budget=explain, access=access, seed=seed, quiet=quiet
+            )
     _session.show(
         [(verdict.target, verdict)],
         json_file=json_file,
@@ -100,5 +116,6 @@ def compare(
         title="Does B derive from A?",
         intro=f"A is {report.printable(known.target)}; B is {report.printable(suspect.target)}.",
         data=report.to_json(verdict),
+        explanation=explanation,
     )
     sys.exit(report.EXIT[verdict.decision])

@@ -157,7 +157,7 @@ def _from_pool(
     import numpy as np
     from probe_match.fingerprinting import registry
     from probe_match.fingerprinting.collect import require_fit
-    from probe_match.fingerprinting.lineage import asking
+    from probe_match.fingerprinting.lineage import asking, gathering
     from probe_match.fingerprinting.lineage.members import Family
     from probe_match.fingerprinting.records import About
 
@@ -185,7 +185,10 @@ def _from_pool(
     known = np.array([target in sources for target in clients])
     abouts = tuple(About() if its else About(role="derived" if sources else "source") for its in known)
 
-    return Family(models, abouts, known, prepared.honest, pool.spec.output == "number").asked()
+    return Family(
+        models, abouts, known, prepared.honest, pool.spec.output == "number",
+        described=gathering.described(prepared.suite),
+    ).asked()  # fmt: skip
 
 
 def _spread_out(targets: tuple[str, ...]) -> Iterator[tuple[str, bool]]:

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ._chat import chat_options
-from ._options import Wishes, asking_options, audit_options, db_option, output_options, target_options
+from ._options import (
+    Wishes,
+    asking_options,
+    audit_options,
+    db_option,
+    explain_option,
+    output_options,
+    target_options,
+)
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.collect import Client
@@ -32,6 +40,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="Put inputs of this pool (.npz, .csv, .jsonl) between the probes, one for each, from the same budget.",
 )
+@explain_option
 @chat_options
 @audit_options
 @target_options
@@ -49,6 +58,7 @@ def match(
     transcripts: str | None,
     recording: str | None,
     decoys: str | None,
+    explain: int | None,
     dry_run: bool,
     price: Any,
     concurrency: int | None,
@@ -74,6 +84,7 @@ def match(
       probe-match suspect.onnx --json verdict.json --html verdict.html
       probe-match http://host:8080/v2/models/suspect --ledger audit.ledger --rate 5/s --max-cost queries=40
       probe-match http://host:8080/v2/models/suspect --budget 100 --decoys pool.npz
+      probe-match suspect.onnx --explain 64 --html verdict.html
       probe-match match --from audit.ledger
       probe-match openai:https://host/v1#model --dry-run --price 0.15/0.60
       probe-match match --transcripts answers.jsonl
@@ -82,14 +93,17 @@ def match(
     from probe_match.fingerprinting.chat.records import ChatClient
     from probe_match.fingerprinting.database import open_db
 
-    from . import _chat, _session
+    from . import _chat, _likeness, _session
 
     title = "Which known model is this?"
     confirming.check_limits(budget, alpha)
     _session.require_writable(json_file, html_file, save)
     if sum(given is not None for given in (target, transcripts, recording)) != 1:
         raise click.UsageError("expected a TARGET, --from FILE or --transcripts FILE, one of the three")
+    explanation = None
     if target is None:
+        if explain:
+            raise click.UsageError("nothing is asked with --from and --transcripts; leave out --explain")
         if wishes != Wishes():
             raise click.UsageError("nothing is asked with --from and --transcripts; leave out --ledger and limits")
         transcripts = transcripts or _session.transcripts_in(str(recording))
@@ -103,8 +117,10 @@ def match(
             wishes=Wishes() if dry_run else wishes, price=price, quiet=quiet,
         ) as client:  # fmt: skip
             if isinstance(client, ChatClient):
-                if decoys is not None:
-                    raise click.UsageError("--decoys is for models that take inputs, not for language models")
+                if decoys is not None or explain is not None:
+                    raise click.UsageError(
+                        "--decoys and --explain are for models that take inputs, not for language models"
+                    )
                 asked = _chat.identify(
                     client, references, only=only, budget=budget, tokens=tokens, alpha=alpha, seed=seed,
                     stop_early=not (no_early_stop or recording), dry_run=dry_run, price=price, save=save, quiet=quiet,
@@ -116,6 +132,10 @@ def match(
                     client, references, only=only, budget=budget, alpha=alpha, access=access, seed=seed,
                     stop_early=not (no_early_stop or recording), decoys=decoys, quiet=quiet,
                 )  # fmt: skip
+                if explain is not None:
+                    explanation = _likeness.of_match(
+                        client, references, asked, budget=explain, access=access, seed=seed, quiet=quiet
+                    )
     if asked is None:
         return
     if isinstance(client, ChatClient):
@@ -128,6 +148,7 @@ def match(
         title=title,
         intro="Each target was asked probes on which copies and honest models differ, and compared with both.",
         data=report.to_json(asked),
+        explanation=explanation,
     )
     sys.exit(report.EXIT[asked.decision])
 

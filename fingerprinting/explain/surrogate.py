@@ -26,8 +26,11 @@ class Parts(NamedTuple):
         return np.concatenate(list(self)).ravel()
 
 
-def estimate(inputs: np.ndarray, answers: np.ndarray) -> Parts:
-    """The parts of a model. inputs: float (n, features); answers: float (n, outputs), of labels one-hot."""
+def estimate(inputs: np.ndarray, answers: np.ndarray, among: np.ndarray | None = None) -> Parts:
+    """
+    The parts of a model. inputs: float (n, features); answers: float (n, outputs), of labels one-hot. among: int (p,),
+    the features whose products are looked at, ascending; unless told, those that matter most to this model.
+    """
     z = _standard(inputs.astype(np.float64))
     square = z**2
     h = _standard(square - z * (z * square).mean(0))
@@ -36,7 +39,7 @@ def estimate(inputs: np.ndarray, answers: np.ndarray) -> Parts:
     weights = _ridge(alone, y)
     d = z.shape[1]
     parts = [np.abs(columns[:, :, None] * w).mean(0) for columns, w in ((z, weights[:d]), (h, weights[d:]))]
-    top = np.sort(np.argsort(-(parts[0] + parts[1]).sum(1), kind="stable")[:PAIRED])
+    top = foremost(parts[0] + parts[1]) if among is None else among
     a, b = (top[i] for i in np.triu_indices(len(top), 1))
     paired = np.zeros_like(parts[0])
     if len(a):
@@ -46,6 +49,11 @@ def estimate(inputs: np.ndarray, answers: np.ndarray) -> Parts:
         np.add.at(paired, b, together)
 
     return Parts(parts[0], parts[1], paired)
+
+
+def foremost(alone: np.ndarray) -> np.ndarray:
+    """The features that matter most by what they do alone, float (features, outputs); int (at most PAIRED,)."""
+    return np.sort(np.argsort(-alone.sum(1), kind="stable")[:PAIRED])
 
 
 def _standard(columns: np.ndarray) -> np.ndarray:

@@ -8,7 +8,8 @@ import numpy as np
 from probe_match.fingerprinting.calibration import corrected
 from probe_match.fingerprinting.collect import Client
 from probe_match.fingerprinting.database import ReferenceDB
-from probe_match.fingerprinting.errors import DatabaseError, UsageError
+from probe_match.fingerprinting.errors import BadData, DatabaseError, UsageError
+from probe_match.fingerprinting.explain.signature import Described, describe
 from probe_match.fingerprinting.matching import match_one
 from probe_match.fingerprinting.records import About, Access, InputSpec, Panel, ProbeSuite, Responses
 
@@ -85,7 +86,16 @@ def family_of(
         np.arange(m + s) < m,
         honest,
         known.suite.spec.output == "number",
+        described=described(known.suite),
     ).asked()
+
+
+def described(suite: ProbeSuite) -> Described | None:
+    """What contributions are read by; None where no feature varies."""
+    try:
+        return describe(suite.spec, suite.inputs)
+    except BadData:
+        return None
 
 
 def asked(
@@ -107,10 +117,11 @@ def asked(
         suspect = len(known.models) + i
         best = int(near[suspect, : len(known.models)].argmax())
         if known.models.names[best] in own:
+            reference = db.get(known.models.names[best])
+            left = min(budget - answers[i].sent, len(reference.suite))
             verdict = match_one(
-                client, db.get(known.models.names[best]), budget=budget - answers[i].sent, alpha=alpha, access=access,
-                seed=seed, stop_early=False, screen="never",
-            )  # fmt: skip
+                client, reference, budget=left, alpha=alpha, access=access, seed=seed, stop_early=False, screen="never"
+            )
             p = verdict.matches[0].p_value if verdict.decision == "match" else 1.0
             confirmed[suspect, best] = corrected(p, len(known.models))
 

@@ -5,6 +5,8 @@ from typing import Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.explain.signature import contributions, cosine, pairs_of
+from probe_match.fingerprinting.records import UNANSWERED
 
 from . import mixing, rooting, trees
 from .members import Family
@@ -18,7 +20,8 @@ class Link(NamedTuple):
     parent, child: names. support: share of resamples of the probes in which the two are linked. direction: how surely
     the one is the parent, 0.5 to 1; directed: whether that is told. p: chance that an honest model comes as near.
     distance: share of answers that differ, of regressors 1 - correlation of deviations. stated: whether the database
-    says so, which is believed whatever p.
+    says so, which is believed whatever p. contributions: how alike both decide by feature, 0 to 1 (see `explain`), NaN
+    where that is not known; it says more of a link and decides none.
     """
 
     parent: str
@@ -28,6 +31,7 @@ class Link(NamedTuple):
     p: float
     distance: float
     stated: bool = False
+    contributions: float = np.nan
 
     @property
     def directed(self) -> bool:
@@ -103,6 +107,7 @@ def grow(family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.R
                 float(forest.p[child, up]),
                 float(max(apart[child, up], 0.0)),
                 family.abouts[child].parent == names[up],
+                _decide_alike(family, up, child),
             )
         )
     mixes = [
@@ -122,6 +127,21 @@ def grow(family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.R
         alpha=alpha,
         seed=seed,
     )
+
+
+def _decide_alike(family: Family, parent: int, child: int) -> float:
+    """The cosine of two models' contributions on the probes that both answered."""
+    both = np.flatnonzero((family.models.labels[[parent, child]] != UNANSWERED).all(0))
+    if family.described is None or len(both) == 0:
+        return np.nan
+    of, models = family.described.of(both), family.models.of([parent, child]).probes(both)
+    k = int(models.labels.max()) + 1
+    told = models.labels[:, :, None] == np.arange(k) if models.scores is None else models.scores
+    answers = np.nan_to_num(np.asarray(told, np.float64))
+    among = pairs_of(of, answers[0])
+    first, second = (contributions(of, own, among).vector() for own in answers)
+
+    return cosine(first, second)
 
 
 def _downwards(parent: np.ndarray) -> list[int]:

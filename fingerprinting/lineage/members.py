@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.explain.signature import Described
 from probe_match.fingerprinting.records import UNANSWERED, About
 
 
@@ -45,7 +46,8 @@ class Family:
     """
     What a tree is grown from. known: bool per model, True for references, False for suspects. honest: models that
     descend from none of these, on the same probes. number: whether the models are regressors. confirmed: by suspect and
-    reference, indices of models, the p-value that the reference's own probes gave.
+    reference, indices of models, the p-value that the reference's own probes gave. described: the probes'
+    features, None where contributions are not read.
     """
 
     models: Models
@@ -54,6 +56,7 @@ class Family:
     honest: Models
     number: bool = False
     confirmed: Mapping[tuple[int, int], float] = field(default_factory=dict)
+    described: Described | None = None
 
     def __post_init__(self) -> None:
         if len(set(self.models.names)) < len(self.models):
@@ -85,7 +88,8 @@ class Family:
 
     def probes(self, rows: np.ndarray) -> "Family":
         """The same family on some of the probes; int (r,)."""
-        return replace(self, models=self.models.probes(rows), honest=self.honest.probes(rows))
+        described = None if self.described is None else self.described.of(rows)
+        return replace(self, models=self.models.probes(rows), honest=self.honest.probes(rows), described=described)
 
     def asked(self) -> "Family":
         """The family on the probes that most of its suspects answered, all of them where there is no suspect."""

@@ -2,6 +2,7 @@
 Family trees as text for people, JSON for machines (schema `probe-match/lineage/1`), Newick, GraphML, and a page.
 """
 
+import math
 import xml.etree.ElementTree as ET
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ def to_json(lineage: Lineage) -> dict[str, Any]:
                 "support": _round(link.support),
                 "p_value": _round(link.p),
                 "distance": _round(link.distance),
+                "contributions": None if math.isnan(link.contributions) else _round(link.contributions),
             }
             for link in lineage.links
         ],
