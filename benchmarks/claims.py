@@ -193,7 +193,8 @@ def cherry_picking(cases: dict[str, Answers]) -> dict[str, Any]:
         same = found["models"][honest][:, offered] == own[offered]
         rate = same.mean(1)
         naive += [deciding.tail(int(min(k, PICKED)), PICKED, r) for k, r in zip(same.sum(1), rate, strict=True)]
-        derived = set((np.arange(1024) + m * found["bits"][:1024].astype(int)).tolist())
+        bits = found["bits"][:1024].astype(int)  # of a small pool fewer ways are left
+        derived = set((np.arange(len(bits)) + m * bits).tolist())
         for row in same:
             picked = set(offered[np.flatnonzero(row)[:PICKED]].tolist())
             refused += picked != derived
