@@ -201,6 +201,7 @@ def train(
         model.fit(read(x), target)
 
     def answer(inputs: np.ndarray | tuple[str, ...]) -> tuple[Labels, Scores]:
+        labels = None
         with one_thread():
             if soft:
                 scores = np.clip(model.predict(read(inputs)), 0, None)
@@ -208,11 +209,27 @@ def train(
                 scores = np.zeros((len(inputs), k))
                 scores[:, model.classes_] = model.predict_proba(read(inputs))
             else:
-                scores = np.eye(k)[model.predict(read(inputs))]
+                labels = model.predict(read(inputs))  # of classes with equal votes the first, whatever the values say
+                scores = np.eye(k)[labels]
+                if hasattr(model, "decision_function") and not _by_pairs(model):
+                    scores[:, model.classes_] = _softmax(model.decision_function(read(inputs)))
         scores = scores / np.maximum(scores.sum(1, keepdims=True), 1e-9)
-        return scores.argmax(1).astype(np.int16), scores.astype(np.float16)
+        return (scores.argmax(1) if labels is None else labels).astype(np.int16), scores.astype(np.float16)
 
     return answer
+
+
+def _by_pairs(model: Any) -> bool:
+    """Whether its decision values are of pairs of classes, which say nothing of one class."""
+    shapes = [value for name, value in model.get_params().items() if name.split("__")[-1] == "decision_function_shape"]
+    return "ovo" in shapes
+
+
+def _softmax(values: np.ndarray) -> np.ndarray:
+    """Decision values (m, k), or (m,) of two classes, as probabilities: as whoever serves such a model shows them."""
+    values = np.stack([np.zeros(len(values)), values], 1) if values.ndim == 1 else values
+    powers = np.exp(values - values.max(1, keepdims=True))
+    return np.asarray(powers / powers.sum(1, keepdims=True))
 
 
 def family(estimator: Any) -> str | None:

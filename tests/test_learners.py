@@ -4,13 +4,14 @@ import numpy as np
 import pytest
 from probe_match.fingerprinting import learners
 from probe_match.fingerprinting.records import InputSpec
+from scipy.special import softmax
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
 from sklearn.naive_bayes import GaussianNB, MultinomialNB
 from sklearn.neural_network import MLPRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVR
+from sklearn.svm import SVC, SVR
 
 K = 4
 FLAT = InputSpec("tabular", (3,), (-9.0,), (9.0,))
@@ -59,6 +60,22 @@ def test_every_learner_learns_scores(learner: str, task: Task) -> None:
     assert np.mean(labels == y) > 0.75
     assert np.abs(scores.astype(float) - soft).mean() < 0.18  # always guessing the mean is 0.23 off
     assert (scores >= 0).all()
+
+
+def test_a_kernel_machine_shows_its_decision_values(task: Task) -> None:
+    """As probabilities in the columns of its classes, as whoever serves one does; its label is the one it votes for."""
+    x, y = task
+    known = SVC(C=2.0).fit(x, y)
+    labels, scores = learners.train(learners.OWN, FLAT, x, y, K, seed=1, own=SVC(C=2.0))(x)
+
+    np.testing.assert_allclose(scores[:, [0, 1, 3]], softmax(known.decision_function(x), axis=1), atol=2e-3)
+    assert (scores[:, 2] == 0).all()
+    assert (labels == known.predict(x)).all()
+    pairs = SVC(decision_function_shape="ovo")  # shows one value for each pair of classes
+    assert set(np.unique(learners.train(learners.OWN, FLAT, x, y, K, 1, pairs)(x)[1])) == {0, 1}
+    two, of_two = learners.train("kernel", FLAT, x[y != 3], y[y != 3], 2, seed=1)(x)
+    assert ((of_two[:, 1] > 0.5) == (two == 1)).all()
+    assert len(np.unique(of_two[:, 1])) > 50
 
 
 @pytest.mark.parametrize("learner", ["forest", "network", "trees"])
