@@ -70,9 +70,7 @@ def grow(
     several = [rng.multinomial(len(cells), np.full(len(cells), 1 / len(cells))) for _ in range(resamples)]
     forest = _forest(z, p, [stand(times) for times in several], allowed | stated, trees.STATED * stated, m)
     own = originals(np.arange(len(names)) < m, abouts)
-    parent, sure = rooting.parents(
-        len(names), forest.edges, rooting.stated_odds(names, abouts, own, forest.edges)
-    )
+    parent, sure = rooting.parents(len(names), forest.edges, rooting.stated_odds(names, abouts, own, forest.edges))
     apart = np.ones_like(z)
     apart[:m, :m], apart[m:, :m] = nearness.distances(inside), nearness.distances(outside)
     apart[:m, m:] = apart[m:, :m].T
@@ -98,7 +96,9 @@ def _require_fit(counts: Mapping[str, Counts], names: Sequence[str]) -> None:
             f"strangers, got {len(counts)}; enroll more, or pull a pack"
         )
     if len(names) > MOST:
-        raise BadData(f"expected at most {MOST} models in a tree, got {len(names)}; name those to draw with --reference")
+        raise BadData(
+            f"expected at most {MOST} models in a tree, got {len(names)}; name those to draw with --reference"
+        )
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
         raise BadData(f"two models are called '{twice}'; name each once")

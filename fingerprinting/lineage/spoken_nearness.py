@@ -41,7 +41,9 @@ def share(models: Sequence[Counts], known: Mapping[str, Counts], cells: Sequence
             put[i, :, c] = both = met.both[:, 0]
             nats[i, :, c] = single_token.evidence(met)
             level[i, :, c] = both * (own[:, 0] + mine) / 2
-            apart[i, :, c] = single_token.discrepancy(met, within, single_token.repeats(*tallies.all_rows(counts, [cell])))
+            apart[i, :, c] = single_token.discrepancy(
+                met, within, single_token.repeats(*tallies.all_rows(counts, [cell]))
+            )
             bits[i, :, c] = np.nan_to_num(single_token.divergence(met))
     asked = [np.array([sum(counts.get(cell, {}).values()) for cell in cells]) for counts in models]
     weight = np.array([knowing.discrepancy_weight(some) for some in asked]).reshape(-1, 1)
