@@ -32,7 +32,7 @@ def measure(counts: Mapping[str, Counts], draws: int, seed: int, say: Callable[[
     for draw in range(draws):
         rng = np.random.default_rng(seed + draw)
         used = rng.choice(cells, CELLS, replace=False)
-        parts = {name: tallies.thin(given, {cell: ANSWERS for cell in used}, rng) for name, given in counts.items()}
+        parts = {name: tallies.thin(given, dict.fromkeys(used, ANSWERS), rng) for name, given in counts.items()}
         rest = {name: tallies.without(given, parts[name]) for name, given in counts.items()}
         told = {f"asked {name}": part for name, part in parts.items()}
         tree = spoken.grow(_references(rest, bank), told, resamples=0)

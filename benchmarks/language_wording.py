@@ -36,9 +36,10 @@ LESS: Final = """
 all looks together. *A relative*: of the same vendor, or of the same base model, named as family.
 """.strip()
 TREES: Final = """
-`lineage` at its alpha of 5 %: links among the known models by all their answers, and endpoints that answered 16 questions
-thrice, hung on what `match` would name; those left out have no reference of their own. That links also need the nearness
-of models to their own answers was fixed on the even half of the models, where it changed nothing.
+`lineage` at its alpha of 5 %: links among the known models by all their answers, and endpoints that answered 16
+questions thrice, hung on what `match` would name; those left out have no reference of their own. That links also need
+the nearness of models to their own answers changed nothing on the even half of the models, which had 6 links, all of
+one vendor; figures of all were seen in the same look.
 """.strip()
 STYLE: Final = """
 AlpacaEval: 400 prompts; 50 of 150 models shaped no space. Features and weights were chosen on the first 200 prompts
