@@ -16,16 +16,16 @@ from token_models import descent, vendor
 
 CELLS, ANSWERS, EVERY = 16, 3, 5  # questions and answers to each of an endpoint; every fifth model is left out
 LINKED: Final = ("itself", "same vendor", "descent", "stranger", "nobody")
-HEADS: Final = "models|n|" + "|".join(LINKED) + "|seconds a tree"
+HEADS: Final = "models|n|" + "|".join(LINKED) + "|processor seconds a tree"
 
 
 def measure(counts: Mapping[str, Counts], draws: int, seed: int, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """A row for pairs of known models and for endpoints, in the database and left out of it."""
     cells = sorted({cell for given in counts.values() for cell in given})
     bank = Bank("b", tuple(Question(cell, "one-word", cell) for cell in cells))
-    started = time.perf_counter()
+    started = time.process_time()
     whole = spoken.grow(_references(counts, bank), {})
-    seconds = [time.perf_counter() - started]
+    seconds = [time.process_time() - started]
     rows = [{"models": "known, by links", "linked": Counter(_kind(a.parent, a.child) for a in whole.links),
              "seconds": seconds}]  # fmt: skip
     found: dict[str, Counter[str]] = {"endpoint, in the database": Counter(), "endpoint, left out": Counter()}
