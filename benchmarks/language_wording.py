@@ -34,6 +34,19 @@ left out .8 % [.3, 1.8] were wrongly itself then, and .5 % [.2, 1.3] of a wrong 
 LESS: Final = """
 16 questions of up to 15 rounds: judged after 3, 6 and 12 rounds and at the end, or at the end alone. Alpha 1 %, for
 all looks together. *A relative*: of the same vendor, or of the same base model, named as family.
+
+Why by rank: bets against the mixture of all other known models, corrected for the search at 1 % ([bets.py](bets.py),
+even half of the models, development), are no e-process for a model that nobody knows, and name it the more often the
+more it is asked:
+
+| answers to 16 questions | in the database, rightly | left out, wrongly | vendor left out, wrongly |
+| --- | --- | --- | --- |
+| 1 | 0.581 | 0.173 | 0.102 |
+| 3 | 0.862 | 0.417 | 0.303 |
+| 6 | 0.909 | 0.555 | 0.457 |
+| 12 | 0.933 | 0.671 | 0.563 |
+
+Looked at in the same way, by rank:
 """.strip()
 TREES: Final = """
 `lineage` at its alpha of 5 %: links among the known models by all their answers, and endpoints that answered 16
