@@ -18,6 +18,7 @@ import click
 import language_page
 import language_texts
 import language_tokens
+import language_trees
 import language_verdicts
 import token_models
 import twins
@@ -26,7 +27,7 @@ from probe_match.fingerprinting import storage
 HERE: Final = Path(__file__).parent
 MEASURED: Final = HERE / "language-models.json"
 PAGE: Final = HERE / "RESULTS-language-models.md"
-PARTS: Final = ("twins", "tokens", "verdicts", "looks", "style", "lineage")
+PARTS: Final = ("twins", "tokens", "verdicts", "looks", "trees", "style", "lineage")
 SEED: Final = 3000  # of the first draw of cells and answers, one more for each further draw
 
 
@@ -68,6 +69,8 @@ def measure(part: str, folder: Path, draws: int) -> Any:
         return language_tokens.measure(counts, draws, say)
     if part == "verdicts":
         return language_verdicts.measure(counts, draws, SEED, say)
+    if part == "trees":
+        return language_trees.measure(counts, max(1, draws // 10), SEED, say)
     return asking_less.measure(counts, draws, SEED, say)
 
 

@@ -6,11 +6,12 @@ from typing import Any, Final
 import asking_less
 import language_texts
 import language_tokens
+import language_trees
 import language_verdicts
 import numpy as np
 import twins
 from language_measures import interval, share, table
-from language_wording import BEFORE, LESS, LINEAGE, ONE_WORD, STYLE, TWINS, VERDICTS
+from language_wording import BEFORE, LESS, LINEAGE, ONE_WORD, STYLE, TREES, TWINS, VERDICTS
 
 Row = Mapping[str, Any]
 Held = Mapping[str, Any]
@@ -138,6 +139,12 @@ def _less(rows: Sequence[Row]) -> str:
     )
 
 
+def _trees(rows: Sequence[Row]) -> str:
+    return f"## Family trees by one-word answers\n\n{TREES}\n\n" + table(
+        language_trees.HEADS, [language_trees.rendered(row) for row in rows]
+    )
+
+
 def _by_style(rows: Sequence[Row]) -> str:
     return f"## Free text, other prompts\n\n{STYLE}\n\n" + table(
         language_texts.STYLE_HEADS, [language_texts.style_rendered(row) for row in rows]
@@ -171,7 +178,8 @@ def _within(itself: int, family: int, n: int) -> str:
 
 SHOWN: Final = 24
 SECTIONS: Final[dict[str, Callable[[Any], str]]] = {
-    "tokens": _one_word, "twins": _twins, "verdicts": _said, "looks": _less, "style": _by_style, "lineage": _by_prompt,
+    "tokens": _one_word, "twins": _twins, "verdicts": _said, "looks": _less, "trees": _trees,
+    "style": _by_style, "lineage": _by_prompt,
 }  # fmt: skip
 AIMS: Final[dict[str, Callable[[Any], list[list[str]]]]] = {
     "tokens": _tokens, "verdicts": _verdicts, "looks": _looks, "style": _style, "lineage": _lineage,

@@ -152,7 +152,7 @@ def _scores(
     names, m = known.table.names, len(known.table.names)
     suspect, nats, scores, alike = scored
     order = np.argsort(-scores, kind="stable")[:SHOWN]
-    power = float(np.mean(_family_wise(honest.genuine, honest.best) <= alpha)) if len(honest.genuine) else 0.0
+    power = float(np.mean(family_wise(honest.genuine, honest.best) <= alpha)) if len(honest.genuine) else 0.0
     enough = int(suspect.asked.sum()) >= MIN_ANSWERED and m > 2
     p = _p_values(paths[order], peaks[0], m) if enough else [PValues(1.0, 1.0)] * len(order)
     # By rank alone: no tail fitted to strangers says how near versions of one model come.
@@ -183,12 +183,12 @@ def _p_values(scores: np.ndarray, best: np.ndarray, searched: int) -> list[PValu
 
     best: float (c,), what honest models score for the reference they are nearest to.
     """
-    tail, rank = _family_wise(scores, best), ranks(scores, best)
+    tail, rank = family_wise(scores, best), ranks(scores, best)
     sides = [-np.expm1(np.log1p(-np.minimum(p, 1 - 1e-12)) / searched) for p in (tail, rank)]
     return [PValues(max(float(a), 1e-300), float(b)) for a, b in zip(*sides, strict=True)]
 
 
-def _family_wise(scores: np.ndarray, best: np.ndarray) -> np.ndarray:
+def family_wise(scores: np.ndarray, best: np.ndarray) -> np.ndarray:
     """By rank where enough honest models stand behind it, else by a fitted tail."""
     return ranks(scores, best) if len(best) >= ENOUGH else tail_of_best(scores, best)
 

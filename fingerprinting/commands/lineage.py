@@ -11,6 +11,8 @@ import click
 from ._options import default_db, output_options, regression_option, target_options
 
 if TYPE_CHECKING:
+    from probe_match.fingerprinting.chat.records import ChatClient
+    from probe_match.fingerprinting.database import ReferenceDB
     from probe_match.fingerprinting.lineage.growing import Lineage
     from probe_match.fingerprinting.lineage.members import Family
 
@@ -72,7 +74,8 @@ def lineage(
     """
     Draw the family tree of the references of one input and of TARGETs: who descends from whom.
 
-    References answer from the database, each target is asked at most the budget. With --pool there need be no
+    References answer from the database, each target is asked at most the budget. Language models are drawn by their
+    one-word answers, those of a database among themselves or with endpoints. With --pool there need be no
     database: targets may be model files, addresses, folders of models, or a zoo.
 
     \b
@@ -82,7 +85,7 @@ def lineage(
       probe-match lineage models/ --pool pool.npz --plot tree.svg
       probe-match lineage a.onnx b.onnx c.skops --pool pool.csv --label species --format newick
     """
-    from probe_match.fingerprinting.lineage import drawing, growing, report
+    from probe_match.fingerprinting.lineage import drawing, report
 
     from . import _session
 
@@ -95,15 +98,13 @@ def lineage(
         options: dict[str, Any] = {"allow_pickle": allow_pickle, "timeout": timeout}
         wanted: Any = "label" if access == "label" else None
         if pool is None:
-            family = _from_database(stack, targets, db or default_db(), only, budget, alpha, wanted, seed, options)
+            tree = _from_database(stack, targets, db or default_db(), only, budget, alpha, access, seed, options, quiet)
         else:
             if db is not None or only:
                 raise click.UsageError("expected --db, or --pool to draw the targets without a database, not both")
             loaded, _ = _session.pool_and_log(pool, label, text, True, None, regression)
             family = _from_pool(stack, targets, loaded, suite_file, peers, jobs, budget, wanted, seed, options, quiet)
-        if access == "scores" and family.models.scores is None:
-            raise click.UsageError("not every model gives scores over the same classes; use --access label")
-        tree = growing.grow(family, alpha=alpha, seed=seed)
+            tree = _grown(family, access, alpha, seed)
     _show(tree, form, quiet or json_file == "-")
     if json_file is not None:
         _session.write_text(json_file, json.dumps(report.to_json(tree), indent=1, ensure_ascii=False))
@@ -121,32 +122,81 @@ def _show(tree: "Lineage", form: str, quiet: bool) -> None:
         click.echo(written(tree))
 
 
+def _grown(family: "Family", access: str, alpha: float, seed: int) -> "Lineage":
+    from probe_match.fingerprinting.lineage import growing
+
+    if access == "scores" and family.models.scores is None:
+        raise click.UsageError("not every model gives scores over the same classes; use --access label")
+    return growing.grow(family, alpha=alpha, seed=seed)
+
+
 def _from_database(
-    stack: contextlib.ExitStack, targets: tuple[str, ...], db: str, only: tuple[str, ...], budget: int,
-    alpha: float, access: Any,
-    seed: int, options: dict[str, Any],
-) -> "Family":  # fmt: skip
-    """References from the database, targets asked its public suite."""
+    stack: contextlib.ExitStack, targets: tuple[str, ...], db: str, only: tuple[str, ...], budget: int, alpha: float,
+    access: str, seed: int, options: dict[str, Any], quiet: bool,
+) -> "Lineage":  # fmt: skip
+    """References from the database; targets asked its public suite, or the questions its language models were."""
+    from probe_match.fingerprinting.chat import shelf
+    from probe_match.fingerprinting.chat.records import ChatClient as Speaking
     from probe_match.fingerprinting.database import open_db
     from probe_match.fingerprinting.errors import DatabaseError
     from probe_match.fingerprinting.lineage import gathering
 
     from . import _session
 
-    clients = [stack.enter_context(_session.target(where, **options)) for where, _ in _spread_out(targets)]
-    shapes = {client.shape for client in clients if client.shape is not None}
+    clients = [stack.enter_context(_session.any_target(where, **options)) for where, _ in _spread_out(targets)]
+    speak = [client for client in clients if isinstance(client, Speaking)]
+    answer = [client for client in clients if not isinstance(client, Speaking)]
+    if speak and answer:
+        raise click.UsageError(
+            f"{speak[0].target} is a language model, {answer[0].target} is none; draw them one by one"
+        )
+    references = stack.enter_context(open_db(db, read_only=True))
+    if speak or (not answer and _all_speak(shelf.names(references), references.names(), only, db)):
+        return _spoken(references, speak, only, budget, alpha, seed, quiet)
+    shapes = {client.shape for client in answer if client.shape is not None}
     if len(shapes) > 1:
         raise click.UsageError(f"expected targets of one input, got shapes {sorted(shapes)}; draw them one by one")
-    references = stack.enter_context(open_db(db, read_only=True))
     known = gathering.stored(references, next(iter(shapes), None), only)
     if known.honest is None:
         raise DatabaseError(
             f"no reference of {references.name} was enrolled with peers, and nothing says how alike strangers are; "
             "enroll one without --no-train, or draw the models with --pool"
         )
-    return gathering.asked(
-        references, known, known.honest, clients, budget=budget, alpha=alpha, access=access, seed=seed
-    )
+    family = gathering.asked(
+        references, known, known.honest, answer, budget=budget, alpha=alpha,
+        access="label" if access == "label" else None, seed=seed,
+    )  # fmt: skip
+
+    return _grown(family, access, alpha, seed)
+
+
+def _all_speak(language_models: list[str], others: list[str], only: tuple[str, ...], db: str) -> bool:
+    """Whether the references to draw are language models, where no target says so."""
+    if only:
+        return set(only) <= set(language_models)
+    if language_models and others:
+        raise click.UsageError(
+            f"{db} holds language models and models that take inputs; name those to draw with --reference, or a target"
+        )
+    return bool(language_models)
+
+
+def _spoken(
+    references: "ReferenceDB", clients: "list[ChatClient]", only: tuple[str, ...], budget: int, alpha: float, seed: int,
+    quiet: bool,
+) -> "Lineage":  # fmt: skip
+    """Language models: references by what they answered, targets asked the same."""
+    from probe_match.fingerprinting.chat import asking
+    from probe_match.fingerprinting.chat.reading import count
+    from probe_match.fingerprinting.lineage import spoken
+
+    from . import _chat
+
+    planned = asking.plan_identification(references, only=only, budget=budget, seed=seed)
+    told = {client.target: _chat.ask(client, planned, quiet=quiet, save=None) for client in clients}
+    suspects = {target: count(planned.bank, transcript) for target, transcript in told.items()}
+
+    return spoken.grow(dict(planned.references), suspects, alpha=alpha, seed=seed)
 
 
 def _from_pool(

@@ -1,12 +1,13 @@
 """A family tree from answers: nearest kin, which end is the parent, second parents, and who is related to nobody."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.explain.signature import contributions, cosine, pairs_of
-from probe_match.fingerprinting.records import UNANSWERED
+from probe_match.fingerprinting.records import UNANSWERED, About
 
 from . import mixing, rooting, trees
 from .members import Family
@@ -19,9 +20,10 @@ class Link(NamedTuple):
     """
     parent, child: names. support: share of resamples of the probes in which the two are linked. direction: how surely
     the one is the parent, 0.5 to 1; directed: whether that is told. p: chance that an honest model comes as near.
-    distance: share of answers that differ, of regressors 1 - correlation of deviations. stated: whether the database
-    says so, which is believed whatever p. contributions: how alike both decide by feature, 0 to 1 (see `explain`), NaN
-    where that is not known; it says more of a link and decides none.
+    distance: share of answers that differ, of regressors 1 - correlation of deviations, of language models the mean
+    divergence of their answers. stated: whether the database says so, which is believed whatever p. contributions: how
+    alike both decide by feature, 0 to 1 (see `explain`), NaN where that is not known; it says more of a link and
+    decides none.
     """
 
     parent: str
@@ -52,6 +54,7 @@ class Lineage:
     """
     A forest. names: all models. links: parents before their children. roots: those on nothing, of trees and alone.
     known: bool per model, references. standing: float (m, m), see `trees.Forest`. probes, honest: how many of each.
+    access: "label", "scores", or "text" of language models, whose honest models are the references themselves.
     """
 
     names: tuple[str, ...]
@@ -92,8 +95,36 @@ def grow(family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.R
     names = family.models.names
     forest = trees.grow(family, alpha=alpha, resamples=resamples, seed=seed)
     parent, sure = rooting.parents(len(names), forest.edges, rooting.odds(family, forest.edges))
+    at = {name: i for i, name in enumerate(names)}
+    links = tuple(
+        link._replace(contributions=_decide_alike(family, at[link.parent], at[link.child]))
+        for link in linked(names, family.abouts, forest, parent, sure, 1 - trees.alike(family))
+    )
+    mixes = [
+        SecondParent(names[mix.child], names[mix.parent], mix.p)
+        for mix in mixing.second_parents(family, forest, parent)
+    ]
+
+    return Lineage(
+        names=names,
+        known=family.known,
+        links=links,
+        mixes=tuple(mixes),
+        standing=forest.standing,
+        probes=family.models.labels.shape[1],
+        honest=len(family.honest),
+        access="label" if family.models.scores is None or family.honest.scores is None else "scores",
+        alpha=alpha,
+        seed=seed,
+    )
+
+
+def linked(
+    names: Sequence[str], abouts: Sequence[About], forest: trees.Forest, parent: np.ndarray, sure: np.ndarray,
+    apart: np.ndarray,
+) -> tuple[Link, ...]:  # fmt: skip
+    """The links of a forest with its roots, parents before their children. parent, sure: see `rooting.parents`."""
     support = {tuple(edge): s for edge, s in zip(forest.edges.tolist(), forest.support.tolist(), strict=True)}
-    apart = 1 - trees.alike(family)
     links = []
     for child in _downwards(parent):
         up = int(parent[child])
@@ -106,27 +137,10 @@ def grow(family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.R
                 float(sure[child]),
                 float(forest.p[child, up]),
                 float(max(apart[child, up], 0.0)),
-                family.abouts[child].parent == names[up],
-                _decide_alike(family, up, child),
+                abouts[child].parent == names[up],
             )
         )
-    mixes = [
-        SecondParent(names[mix.child], names[mix.parent], mix.p)
-        for mix in mixing.second_parents(family, forest, parent)
-    ]
-
-    return Lineage(
-        names=names,
-        known=family.known,
-        links=tuple(links),
-        mixes=tuple(mixes),
-        standing=forest.standing,
-        probes=family.models.labels.shape[1],
-        honest=len(family.honest),
-        access="label" if family.models.scores is None or family.honest.scores is None else "scores",
-        alpha=alpha,
-        seed=seed,
-    )
+    return tuple(links)
 
 
 def _decide_alike(family: Family, parent: int, child: int) -> float:

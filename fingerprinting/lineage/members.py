@@ -71,20 +71,12 @@ class Family:
     @property
     def original(self) -> np.ndarray:
         """References of which the database does not say that they were made from another; bool (m,)."""
-        return np.array(
-            [its and about.role != "derived" and about.parent is None
-             for its, about in zip(self.known, self.abouts, strict=True)], bool,
-        )  # fmt: skip
+        return originals(self.known, self.abouts)
 
     @property
     def stated(self) -> np.ndarray:
         """Pairs of a model and the parent that the database states; bool (m, m), symmetric."""
-        at = {name: i for i, name in enumerate(self.models.names)}
-        out = np.zeros((len(at), len(at)), bool)
-        for i, about in enumerate(self.abouts):
-            if about.parent in at and at[about.parent] != i:
-                out[i, at[about.parent]] = out[at[about.parent], i] = True
-        return out
+        return stated_pairs(self.models.names, self.abouts)
 
     def probes(self, rows: np.ndarray) -> "Family":
         """The same family on some of the probes; int (r,)."""
@@ -96,3 +88,21 @@ class Family:
         suspects = self.models.labels[~self.known]
         put = (suspects != UNANSWERED).mean(0) >= 0.5 if len(suspects) else np.ones(self.models.labels.shape[1], bool)
         return self.probes(np.flatnonzero(put))
+
+
+def originals(known: np.ndarray, abouts: Sequence[About]) -> np.ndarray:
+    """References that nothing says were made from another; bool (m,). known: bool (m,), True for references."""
+    return np.array(
+        [its and about.role != "derived" and about.parent is None for its, about in zip(known, abouts, strict=True)],
+        bool,
+    )
+
+
+def stated_pairs(names: Sequence[str], abouts: Sequence[About]) -> np.ndarray:
+    """Pairs of a model and the parent that is stated of it; bool (m, m), symmetric."""
+    at = {name: i for i, name in enumerate(names)}
+    out = np.zeros((len(at), len(at)), bool)
+    for i, about in enumerate(abouts):
+        if about.parent in at and at[about.parent] != i:
+            out[i, at[about.parent]] = out[at[about.parent], i] = True
+    return out

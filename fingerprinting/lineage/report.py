@@ -15,6 +15,7 @@ from .growing import Lineage, Link
 SCHEMA: Final = "probe-match/lineage/1"
 GRAPHML: Final = "http://graphml.graphdrawing.org/xmlns"
 MOST_ALONE: Final = 40  # unrelated models named in text
+READ: Final = {"label": "labels", "scores": "labels and scores", "text": "the spread of answers"}
 
 
 def to_json(lineage: Lineage) -> dict[str, Any]:
@@ -58,11 +59,7 @@ def alone(lineage: Lineage) -> list[str]:
 
 def to_text(lineage: Lineage) -> str:
     """The trees, indented, and who is related to nobody."""
-    read = "labels" if lineage.access == "label" else "labels and scores"
-    lines = [
-        f"{len(lineage.names)} models by {read} on {lineage.probes} probes, "
-        f"judged against {lineage.honest} honest models"
-    ]
+    lines = [judged(lineage)]
     below = drawing.children(lineage)
     for root in lineage.roots:
         if root in below:
@@ -78,6 +75,14 @@ def to_text(lineage: Lineage) -> str:
         lines.append(f"related to none of the others as far as these probes tell: {names}{more}")
 
     return "\n".join(lines)
+
+
+def judged(lineage: Lineage) -> str:
+    """What the trees were drawn from, and against whom, in one line."""
+    many = f"{len(lineage.names)} models by {READ[lineage.access]} on {lineage.probes} probes"
+    if lineage.access == "text":
+        return f"{many}, judged against how near {lineage.honest} of them come to models of other families"
+    return f"{many}, judged against {lineage.honest} honest models"
 
 
 def to_newick(lineage: Lineage) -> str:
@@ -128,7 +133,7 @@ def to_html(lineage: Lineage) -> str:
     """A page: the trees, every link with its figures, and the unrelated."""
     environment = pages.environment("probe_match.fingerprinting.lineage", printable)
     return environment.get_template("lineage.html.j2").render(
-        lineage=lineage, drawn=drawing.svg(lineage), alone=alone(lineage)
+        lineage=lineage, judged=judged(lineage), drawn=drawing.svg(lineage), alone=alone(lineage)
     )
 
 

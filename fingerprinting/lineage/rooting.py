@@ -5,10 +5,11 @@ A forest of nearness has no direction. Each edge gets odds from what is known of
 from all of its edges' odds together, since with a root every edge points away from it.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
-from probe_match.fingerprinting.records import UNANSWERED
+from probe_match.fingerprinting.records import UNANSWERED, About
 
 from .members import Family
 
@@ -25,19 +26,27 @@ def odds(family: Family, edges: np.ndarray) -> np.ndarray:
     """For every edge (i, j), the log-odds that i is the parent; float64 (e,), nats."""
     labels = family.models.labels
     crowd = _crowd(family)
-    coarse, original = _coarse(family), family.original
-    out = np.zeros(len(edges))
+    coarse = _coarse(family)
+    out = stated_odds(family.models.names, family.abouts, family.original, edges)
     for e, (i, j) in enumerate(edges):
-        a, b = family.abouts[i], family.abouts[j]
-        out[e] += STATED * ((b.parent == family.models.names[i]) - (float(a.parent == family.models.names[j])))
-        out[e] += REFERENCE * (float(original[i]) - float(original[j]))
         out[e] += COARSE * (float(coarse[j]) - float(coarse[i]))
-        if a.date and b.date:
-            out[e] += OLDER * (float(a.date < b.date) - float(b.date < a.date))
         if crowd is not None:
             disputed = (labels[i] != labels[j]) & (labels[i] != UNANSWERED) & (labels[j] != UNANSWERED)
             more = int((disputed & (labels[i] == crowd)).sum()) - int((disputed & (labels[j] == crowd)).sum())
             out[e] += np.clip(more * np.log(SOUND / (1 - SOUND)), -MOST_DISPUTED, MOST_DISPUTED)
+
+    return out
+
+
+def stated_odds(names: Sequence[str], abouts: Sequence[About], original: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """As `odds`, by what the database says alone; float64 (e,), nats. original: bool (m,), see `members.originals`."""
+    out = np.zeros(len(edges))
+    for e, (i, j) in enumerate(edges):
+        a, b = abouts[i], abouts[j]
+        out[e] += STATED * (float(b.parent == names[i]) - float(a.parent == names[j]))
+        out[e] += REFERENCE * (float(original[i]) - float(original[j]))
+        if a.date and b.date:
+            out[e] += OLDER * (float(a.date < b.date) - float(b.date < a.date))
 
     return out
 

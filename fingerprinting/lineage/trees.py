@@ -4,6 +4,7 @@ The likeliest forest: edges of greatest total nearness among pairs that no two h
 Support is the share of resamples of the probes (Felsenstein, Evolution 1985) in which the edge is in the forest.
 """
 
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -69,12 +70,18 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
     lead = CLEARLY * float(np.median(several.std(1))) if len(rows) else 0.0
     preferred = lead * (family.known[:, None] ^ family.known[None]) + STATED * family.stated
     edges = spanning(z + preferred, allowed, family.original)
+
+    return Forest(edges, supported(edges, [one + preferred for one in drawn], allowed, family.original), z, p)
+
+
+def supported(edges: np.ndarray, drawn: Sequence[np.ndarray], allowed: np.ndarray, original: np.ndarray) -> np.ndarray:
+    """Share of resamples that link the same two models; float64 (e,). drawn: of each resample the weights (m, m)."""
     hits = np.zeros(len(edges))
-    for one in drawn if len(edges) else ():
-        again = {tuple(edge) for edge in spanning(one + preferred, allowed, family.original).tolist()}
+    for weight in drawn if len(edges) else ():
+        again = {tuple(edge) for edge in spanning(weight, allowed, original).tolist()}
         hits += [tuple(edge) in again for edge in edges.tolist()]
 
-    return Forest(edges, hits / max(resamples, 1), z, p)
+    return hits / max(len(drawn), 1)
 
 
 def unrelated(z: np.ndarray, strangers: np.ndarray, known: np.ndarray) -> np.ndarray:

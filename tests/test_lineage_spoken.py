@@ -1,0 +1,119 @@
+"""Family trees of language models: by their answers alone, and on the command line."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from chat_models import Habits
+from chat_server import Scripted, scripted
+from click.testing import CliRunner
+from probe_match.fingerprinting.chat import known as knowing
+from probe_match.fingerprinting.chat import shelf
+from probe_match.fingerprinting.chat.known import peers
+from probe_match.fingerprinting.chat.records import ChatReference
+from probe_match.fingerprinting.cli import cli
+from probe_match.fingerprinting.database import open_db
+from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.lineage import report, spoken, spoken_nearness
+from probe_match.fingerprinting.records import About
+from probe_match.probes import chat_words
+
+BANK = chat_words.generate(n=10, seed=0, languages=("en", "de"))
+
+
+def references(many: int = 40) -> dict[str, ChatReference]:
+    """Strangers, and a second name of the first of them, asked again."""
+    out = {f"known-{i}": Habits().reference(f"known-{i}", BANK, 20) for i in range(many)}
+    return out | {"again": replace(Habits(seed=1).reference("known-0", BANK, 20), name="again")}
+
+
+@pytest.fixture
+def server() -> Iterator[Scripted]:
+    with scripted(Habits(seed=2)) as running:
+        yield running
+
+
+@pytest.fixture
+def stocked(tmp_path: Path) -> Path:
+    path = tmp_path / "r.db"
+    with open_db(path, create=True) as db:
+        shelf.add(db, list(references().values()))
+    return path
+
+
+def run(*words: str) -> Any:
+    result = CliRunner().invoke(cli, ["lineage", *words, "--json", "-q"])
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_two_names_of_one_model_are_linked_and_strangers_are_not() -> None:
+    """Without a word on it, either may be the parent."""
+    tree = spoken.grow(references(), {})
+
+    assert [{link.parent, link.child} for link in tree.links] == [{"known-0", "again"}]
+    assert not tree.links[0].directed
+    assert tree.links[0].support > 0.9
+    assert len(report.alone(tree)) == 39
+
+
+def test_what_the_database_says_is_drawn_and_gives_direction() -> None:
+    """A stated parent is believed, whatever the answers say."""
+    known = references()
+    known["again"] = replace(known["again"], about=About(parent="known-0"))
+    known["known-2"] = replace(known["known-2"], about=About(parent="known-1"))
+    tree = spoken.grow(known, {})
+
+    assert {(link.parent, link.child, link.directed, link.stated) for link in tree.links} == {
+        ("known-0", "again", True, True), ("known-1", "known-2", True, True)
+    }  # fmt: skip
+    assert next(link.p for link in tree.links if link.child == "known-2") > 0.05
+
+
+def test_pairs_score_as_they_do_when_one_is_matched() -> None:
+    """Question by question and all at once are the same sum."""
+    counts = {name: one.counts for name, one in references().items()}
+    known = knowing.know(counts)
+    likeness, bonus = knowing._compared(known, known.table.asked.max(0), np.random.default_rng(0))
+    whole = peers(likeness, known.who) + bonus
+    cells = known.table.cells
+    shared = spoken_nearness.share(list(counts.values()), counts, cells)
+    off = ~np.eye(len(counts), dtype=bool)
+
+    assert np.allclose(spoken_nearness.among(shared, np.ones(len(cells)))[off], ((whole + whole.T) / 2)[off], atol=1e-4)
+
+
+def test_few_references_are_refused() -> None:
+    """With six models nobody knows how near strangers come."""
+    with pytest.raises(BadData, match="at least 8 language models"):
+        spoken.grow(references(5), {})
+
+
+def test_endpoints_hang_on_the_reference_they_answer_as(stocked: Path, server: Scripted) -> None:
+    """A known model below its reference, a stranger beside all trees; the budget is kept."""
+    targets = [f"openai:{server.url}/v1#{name}" for name in ("known-3", "stranger")]
+    data = run(*targets, "--db", str(stocked), "--budget", "60")
+    links = {(link["parent"], link["child"], link["directed"]) for link in data["links"]}
+
+    assert ("known-3", targets[0], True) in links
+    assert targets[1] in data["unrelated"]
+    assert data["access"] == "text"
+    assert len(server.asked) <= 120
+
+
+def test_references_alone_are_drawn_by_every_format(stocked: Path, tmp_path: Path) -> None:
+    """Some of them by name as well."""
+    page = tmp_path / "t.html"
+    whole = run("--db", str(stocked), "--html", str(page))
+    some = run("--db", str(stocked), *(word for i in range(1, 10) for word in ("--reference", f"known-{i}")))
+    newick = CliRunner().invoke(cli, ["lineage", "--db", str(stocked), "--format", "newick"])
+
+    assert {*whole["links"][0].values()} >= {"known-0", "again"}
+    assert len(some["models"]) == 9
+    assert not some["links"]
+    assert newick.output.count(";") == 40
+    assert "models of other families" in page.read_text()
