@@ -37,7 +37,7 @@ FORMATS = ("text", "newick", "graphml")
 @click.option("--budget", default=50, show_default=True, type=click.IntRange(10), help="Most questions to each target.")
 @click.option(
     "--alpha", default=0.05, show_default=True, type=click.FloatRange(1e-6, 0.5),
-    help="Accepted chance that a model related to none is hung into a tree.",
+    help="Accepted chance that a model related to none is hung into a tree, and share of such links where many are.",
 )  # fmt: skip
 @click.option(
     "--access", type=click.Choice(["label", "scores", "auto"]), default="auto", show_default=True,

@@ -81,7 +81,7 @@ class Lineage:
 
 def grow(family: Family, *, alpha: float = trees.ALPHA, resamples: int = trees.RESAMPLES, seed: int = 0) -> Lineage:
     """
-    The family tree. alpha: chance that an honest model is hung into it; resamples: of the probes, for support.
+    The family tree. alpha: share of its links that may be of honest models; resamples: of the probes, for support.
 
     Raises BadData where there are too few models to judge by, or none to draw.
     """

@@ -16,7 +16,7 @@ from .likeness import Likeness, standing
 from .members import Family
 
 RESAMPLES: Final = 100
-ALPHA: Final = 0.05  # chance that an honest model is hung into the tree
+ALPHA: Final = 0.05  # share of links that may be of honest models, and the most for each of them
 COPIED: Final = 0.9  # share of answers alike from which on two models that no reference claims are one's copy
 STATED: Final = 1e6  # a parent that the database states comes before any nearness
 CLEARLY: Final = 2.0  # standard errors by which a sibling must be nearer than a reference to be the parent
@@ -36,7 +36,7 @@ class Forest(NamedTuple):
 
 
 def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, seed: int = 0) -> Forest:
-    """The forest of a family. alpha: chance that an honest model is hung into it. seed: of the resamples."""
+    """The forest of a family. alpha: share of its links that may be of honest models. seed: of the resamples."""
     models, honest = family.models, family.honest
     n = models.labels.shape[1]
     within = Likeness(models, models, honest, family.number)
@@ -54,7 +54,7 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
         p = np.maximum(p, no_luck(family))
     for (i, j), own_p in family.confirmed.items():  # two looks: at the public suite and at the reference's own probes
         p[i, j] = p[j, i] = corrected(min(float(p[i, j]), own_p), 2)
-    allowed = p <= alpha
+    allowed = p <= _thresholds(p, family.known, alpha)
     if family.known.any():  # two that no reference claims may be honest models of one owner's unknown data
         claimed = family.known | allowed[:, family.known].any(1)
         allowed &= claimed[:, None] | claimed[None]
@@ -72,6 +72,23 @@ def grow(family: Family, *, alpha: float = ALPHA, resamples: int = RESAMPLES, se
     edges = spanning(z + preferred, allowed, family.original)
 
     return Forest(edges, supported(edges, [one + preferred for one in drawn], allowed, family.original), z, p)
+
+
+def _thresholds(p: np.ndarray, known: np.ndarray, alpha: float) -> np.ndarray:
+    """
+    How small a pair's p must be, float64 (m, m), for a share alpha of the models that are linked to be honest ones.
+
+    By the step-up rule of Benjamini and Hochberg (1995) over each model's best p, apart for pairs of a suspect and a
+    reference and for pairs of two of a kind: of many strangers some come near by chance, of one none is forgiven more.
+    """
+    mixed = known[:, None] ^ known[None]
+    least = np.full(p.shape, alpha)
+    for pairs, tested in ((mixed, ~known), (~mixed, np.ones(len(p), bool))):
+        some = np.where(pairs & ~np.eye(len(p), dtype=bool), p, 1.0).min(1)[tested & (pairs.sum(1) > 1)]
+        passed = np.flatnonzero(np.sort(some) <= alpha * np.arange(1, len(some) + 1) / max(len(some), 1))
+        least[pairs] = alpha * (passed[-1] + 1) / len(some) if len(passed) else alpha / max(len(some), 1)
+
+    return least
 
 
 def supported(edges: np.ndarray, drawn: Sequence[np.ndarray], allowed: np.ndarray, original: np.ndarray) -> np.ndarray:
