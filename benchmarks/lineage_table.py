@@ -25,9 +25,9 @@ which are not in these tables. Parts of zoos are drawn at random (`--sources 4 -
 names of every zoo of classifiers); whole zoos are twelve sources with all their copies, and 204 strangers, of the same
 files (`whole2` is `tab2`). *Fresh* are zoos of seed 4, built after the last change: those of seeds 1 to 3, measured
 once before, had shown that honest kernel machines lacked the scores of served ones (see docs/decisions.md); then .015
-of links were false with scores on parts, and .123 on whole zoos. After that, from the same answers, came the rule by
-which a share of the links may be false, not each stranger: chosen on two zoos of seed 0, and told by what is drawn in all
-others. Before it .073 to .075 of whole zoos' links by labels were false and .058 to .075 with scores, and .72 and .83 named.
+of links were false with scores on parts, and .123 on whole zoos. After that, from the same answers, came the
+rule by which a share of the links may be false, not each stranger: chosen on two zoos of seed 0. Before it .073 to
+.075 of whole zoos' links by labels were false, .058 to .075 with scores, and .72 and .83 of copies named.
 
 ```text
 {commands}
