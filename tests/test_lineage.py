@@ -82,19 +82,23 @@ def test_unrelated_models_are_rarely_hung_into_a_tree() -> None:
     assert sum(linked) <= binom.ppf(0.999, 160, trees.ALPHA)  # of 160 suspects
 
 
-def test_of_many_strangers_fewer_are_forgiven() -> None:
+@pytest.mark.parametrize("references", [1, 2])
+def test_of_many_strangers_fewer_are_forgiven(references: int) -> None:
     """One suspect needs alpha, as before; among 95 strangers only what Benjamini and Hochberg let through is linked."""
-    rng = np.random.default_rng(5)
-    chance = np.concatenate([np.full(5, 0.001), rng.uniform(size=95)])
-    p = np.ones((102, 102))
-    p[0, 2:] = p[2:, 0] = chance
-    known = np.arange(102) < 2
+    chance = np.concatenate([np.full(5, 0.001), np.random.default_rng(5).uniform(size=95)])
     passed = np.sort(chance) <= 0.05 * np.arange(1, 101) / 100
-    linked = (p <= trees._thresholds(p, known, 0.05))[0, 2:]
 
-    assert linked[:5].all()
-    assert linked.sum() == np.flatnonzero(passed)[-1] + 1 < (chance <= 0.05).sum()
-    assert (p[:3, :3] <= trees._thresholds(np.where(p[:3, :3] < 1, 0.04, 1.0), known[:3], 0.05))[0, 2]
+    def linked(chances: np.ndarray) -> np.ndarray:
+        """Which suspects hang on the first reference, by their chances of it."""
+        m = references + len(chances)
+        p = np.ones((m, m))
+        p[0, references:] = p[references:, 0] = chances
+        return (p <= trees._thresholds(p, np.arange(m) < references, 0.05))[0, references:]
+
+    assert linked(chance)[:5].all()
+    assert linked(chance).sum() == np.flatnonzero(passed)[-1] + 1 < (chance <= 0.05).sum()
+    assert linked(np.array([0.04])).all()
+    assert not linked(np.array([0.06])).any()
 
 
 def test_a_twin_of_the_reference_does_not_hide_its_copies() -> None:

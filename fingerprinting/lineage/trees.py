@@ -82,11 +82,12 @@ def _thresholds(p: np.ndarray, known: np.ndarray, alpha: float) -> np.ndarray:
     reference and for pairs of two of a kind: of many strangers some come near by chance, of one none is forgiven more.
     """
     mixed = known[:, None] ^ known[None]
+    two_of_a_kind = ~mixed & ~np.eye(len(p), dtype=bool)
     least = np.full(p.shape, alpha)
-    for pairs, tested in ((mixed, ~known), (~mixed, np.ones(len(p), bool))):
-        some = np.where(pairs & ~np.eye(len(p), dtype=bool), p, 1.0).min(1)[tested & (pairs.sum(1) > 1)]
-        passed = np.flatnonzero(np.sort(some) <= alpha * np.arange(1, len(some) + 1) / max(len(some), 1))
-        least[pairs] = alpha * (passed[-1] + 1) / len(some) if len(passed) else alpha / max(len(some), 1)
+    for pairs, tested in ((mixed, ~known), (two_of_a_kind, np.ones(len(p), bool))):
+        some = np.sort(np.where(pairs, p, 1.0).min(1)[tested & pairs.any(1)])
+        passed = np.flatnonzero(some <= alpha * np.arange(1, len(some) + 1) / max(len(some), 1))
+        least[pairs] = alpha * (passed[-1] + 1 if len(passed) else 1) / max(len(some), 1)
 
     return least
 
