@@ -56,6 +56,16 @@ def test_a_model_decides_as_itself(reference: Reference) -> None:
     assert max(found.honest) < 1 - 1e-6
 
 
+def test_how_much_is_decided_alike_is_counted(reference: Reference) -> None:
+    """A target that follows the reference on all but some probes is alike on just the others."""
+    suite = public()
+    flipped = np.arange(len(suite)) % 4 == 0
+    given = collect(client(source(1).predict), suite)
+    labels = np.where(flipped[:, None], (given.labels + 1) % 2, given.labels)
+
+    assert between(reference, suite, replace(given, labels=labels)).alike == pytest.approx(1 - flipped.mean())
+
+
 def test_the_feature_on_which_a_target_parts_is_named() -> None:
     """A sum in which one weight differs parts there and nowhere else, by that much of the feature's mean deviation."""
     known, suite = linear([1.0, 1.0, 0.5, 0.2])
