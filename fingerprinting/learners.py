@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import Any, Final, cast
 
 import numpy as np
+from scipy.special import softmax
 from sklearn.base import BaseEstimator, clone
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -212,7 +213,7 @@ def train(
                 labels = model.predict(read(inputs))  # of classes with equal votes the first, whatever the values say
                 scores = np.eye(k)[labels]
                 if hasattr(model, "decision_function") and not _by_pairs(model):
-                    scores[:, model.classes_] = _softmax(model.decision_function(read(inputs)))
+                    scores[:, model.classes_] = _as_served(model.decision_function(read(inputs)))
         scores = scores / np.maximum(scores.sum(1, keepdims=True), 1e-9)
         return (scores.argmax(1) if labels is None else labels).astype(np.int16), scores.astype(np.float16)
 
@@ -225,11 +226,10 @@ def _by_pairs(model: Any) -> bool:
     return "ovo" in shapes
 
 
-def _softmax(values: np.ndarray) -> np.ndarray:
+def _as_served(values: np.ndarray) -> np.ndarray:
     """Decision values (m, k), or (m,) of two classes, as probabilities: as whoever serves such a model shows them."""
     values = np.stack([np.zeros(len(values)), values], 1) if values.ndim == 1 else values
-    powers = np.exp(values - values.max(1, keepdims=True))
-    return np.asarray(powers / powers.sum(1, keepdims=True))
+    return np.asarray(softmax(values, axis=1))
 
 
 def family(estimator: Any) -> str | None:
