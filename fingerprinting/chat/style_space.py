@@ -1,51 +1,41 @@
 """
 Who writes like this: models enrolled by some answers each, without training anything anew for the next one.
 
-Two systems, added. In the first, style numbers, common words and the first words of an answer are measured in a space
-where answers of one model scatter alike in all directions; the ratio is that of two Gaussians, the suspect's mean
+Two systems, added. In the first, style numbers and the commonest pieces of answers, see `habits`, are measured in a
+space where answers of one model scatter alike in all directions; the ratio is that of two Gaussians, the suspect's mean
 around a reference's or around that of models in general (probabilistic linear discriminant analysis, Ioffe 2006). In
 the second many more words count one by one, each by how often a reference uses it and models in general do (naive Bayes
 on presence); as it takes words for independent it is far too sure, so that only its order among the references counts,
 at a share of the first one's spread. Prompts of suspect and references need not be equal.
 """
 
-import itertools
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from probe_match.fingerprinting.errors import NoAnswers
 
 from . import style
+from .habits import KINDS, Kind
 
-COMMON: Final = 400  # words and word pairs of the space, the commonest
-OPENINGS: Final = 150  # words and word pairs of the space that answers begin with
-COUNTED: Final = 3000  # words and word pairs that count one by one, those of the space among them
-COUNTED_OPENINGS: Final = 600
 PRIOR: Final = 3.0  # answers that the habit of models in general counts for
 COUNTED_SHARE: Final = 0.1  # of the space's spread over the references, which words one by one add
 LEAST_RATE: Final = 1e-5
-FIRST: Final = 4  # words of an answer that are its opening
-OPENING: Final = 40  # characters, in which they are looked for
 EXTREME: Final = 3.0  # standard deviations, beyond which a feature of one text says no more
-RIDGE: Final = 1.0  # of the mean variance within models, added to it
+RIDGE: Final = 2.0  # of the mean variance within models, added to it
 FEWEST: Final = 3  # models, and answers of each, below which there is no space
-PIECES: Final = re.compile(r"\w+|[^\w\s]")
-OPENING_PIECES: Final = re.compile(r"\w+|[^\w\s]|\n+")
-READ: Final = 6000  # characters of a text in which words are looked for
 
 
 class Space(NamedTuple):
     """
-    common, openings: the words and pairs looked for, the commonest first. usual: float64 (v,), share of the answers of
-    models in general that have each. middle, scale: float64 (f,). rotate: float64 (f, r), after which a model's answers
-    scatter with variance 1 around its mean. centre: float64 (r,). between: float64 (r,), variance between models.
+    vocabulary: the pieces looked for by kind, the commonest first. usual: float64 (v,), share of the answers of models
+    in general that have each piece that counts. middle, scale: float64 (f,). rotate: float64 (f, r), after which a
+    model's answers scatter with variance 1 around its mean. centre: float64 (r,). between: float64 (r,), variance
+    between models.
     """
 
-    common: tuple[str, ...]
-    openings: tuple[str, ...]
+    vocabulary: tuple[tuple[str, ...], ...]
     usual: np.ndarray
     middle: np.ndarray
     scale: np.ndarray
@@ -55,14 +45,14 @@ class Space(NamedTuple):
 
 
 class Placed(NamedTuple):
-    """Some texts. at: float64 (n, r) in the space. there: uint8 (n, v), which words and pairs each has."""
+    """Some texts. at: float64 (n, r) in the space. there: uint8 (n, v), which pieces that count each has."""
 
     at: np.ndarray
     there: np.ndarray
 
 
 class Writer(NamedTuple):
-    """A model by its answers. mean: float64 (r,) in the space. answers: how many. counts: int64 (v,), with a word."""
+    """A model by its answers. mean: float64 (r,) in the space. answers: how many. counts: int64 (v,), with a piece."""
 
     mean: np.ndarray
     answers: int
@@ -72,7 +62,7 @@ class Writer(NamedTuple):
 class Known(NamedTuple):
     """
     Several writers. mean: float64 (m, r). answers: int64 (m, 1). odds: float64 (m, v), log ratio of the odds that an
-    answer has a word, theirs over those of models in general; silence: float64 (m,), of an answer that has none.
+    answer has a piece, theirs over those of models in general; silence: float64 (m,), of an answer that has none.
     """
 
     mean: np.ndarray
@@ -86,13 +76,12 @@ def fit(models: Mapping[str, Sequence[str]]) -> Space:
     kept = [texts for texts in models.values() if len(texts) >= FEWEST]
     if len(kept) < FEWEST:
         raise NoAnswers(f"expected {FEWEST} models with {FEWEST} texts each to learn style from, got {len(kept)}")
-    common = _frequent((piece for texts in kept for text in texts for piece in _pieces(text)), COUNTED)
-    openings = _frequent((piece for texts in kept for text in texts for piece in _opening(text)), COUNTED_OPENINGS)
-    usual, rows = np.zeros(len(common) + len(openings)), []
+    vocabulary = tuple(_frequent(kind, kept) for kind in KINDS)
+    usual, rows = np.zeros(sum(map(len, _counted(vocabulary)))), []
     for texts in kept:
-        there = _there(texts, common, openings)
-        usual += there.mean(0) / len(kept)
-        rows.append(_rows(texts, there, len(common)))
+        there = _there(texts, vocabulary)
+        usual += np.hstack(_counted(there)).mean(0) / len(kept)
+        rows.append(_rows(texts, there))
     everything = np.concatenate(rows)
     middle, scale = everything.mean(0), everything.std(0) + 1e-6
     rows = [_clipped(row, middle, scale) for row in rows]
@@ -114,14 +103,14 @@ def fit(models: Mapping[str, Sequence[str]]) -> Space:
 
     usual = np.clip(usual, LEAST_RATE, 1 - LEAST_RATE)
 
-    return Space(common, openings, usual, middle, scale, rotate, centre @ axes[:rank].T, between)
+    return Space(vocabulary, usual, middle, scale, rotate, centre @ axes[:rank].T, between)
 
 
 def place(texts: Sequence[str], space: Space) -> Placed:
     """What counts of some texts."""
-    there = _there(texts, space.common, space.openings)
-    rows = _clipped(_rows(texts, there, len(space.common)), space.middle, space.scale)
-    return Placed(np.asarray(rows @ space.rotate - space.centre), there)
+    there = _there(texts, space.vocabulary)
+    rows = _clipped(_rows(texts, there), space.middle, space.scale)
+    return Placed(np.asarray(rows @ space.rotate - space.centre), np.hstack(_counted(there)))
 
 
 def enroll(texts: Sequence[str], space: Space) -> Writer:
@@ -170,36 +159,34 @@ def counted_ratio(suspect: Writer, known: Known) -> np.ndarray:
     return np.asarray(known.odds @ suspect.counts + suspect.answers * known.silence)
 
 
-def _there(texts: Sequence[str], common: Sequence[str], openings: Sequence[str]) -> np.ndarray:
-    """Which words and pairs each text has, then which it begins with; uint8 (n, v)."""
-    places = {piece: i for i, piece in enumerate(common)}, {piece: i for i, piece in enumerate(openings)}
-    there = np.zeros((len(texts), len(common) + len(openings)), np.uint8)
-    for row, text in zip(there, texts, strict=True):
-        row[[places[0][piece] for piece in _pieces(text) if piece in places[0]]] = 1
-        row[[len(common) + places[1][piece] for piece in _opening(text) if piece in places[1]]] = 1
-    return there
+def _there(texts: Sequence[str], vocabulary: Sequence[Sequence[str]]) -> list[np.ndarray]:
+    """Which pieces each text has; uint8 (n, v), one of each kind."""
+    found = []
+    for kind, pieces in zip(KINDS, vocabulary, strict=True):
+        place = {piece: i for i, piece in enumerate(pieces)}
+        there = np.zeros((len(texts), len(pieces)), np.uint8)
+        for row, text in zip(there, texts, strict=True):
+            row[[place[piece] for piece in kind.of(text) if piece in place]] = 1
+        found.append(there)
+    return found
 
 
-def _rows(texts: Sequence[str], there: np.ndarray, common: int) -> np.ndarray:
-    """What is measured in the space; float64 (n, f). common: number of the words that are no openings."""
-    return np.hstack([there[:, : min(COMMON, common)], there[:, common : common + OPENINGS], style.features(texts)])
+def _rows(texts: Sequence[str], there: Sequence[np.ndarray]) -> np.ndarray:
+    """What is measured in the space; float64 (n, f)."""
+    commonest = [has[:, : kind.measured] for kind, has in zip(KINDS, there, strict=True)]
+    return np.hstack([*commonest, style.features(texts)])
 
 
 def _clipped(rows: np.ndarray, middle: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.clip((rows - middle) / scale, -EXTREME, EXTREME)
 
 
-def _frequent(pieces: Iterable[str], most: int) -> tuple[str, ...]:
-    seen = Counter(pieces)
-    return tuple(sorted(seen, key=lambda piece: (-seen[piece], piece))[:most])
+def _counted(by_kind: Sequence[Any]) -> list[Any]:
+    """What there is of the kinds that count one by one."""
+    return [some for kind, some in zip(KINDS, by_kind, strict=True) if kind.counted]
 
 
-def _opening(text: str) -> set[str]:
-    """The first words and pairs of them, as they are written: "Sure" and "sure" are two habits."""
-    words = OPENING_PIECES.findall(" ".join(text[:OPENING].split(" ")[:FIRST]))
-    return {*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))}
-
-
-def _pieces(text: str) -> set[str]:
-    words = PIECES.findall(text[:READ].lower())
-    return {*words, *(f"{a} {b}" for a, b in itertools.pairwise(words))}
+def _frequent(kind: Kind, models: Iterable[Sequence[str]]) -> tuple[str, ...]:
+    """The pieces of a kind that are looked for, those of the most texts."""
+    seen = Counter(piece for texts in models for text in texts for piece in kind.of(text))
+    return tuple(sorted(seen, key=lambda piece: (-seen[piece], piece))[: kind.kept])
