@@ -23,7 +23,7 @@ PRIOR: Final = 3.0  # answers that the habit of models in general counts for
 COUNTED_SHARE: Final = 0.1  # of the space's spread over the references, which words one by one add
 LEAST_RATE: Final = 1e-5
 EXTREME: Final = 3.0  # standard deviations, beyond which a feature of one text says no more
-RIDGE: Final = 2.0  # of the mean variance within models, added to it
+RIDGE: Final = 4.0  # of the mean variance within models, added to it
 FEWEST: Final = 3  # models, and answers of each, below which there is no space
 
 
@@ -82,15 +82,16 @@ def fit(models: Mapping[str, Sequence[str]]) -> Space:
         there = _there(texts, vocabulary)
         usual += np.hstack(_counted(there)).mean(0) / len(kept)
         rows.append(_rows(texts, there))
-    everything = np.concatenate(rows)
-    middle, scale = everything.mean(0), everything.std(0) + 1e-6
+    total = sum(map(len, rows))
+    middle = sum(row.sum(0, dtype=float) for row in rows) / total
+    scale = np.sqrt(sum(((row - middle) ** 2).sum(0) for row in rows) / total) + 1e-6
     rows = [_clipped(row, middle, scale) for row in rows]
-    means = np.array([row.mean(0) for row in rows])
+    means = np.array([row.mean(0, dtype=float) for row in rows])
     within = np.zeros((len(scale), len(scale)))
     for row, mean in zip(rows, means, strict=True):
         apart = row - mean
         within += apart.T @ apart
-    within /= sum(map(len, rows))
+    within /= total
     within += RIDGE * np.trace(within) / len(within) * np.eye(len(within))
     white = np.linalg.cholesky(np.linalg.inv(within))
     placed = means @ white
@@ -172,13 +173,13 @@ def _there(texts: Sequence[str], vocabulary: Sequence[Sequence[str]]) -> list[np
 
 
 def _rows(texts: Sequence[str], there: Sequence[np.ndarray]) -> np.ndarray:
-    """What is measured in the space; float64 (n, f)."""
+    """What is measured in the space; float32 (n, f), as hundreds of models with hundreds of answers are a lot."""
     commonest = [has[:, : kind.measured] for kind, has in zip(KINDS, there, strict=True)]
-    return np.hstack([*commonest, style.features(texts)])
+    return np.hstack([*commonest, style.features(texts)], dtype=np.float32)
 
 
 def _clipped(rows: np.ndarray, middle: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    return np.clip((rows - middle) / scale, -EXTREME, EXTREME)
+    return np.clip((rows - middle) / scale, -EXTREME, EXTREME, dtype=np.float32)
 
 
 def _counted(by_kind: Sequence[Any]) -> list[Any]:
