@@ -1,10 +1,13 @@
 """Style, same prompts, decisions, sequences, exact matches and the geometry of logits."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 from probe_match.fingerprinting.chat import (
     decisions,
     exact_match,
+    habits,
     logit_geometry,
     same_prompts,
     sequences,
@@ -57,10 +60,10 @@ def test_words_too_rare_for_the_space_tell_writers_apart_one_by_one() -> None:
     rng = np.random.default_rng(0)
     every = " ".join(f"{a}{b}{c}o" for a in "bcdfghjklmnpqrstvwxyz" for b in "aeiou" for c in "bdfgk")  # 525 words
     rare = np.array([f"{a}{b}zz" for a in "bcdfgh" for b in "aeiou"])
-    habits = [rng.dirichlet(np.full(len(rare), 0.3)) for _ in range(6)]
+    preferred = [rng.dirichlet(np.full(len(rare), 0.3)) for _ in range(6)]
 
     def wrote(who: int, n: int) -> list[str]:
-        return [f"{every} {' '.join(rng.choice(rare, 6, p=habits[who]))}" for _ in range(n)]
+        return [f"{every} {' '.join(rng.choice(rare, 6, p=preferred[who]))}" for _ in range(n)]
 
     texts = {f"w{who}": wrote(who, 30) for who in range(6)}
     space = style_space.fit(texts)
@@ -80,6 +83,51 @@ def test_words_too_rare_for_the_space_tell_writers_apart_one_by_one() -> None:
     assert [int(more.argmax()) for more in added] == list(range(6))
     assert [more.std() for more in added] == pytest.approx([style_space.COUNTED_SHARE * p.std() for p in placed])
     assert counted[1] == pytest.approx((by_hand - usual).sum())
+
+
+LISTED = "Sure! Here are two:\n\n1. **Oak**: tall, old.\n2. Elm\n\nIn summary, the oak."
+
+
+@pytest.mark.parametrize(
+    ("of", "there", "absent"),
+    [
+        (habits.words, {"here are", "* *", "oak"}, {"Here are"}),
+        (habits.opening, {"Sure !", "Here"}, {"In", "Oak"}),
+        (habits.starts, {"Sure !", "Here are two", "1 .", "In summary ,"}, {"oak", "are two"}),
+        (habits.lines, {"^ w4: _", "1.b4 1.2", "w4 $"}, {"#3", "w4: 1.b4"}),
+        (habits.ending, {"oak .", "the oak .", "."}, {"\n", "summary"}),
+        (habits.skeleton, {"\n\n 0 .", "* * A*", "are two :", ", the a*"}, {"oak", "a* a*"}),
+        (habits.rhythm, {"\n 0 . A*", "a* , a* .", "A* a* :"}, {"a* a*", "are"}),
+    ],
+)
+def test_habits_show_whatever_a_text_is_about(of: Callable[[str], set[str]], there: set[str], absent: set[str]) -> None:
+    """Each kind of piece is found as it is written, and an empty text has nothing to say."""
+    assert there <= of(LISTED)
+    assert not absent & of(LISTED)
+    assert all(len(piece.split()) <= 5 for piece in of(""))
+    assert of("word " * 100_000) == of("word " * 2_000)
+
+
+def test_writers_are_told_by_the_build_of_their_sentences_alone() -> None:
+    """Made-up words and as many commas, in other places: only skeleton and rhythm show it."""
+    rng = np.random.default_rng(0)
+    joints = ["{} {}, {} {}.", "{}, {} {} {}.", "{} {} {}, {}."]
+
+    def wrote(who: int, n: int) -> list[str]:
+        """Sentences of made-up words, the writer's own joint in half of them."""
+        made = ["".join(rng.choice(list("bdfgklmnprst"), 6)) for _ in range(40 * n)]
+        chosen = np.where(rng.random((n, 10)) < 0.5, who, rng.integers(3, size=(n, 10)))
+        return [
+            " ".join(joints[j].format(*made[40 * t + 4 * s : 40 * t + 4 * s + 4]) for s, j in enumerate(chosen[t]))
+            for t in range(n)
+        ]
+
+    texts = {f"w{who}": wrote(who, 30) for who in range(3)}
+    space = style_space.fit(texts)
+    known = style_space.gather([style_space.enroll(some, space) for some in texts.values()], space)
+    found = [style_space.log_ratio(style_space.enroll(wrote(who, 10), space), known, space) for who in range(3)]
+
+    assert [int(ratio.argmax()) for ratio in found] == list(range(3))
 
 
 def test_a_copy_answers_the_same_prompts_alike() -> None:

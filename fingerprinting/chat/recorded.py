@@ -89,12 +89,13 @@ def compare(texts: Sequence[str], known: Mapping[str, Sequence[str]], *, seed: i
     """Evidence for each reference from the style of some texts, best first."""
     rng = np.random.default_rng(seed)
     space = style_space.fit(known)
-    writers = style_space.gather([style_space.enroll(some, space) for some in known.values()], space)
+    placed = [style_space.place(some, space) for some in known.values()]
+    writers = style_space.gather([style_space.writer(some) for some in placed], space)
     rows = []
-    for some in known.values():
-        n = min(len(texts), len(some))
-        drawn = [some[i] for i in rng.choice(len(some), n, replace=False)]
-        rows.append(style_space.log_ratio(style_space.enroll(drawn, space), writers, space))
+    for some in placed:
+        drawn = rng.choice(len(some.at), min(len(texts), len(some.at)), replace=False)
+        part = style_space.Placed(some.at[drawn], some.there[drawn])
+        rows.append(style_space.log_ratio(style_space.writer(part), writers, space))
     mine = style_space.log_ratio(style_space.enroll(texts, space), writers, space)
 
     return stand_out(np.vstack([*rows, mine]), mine, mine, list(known), len(texts), LEAST, "classes")
