@@ -88,11 +88,10 @@ def identify(
 def compare(texts: Sequence[str], known: Mapping[str, Sequence[str]], *, seed: int) -> list[Evidence]:
     """Evidence for each reference from the style of some texts, best first."""
     rng = np.random.default_rng(seed)
-    space = style_space.fit(known)
-    placed = [style_space.place(some, space) for some in known.values()]
-    writers = style_space.gather([style_space.writer(some) for some in placed], space)
+    space, placed = style_space.learn(known)
+    writers = style_space.gather([style_space.writer(some) for some in placed.values()], space)
     rows = []
-    for some in placed:
+    for some in placed.values():
         drawn = rng.choice(len(some.at), min(len(texts), len(some.at)), replace=False)
         part = style_space.Placed(some.at[drawn], some.there[drawn])
         rows.append(style_space.log_ratio(style_space.writer(part), writers, space))

@@ -9,8 +9,7 @@ on presence); as it takes words for independent it is far too sure, so that only
 at a share of the first one's spread. Prompts of suspect and references need not be equal.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -73,38 +72,32 @@ class Known(NamedTuple):
 
 def fit(models: Mapping[str, Sequence[str]]) -> Space:
     """A space from the answers of several models, at least FEWEST of each. Raises NoAnswers."""
-    kept = [texts for texts in models.values() if len(texts) >= FEWEST]
+    return learn(models)[0]
+
+
+def learn(models: Mapping[str, Sequence[str]]) -> tuple[Space, dict[str, Placed]]:
+    """As `fit`, and those models' texts placed in it, which then need not be read again. Raises NoAnswers."""
+    kept = {name: texts for name, texts in models.items() if len(texts) >= FEWEST}
     if len(kept) < FEWEST:
         raise NoAnswers(f"expected {FEWEST} models with {FEWEST} texts each to learn style from, got {len(kept)}")
-    vocabulary = tuple(_frequent(kind, kept) for kind in KINDS)
-    usual, rows = np.zeros(sum(map(len, _counted(vocabulary)))), []
-    for texts in kept:
-        there = _there(texts, vocabulary)
-        usual += np.hstack(_counted(there)).mean(0) / len(kept)
-        rows.append(_rows(texts, there))
+    found = [_commonest(kind, list(kept.values())) for kind in KINDS]
+    vocabulary = tuple(pieces for pieces, _ in found)
+    has = [list(by_kind) for by_kind in zip(*(there for _, there in found), strict=True)]
+    counted = [np.hstack(_counted(by_kind)) for by_kind in has]
+    usual = np.mean([some.mean(0) for some in counted], axis=0).clip(LEAST_RATE, 1 - LEAST_RATE)
+    rows = [_rows(texts, by_kind) for texts, by_kind in zip(kept.values(), has, strict=True)]
     total = sum(map(len, rows))
     middle = sum(row.sum(0, dtype=float) for row in rows) / total
     scale = np.sqrt(sum(((row - middle) ** 2).sum(0) for row in rows) / total) + 1e-6
     rows = [_clipped(row, middle, scale) for row in rows]
-    means = np.array([row.mean(0, dtype=float) for row in rows])
-    within = np.zeros((len(scale), len(scale)))
-    for row, mean in zip(rows, means, strict=True):
-        apart = row - mean
-        within += apart.T @ apart
-    within /= total
-    within += RIDGE * np.trace(within) / len(within) * np.eye(len(within))
-    white = np.linalg.cholesky(np.linalg.inv(within))
-    placed = means @ white
-    centre = placed.mean(0)
-    _, spread, axes = np.linalg.svd(placed - centre, full_matrices=False)
-    rank = len(kept) - 1
-    noise = np.mean([1 / len(row) for row in rows])
-    between = np.maximum(spread[:rank] ** 2 / rank - noise, 1e-4)
-    rotate = white @ axes[:rank].T
+    rotate, centre, between = _axes(rows)
+    space = Space(vocabulary, usual, middle, scale, rotate, centre, between)
+    placed = {
+        name: Placed(row @ rotate - space.centre, some) for name, row, some in zip(kept, rows, counted, strict=True)
+    }
+    few = {name: place(texts, space) for name, texts in models.items() if name not in kept}
 
-    usual = np.clip(usual, LEAST_RATE, 1 - LEAST_RATE)
-
-    return Space(vocabulary, usual, middle, scale, rotate, centre @ axes[:rank].T, between)
+    return space, {name: (placed | few)[name] for name in models}
 
 
 def place(texts: Sequence[str], space: Space) -> Placed:
@@ -160,6 +153,26 @@ def counted_ratio(suspect: Writer, known: Known) -> np.ndarray:
     return np.asarray(known.odds @ suspect.counts + suspect.answers * known.silence)
 
 
+def _axes(rows: Sequence[np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Directions in which models differ, by how much their answers scatter: rotate, centre, between of a Space."""
+    means = np.array([row.mean(0, dtype=float) for row in rows])
+    within = np.zeros((means.shape[1], means.shape[1]))
+    for row, mean in zip(rows, means, strict=True):
+        apart = row - mean
+        within += apart.T @ apart
+    within /= sum(map(len, rows))
+    within += RIDGE * np.trace(within) / len(within) * np.eye(len(within))
+    white = np.linalg.cholesky(np.linalg.inv(within))
+    where = means @ white
+    centre = where.mean(0)
+    _, spread, axes = np.linalg.svd(where - centre, full_matrices=False)
+    rank = len(rows) - 1
+    noise = np.mean([1 / len(row) for row in rows])
+    between = np.maximum(spread[:rank] ** 2 / rank - noise, 1e-4)
+
+    return white @ axes[:rank].T, centre @ axes[:rank].T, between
+
+
 def _there(texts: Sequence[str], vocabulary: Sequence[Sequence[str]]) -> list[np.ndarray]:
     """Which pieces each text has; uint8 (n, v), one of each kind."""
     found = []
@@ -187,7 +200,24 @@ def _counted(by_kind: Sequence[Any]) -> list[Any]:
     return [some for kind, some in zip(KINDS, by_kind, strict=True) if kind.counted]
 
 
-def _frequent(kind: Kind, models: Iterable[Sequence[str]]) -> tuple[str, ...]:
-    """The pieces of a kind that are looked for, those of the most texts."""
-    seen = Counter(piece for texts in models for text in texts for piece in kind.of(text))
-    return tuple(sorted(seen, key=lambda piece: (-seen[piece], piece))[: kind.kept])
+def _commonest(kind: Kind, models: Sequence[Sequence[str]]) -> tuple[tuple[str, ...], list[np.ndarray]]:
+    """The pieces of a kind that are looked for, those of the most texts, and which of them texts have, see `_there`."""
+    number: dict[str, int] = {}
+    held = [
+        [np.array([number.setdefault(piece, len(number)) for piece in kind.of(text)], np.int32) for text in texts]
+        for texts in models
+    ]
+    pieces = list(number)
+    seen = np.bincount(np.concatenate([some for texts in held for some in texts]), minlength=len(pieces))
+    least = np.sort(seen)[-kind.kept :].min(initial=0)
+    often = sorted(np.flatnonzero(seen >= least).tolist(), key=lambda i: (-seen[i], pieces[i]))[: kind.kept]
+    column = np.full(len(pieces), len(often))  # the last one is of those that are not looked for
+    column[often] = np.arange(len(often))
+    has = []
+    for texts in held:
+        there = np.zeros((len(texts), len(often) + 1), np.uint8)
+        for row, some in zip(there, texts, strict=True):
+            row[column[some]] = 1
+        has.append(there[:, :-1])
+
+    return tuple(pieces[i] for i in often), has
