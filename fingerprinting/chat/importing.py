@@ -224,8 +224,9 @@ def _from_lines(data: bytes, bank: Bank) -> Found:
             kind = entry.get("answer_class", "valid")
             value = entry["normalized"] if kind == "valid" else OFF_FORM if kind in UNREADABLE else None
         else:
-            reading = read(questions[cell], Answer(str(entry.get("raw") or "")))
-            value = OFF_FORM if reading.status in UNFORMED else reading.value
+            said = Answer(str(entry.get("raw") or ""))
+            reading = read(questions[cell], said)
+            value = OFF_FORM if reading.status in UNFORMED and said.text.strip() else reading.value
         if value is not None:
             models[entry["model"]][cell][names.get((cell, str(value)), str(value))] += 1
     return Found({m: {c: dict(a) for c, a in cells.items()} for m, cells in models.items()}, "", "")
