@@ -28,6 +28,7 @@ HERE: Final = Path(__file__).parent
 MEASURED: Final = HERE / "language-models.json"
 PAGE: Final = HERE / "RESULTS-language-models.md"
 PARTS: Final = ("twins", "tokens", "verdicts", "looks", "trees", "style", "lineage")
+READ_ALIKE: Final = ("twins", "tokens")  # models beside models, whose answers one reader read
 SEED: Final = 3000  # of the first draw of cells and answers, one more for each further draw
 
 
@@ -58,7 +59,7 @@ def measure(part: str, folder: Path, draws: int) -> Any:
         if part == "style":
             return language_texts.style(texts, draws, say)
         return language_texts.lineage(names, texts, draws, say)
-    counts = token_models.often_asked(folder)
+    counts = token_models.often_asked(folder, off_form=part in READ_ALIKE)
     if part == "twins":
         same = twins.twins(counts, list(counts))
         top, gone = twins.ceiling(same)

@@ -60,8 +60,11 @@ def measure(
                 "MMD (Model Equality Testing)": mmd,
                 "likeness, both-sided cohort": out_both,
                 "mean JSD, both-sided cohort": stand_out(jsd, jsd, who, who),
-                "likelihood (closed-set rule)": closed,
+                "likelihood": closed,
                 "ours": ours,
+                "ours, closed set": np.array(
+                    [single_token.closed_set(m, within, mine) for m, mine in zip(met, own_repeats, strict=True)]
+                ),
             }
             off, strangers = ~np.eye(len(names), dtype=bool), makers[:, None] != makers
             for name, scores in methods.items():

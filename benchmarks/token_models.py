@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from probe_match.fingerprinting.chat.importing import read_references
+from probe_match.fingerprinting.chat.off_form import joined
 from probe_match.fingerprinting.chat.records import Counts
 
 FILE: Final = "single-token-2026.counts.json.gz"
@@ -33,7 +34,15 @@ def descent(one: str, other: str) -> bool:
     return any(one in family and other in family for family in OPEN_FAMILIES)
 
 
-def often_asked(folder: Path) -> dict[str, Counts]:
-    """Counts of the models that answered at least 30 cells 20 times."""
-    counts = {known.name: known.counts for known in read_references(folder / FILE)}
-    return {n: c for n, c in counts.items() if sum(sum(some.values()) >= 20 for some in c.values()) >= 30}
+def often_asked(folder: Path, *, off_form: bool = False) -> dict[str, Counts]:
+    """
+    Counts of the models that answered at least 30 cells 20 times.
+
+    off_form: with the answers that were not of the form asked, as between models whose answers one reader read.
+    """
+    often = {
+        known.name: known
+        for known in read_references(folder / FILE)
+        if sum(sum(some.values()) >= 20 for some in known.counts.values()) >= 30
+    }
+    return {name: joined(one.counts, one.off_form) if off_form else one.counts for name, one in often.items()}

@@ -33,7 +33,7 @@ def test_what_is_added_is_read_back_by_name_and_by_bank(file: Path) -> None:
         assert shelf.get(db, "gamma") == FIRST
         assert dict(shelf.of_bank(db, BANK.digest)) == {"alpha": SECOND, "gamma": FIRST}
         assert list(shelf.of_bank(db, BANK.digest, only=("gamma", "beta"))) == ["gamma"]
-        assert shelf.of_bank(db, BANK.digest).counts() == {"alpha": SECOND.counts, "gamma": FIRST.counts}
+        assert shelf.of_bank(db, BANK.digest).counts() == ({"alpha": SECOND.counts, "gamma": FIRST.counts}, False)
         assert (shelf.commonest(db), shelf.commonest(db, ["beta"])) == (BANK.digest, OTHER.bank.digest)
         with pytest.raises(DatabaseError, match="bank sha256"):
             shelf.of_bank(db, "sha256:0")

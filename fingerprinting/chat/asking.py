@@ -24,8 +24,9 @@ from .collecting import (
     plan,
     prompt_tokens,
 )
+from .off_form import READER
 from .reading import count, statuses
-from .records import Answer, Bank, ChatClient, ChatReference, Price, Question, Transcript
+from .records import OFF_FORM, Answer, Bank, ChatClient, ChatReference, Price, Question, Transcript
 from .scoring import Looks
 
 CELLS: Final = 16
@@ -172,7 +173,7 @@ def _looks(transcript: Transcript, planned: Plan) -> Looks:
         if n < now:
             numbers = Counter(question.cell for question in planned.questions[:n])
             part = {cell: transcript.answers[cell][:many] for cell, many in numbers.items()}
-            earlier.append(count(planned.bank, replace(transcript, answers=part)))
+            earlier.append(count(planned.bank, replace(transcript, answers=part), off_form=True))
     later = [n for n in (*planned.looks, len(planned.questions)) if n > now] if planned.looks else []
 
     return Looks(earlier, [Counter(question.cell for question in planned.questions[:n]) for n in later])
@@ -212,7 +213,12 @@ def reference_of(transcript: Transcript, bank: Bank, *, name: str, about: About)
     whole = {question.cell for question in bank.questions if question.parser in KEPT_TEXTS}
     texts = {cell: tuple(transcript.texts(cell)) for cell in transcript.answers if cell in whole}
 
-    return ChatReference(name, about, bank, counts, dict(asked(transcript)), prompt_tokens(transcript), texts)
+    every = count(bank, transcript, off_form=True)
+    unformed = {cell: some[OFF_FORM] for cell, some in every.items() if OFF_FORM in some}
+
+    return ChatReference(
+        name, about, bank, counts, dict(asked(transcript)), prompt_tokens(transcript), texts, unformed, READER
+    )
 
 
 def join(banks: Sequence[Bank]) -> Bank:

@@ -21,8 +21,9 @@ from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.records import About
 
-from .reading import read
-from .records import Answer, Bank, ChatReference, Counts, Question, Sampling
+from .off_form import without
+from .reading import UNFORMED, read
+from .records import OFF_FORM, Answer, Bank, ChatReference, Question, Sampling
 
 PARSERS: Final = {"integer": "number", "grapheme": "letter", "word": "word", "binary": "choice"}
 QUOTED: Final = re.compile(r"[\"«“„]([^\"»”“]+)[\"»”]")
@@ -30,11 +31,15 @@ DISTRIBUTIONS, LINES = "distributions.json", ("normalized.jsonl", "responses.jso
 RECORDS: Final = {"single-token-2026": ("21278557", "21278793")}  # on Zenodo: answers, and the questions' software
 SPDX: Final = {"cc-by-4.0": "CC-BY-4.0", "cc-by-sa-4.0": "CC-BY-SA-4.0", "cc0-1.0": "CC0-1.0", "mit": "MIT"}
 MEMBERS: Final = 10_000  # of a zip
+UNREADABLE: Final = ("invalid", "refusal")  # classes of answers that were not of the form asked
 FEWEST: Final = 8  # answers of a model, below which it is left out
 
 
 class Found(NamedTuple):
-    """Counts by model and cell; license and source as the file says, or ""."""
+    """
+    Counts by model and cell, OFF_FORM among them as whoever made the file reads answers; license and source as it says,
+    or "".
+    """
 
     models: dict[str, dict[str, dict[str, int]]]
     license: str
@@ -56,10 +61,13 @@ def read_references(counts: Path, prompts: Path | None = None, *, license: str =
     cells = {question.cell for question in bank.questions}
     out = []
     for name, given in sorted(found.models.items()):
-        kept: Counts = {cell: answers for cell, answers in given.items() if cell in cells and answers}
-        asked_of = {cell: sum(answers.values()) for cell, answers in kept.items()}
-        if sum(asked_of.values()) >= FEWEST:
-            out.append(ChatReference(name, about, bank, kept, asked_of))
+        every = {cell: answers for cell, answers in given.items() if cell in cells and answers}
+        kept = without(every)
+        unformed = {cell: answers[OFF_FORM] for cell, answers in every.items() if OFF_FORM in answers}
+        asked_of = {cell: sum(answers.values()) for cell, answers in every.items()}
+        if sum(sum(answers.values()) for answers in kept.values()) >= FEWEST:
+            reader = bank.name if unformed else ""
+            out.append(ChatReference(name, about, bank, kept, asked_of, off_form=unformed, reader=reader))
     if not out:
         raise BadData(f"{counts} holds no model with {FEWEST} answers to the questions of {bank.name}")
 
@@ -180,7 +188,10 @@ def _from_counts(told: Mapping[str, Any], bank: Bank) -> Found:
     _require_settings(told.get("temperature"), bank)
     names = _value_names(bank)
     models = {
-        model: {cell: _named(entry["counts"], cell, names) for cell, entry in cells.items()}
+        model: {
+            cell: _named(_whole(entry["counts"], entry.get("off_format", 0)), cell, names)
+            for cell, entry in cells.items()
+        }
         for model, cells in told["models"].items()
     }
     return Found(models, str(told.get("licence", "")), str(told.get("source", "")))
@@ -192,7 +203,9 @@ def _from_distributions(told: Mapping[str, Any], bank: Bank) -> Found:
     for entry in told["distributions"]:
         if _asked_so(entry, bank):
             cell = f"{entry['task_id']}/{entry['lang']}"
-            counts = {answer: round(float(share) * int(entry["n_valid"])) for answer, share in entry["dist"].items()}
+            valid, rate = int(entry["n_valid"]), float(entry.get("validity_rate", 1.0))
+            counts = {answer: round(float(share) * valid) for answer, share in entry["dist"].items()}
+            counts = _whole(counts, round(valid / rate) - valid if 0 < rate <= 1 else 0)
             models[entry["model"]][cell] = _named({a: n for a, n in counts.items() if n}, cell, names)
     return Found(dict(models), "", "")
 
@@ -208,9 +221,12 @@ def _from_lines(data: bytes, bank: Bank) -> Found:
         if entry is None or cell not in questions or entry.get("error") or not _asked_so(entry, bank):
             continue
         if "normalized" in entry:
-            value = entry["normalized"] if entry.get("answer_class", "valid") == "valid" else None
+            kind = entry.get("answer_class", "valid")
+            value = entry["normalized"] if kind == "valid" else OFF_FORM if kind in UNREADABLE else None
         else:
-            value = read(questions[cell], Answer(str(entry.get("raw") or ""))).value
+            said = Answer(str(entry.get("raw") or ""))
+            reading = read(questions[cell], said)
+            value = OFF_FORM if reading.status in UNFORMED and said.text.strip() else reading.value
         if value is not None:
             models[entry["model"]][cell][names.get((cell, str(value)), str(value))] += 1
     return Found({m: {c: dict(a) for c, a in cells.items()} for m, cells in models.items()}, "", "")
@@ -234,6 +250,11 @@ def _value_names(bank: Bank) -> dict[tuple[str, str], str]:
         for letter, choice in zip("ht", question.choices, strict=False):
             names[question.cell, letter] = choice.casefold()
     return names
+
+
+def _whole(counts: Mapping[str, Any], off_form: Any) -> dict[str, Any]:
+    """Counts with the answers that were not of the form asked."""
+    return {**counts, **({OFF_FORM: off_form} if off_form else {})}
 
 
 def _named(counts: Mapping[str, Any], cell: str, names: Mapping[tuple[str, str], str]) -> dict[str, int]:

@@ -16,7 +16,7 @@ from probe_match.fingerprinting.errors import NoAnswers
 from probe_match.fingerprinting.records import Decision, Match, Verdict
 from probe_match.fingerprinting.verdicts import MIN_ANSWERED, MIN_COVERAGE, Evidence, deciding_p, is_match
 
-from . import beside, conditions
+from . import beside, conditions, off_form
 from .equality import QUICK, change_p, verification_power
 from .reading import count, statuses
 from .records import Bank, ChatReference, Counts, Transcript
@@ -56,7 +56,7 @@ def identify(
     silent = _silence(bank, transcript)
     if silent is not None:
         return _verdict(transcript, bank, silent, alpha, answered, saved)
-    counts = count(bank, transcript)
+    counts = count(bank, transcript, off_form=True)
     try:
         scores = score(counts, looks)
     except NoAnswers as error:
@@ -70,7 +70,7 @@ def identify(
     more = beside.remarks(transcript, bank, references, [e.reference for e in scores.evidence])
     if decision != "match":
         return _verdict(transcript, bank, (decision, " ".join([why, *more])), alpha, answered, saved, scores)
-    p = change_p(counts, nearest.counts, np.random.default_rng(0), QUICK)
+    p = change_p(*off_form.alike(counts, nearest), np.random.default_rng(0), QUICK)
     relation = related(scores, p, alpha)
     if relation is None:
         why = (
@@ -122,15 +122,16 @@ def verify(
     silent = _silence(bank, transcript)
     if silent is not None:
         return _verdict(transcript, bank, silent, alpha, answered, 0, claim=claimed.name)
-    counts = count(bank, transcript)
+    counts = count(bank, transcript, off_form=True)
     differs = conditions.differing(transcript, bank, claimed, {claimed.name: claimed})
     if differs:
         return _verdict(transcript, bank, ("inconclusive", differs), alpha, answered, 0, claim=claimed.name)
     rng = np.random.default_rng(seed)
-    p = change_p(counts, claimed.counts, rng)
+    mine, theirs = off_form.alike(counts, claimed)
+    p = change_p(mine, theirs, rng)
     scores = score(counts)
     if p > alpha:
-        power = verification_power(counts, claimed.counts, alpha, rng)
+        power = verification_power(mine, theirs, alpha, rng)
         if power >= FOUND:
             why = (
                 f"The responses are spread as those of '{claimed.name}' were: chance alone makes them differ so with "

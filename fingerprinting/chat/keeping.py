@@ -64,6 +64,7 @@ def to_json(record: Bank | Transcript | ChatReference) -> dict[str, Any]:
         "bank": plain(record.bank),
         "counts": counts,
         **maps,
+        **({"off_form": dict(record.off_form), "reader": record.reader} if record.reader else {}),
     }
 
 
@@ -124,6 +125,8 @@ def _reference(value: Mapping[str, Any]) -> ChatReference:
         asked={str(cell): _count(n) for cell, n in value["asked"].items()},
         prompt_tokens={str(cell): _count(n) for cell, n in value.get("prompt_tokens", {}).items()},
         texts={str(cell): tuple(map(str, some)) for cell, some in value.get("texts", {}).items()},
+        off_form={str(cell): _count(n) for cell, n in value.get("off_form", {}).items()},
+        reader=str(value.get("reader", "")),
     )
 
 

@@ -37,7 +37,8 @@ class Known(NamedTuple):
     own, within: float64 (m, cells), see `single_token.likeness` and `discrepancy`. who: int64 (c,), the references that
     stand for honest suspects. kin: bool (c, m), pairs as near to each other as a model is to its own answers, over all
     cells: versions or derivatives of one model, a family. same: bool (c, m), those of them that all their answers
-    together do not tell apart: one model under two names.
+    together do not tell apart: one model under two names. off_form: whether answers that were not of the form asked
+    count among the others.
     """
 
     table: Table
@@ -46,6 +47,7 @@ class Known(NamedTuple):
     who: np.ndarray
     kin: np.ndarray
     same: np.ndarray
+    off_form: bool = False
 
 
 class Honest(NamedTuple):
@@ -64,13 +66,19 @@ class Honest(NamedTuple):
     genuine: np.ndarray
 
 
-def know(references: Mapping[str, Counts], cells: Sequence[str] | None = None, *, seed: int = 0) -> Known:
-    """What all suspects share. cells: those that count, all if None. seed: of the draws that tell relatives."""
+def know(
+    references: Mapping[str, Counts], cells: Sequence[str] | None = None, *, seed: int = 0, off_form: bool = False
+) -> Known:
+    """
+    What all suspects share. cells: those that count, all if None. seed: of the draws that tell relatives. off_form:
+    whether the counts tell of answers that were not of the form asked.
+    """
     table = tallies.tabulate(references, cells)
     m = len(table.names)
     who = np.unique(np.linspace(0, m - 1, min(m, COHORT)).astype(np.int64))
     nobody = np.zeros((len(who), m), bool)
-    known = Known(table, single_token.all_own_evidence(table), single_token.all_repeats(table), who, nobody, nobody)
+    own, within = single_token.all_own_evidence(table), single_token.all_repeats(table)
+    known = Known(table, own, within, who, nobody, nobody, off_form)
     rng = np.random.default_rng(seed)
     scores, kin = _kin(known, table.asked.max(0), rng)
 
@@ -116,7 +124,7 @@ def comparable(known: Known, rows: np.ndarray) -> Known:
 
     kin, same = known.kin[kept][:, rows], known.same[kept][:, rows]
 
-    return Known(table, known.own[rows], known.within[rows], who, kin, same)
+    return Known(table, known.own[rows], known.within[rows], who, kin, same, known.off_form)
 
 
 def near(met: Meeting, own: np.ndarray, known: Known, nats: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:

@@ -18,7 +18,7 @@ from probe_match.fingerprinting import storage
 from probe_match.fingerprinting.errors import BadData
 
 from . import known as knowing
-from . import scoring
+from . import off_form, scoring
 from .judging import Score
 from .known import Honest, Known
 from .records import ChatReference, Counts
@@ -27,7 +27,7 @@ from .shelf import Shelved
 from .standing import Level
 from .tallies import Table
 
-FORM: Final = 5  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
+FORM: Final = 6  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
 LATEST: Final = {"known": 3, "honest": 24}  # files that are left of each kind
 RELATIVES: Final = ("kin", "same")
 TABLE: Final = ("key", "start", "model", "times", "cell", "asked", "base")
@@ -45,7 +45,9 @@ def scorer(references: Mapping[str, ChatReference], *, alpha: float, seed: int =
 
     def score(suspect: Counts, looks: Looks = NO_LOOKS) -> Scores:
         if not isinstance(references, Shelved):
-            known = knowing.know({name: one.counts for name, one in references.items()}, seed=seed)
+            every = off_form.told(references.values())
+            counts = {name: off_form.counts_of(one) if every else one.counts for name, one in references.items()}
+            known = knowing.know(counts, seed=seed, off_form=every)
             return scoring.score(suspect, known, alpha=alpha, seed=seed, looks=looks)
         shelf = _shelf(references, seed)
         known = _known(references, shelf, seed)
@@ -78,12 +80,13 @@ def _known(references: Shelved, shelf: _Shelf, seed: int) -> Known:
         table = Table(names, cells, *(held[name] for name in TABLE))
         own, within = held["own"], held["within"]
         if own.shape == within.shape == table.asked.shape == (len(names), len(cells)):
-            return Known(table, own, within, who, kin, same)
+            return Known(table, own, within, who, kin, same, bool(held["off_form"].all()))
     except (KeyError, ValueError, IndexError):  # damaged, or of nobody's making
         pass
-    known = knowing.know(references.counts(), cells, seed=seed)
+    counts, every = references.counts()
+    known = knowing.know(counts, cells, seed=seed, off_form=every)
     held = {name: getattr(known.table, name) for name in TABLE}
-    held |= {"own": known.own, "within": known.within, "who": known.who}
+    held |= {"off_form": np.array([known.off_form]), "own": known.own, "within": known.within, "who": known.who}
     held |= {name: np.array(np.nonzero(getattr(known, name))) for name in RELATIVES}
     held["names"] = np.frombuffer(storage.canonical_json(known.table.names), np.uint8)
     _write(path, held, "known")

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from .records import USABLE, Answer, Bank, Question, Status, Transcript
+from .records import OFF_FORM, USABLE, Answer, Bank, Question, Status, Transcript
 
 MOST_WORDS: Final = 4  # a longer answer to a question for one word is a sentence
+UNFORMED: Final = ("off-format", "refused")  # what a model said that answers nothing
 LEAST_SEQUENCE: Final = 8  # characters below which a sequence says nothing
 SEEN: Final = 300  # characters in which a refusal shows
 REFUSALS: Final = re.compile(
@@ -61,12 +62,19 @@ def read(question: Question, answer: Answer) -> Reading:
     return Reading(value, answer.status)
 
 
-def count(bank: Bank, transcript: Transcript) -> dict[str, dict[str, int]]:
-    """Per cell of a bank how often each value was read, for the cells that have any."""
+def count(bank: Bank, transcript: Transcript, *, off_form: bool = False) -> dict[str, dict[str, int]]:
+    """
+    Per cell of a bank how often each value was read, for the cells that have any.
+
+    off_form: whether answers that were not of the form asked, or refused, count as OFF_FORM.
+    """
     found = {}
     for question in bank.questions:
-        readings = (read(question, answer).value for answer in transcript.answers.get(question.cell, ()))
-        values = Counter(value for value in readings if value is not None)
+        readings = [read(question, answer) for answer in transcript.answers.get(question.cell, ())]
+        values = Counter(reading.value for reading in readings if reading.value is not None)
+        others = sum(reading.status in UNFORMED for reading in readings)
+        if off_form and others and question.parser != "text":
+            values[OFF_FORM] = others
         if values:
             found[question.cell] = dict(values)
 

@@ -15,6 +15,7 @@ from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.records import About
 
 Status = Literal["valid", "refused", "empty", "truncated", "filtered", "off-format", "failed"]
+OFF_FORM: Final = "\0off-form"  # among counts: all answers that were not of the form asked; no reader gives it
 USABLE: Final = ("valid", "off-format", "truncated")  # what was said in these says something about the model
 
 
@@ -190,7 +191,8 @@ class ChatReference:
 
     counts: answers that could be read. asked: per cell, how many questions were sent. prompt_tokens: per cell as the
     server counted them, only where it did; they show a system prompt slipped in. texts: per cell what was said, where
-    whole texts are kept.
+    whole texts are kept. off_form: per cell, how many answers were not of the form asked, as `reader` reads them; "" is
+    nobody, and then it is not known.
     """
 
     name: str
@@ -200,10 +202,12 @@ class ChatReference:
     asked: Mapping[str, int]
     prompt_tokens: Mapping[str, int] = field(default_factory=dict)
     texts: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    off_form: Mapping[str, int] = field(default_factory=dict)
+    reader: str = ""
 
     def __post_init__(self) -> None:
         cells = {question.cell for question in self.bank.questions}
-        for held in (self.counts, self.asked, self.prompt_tokens, self.texts):
+        for held in (self.counts, self.asked, self.prompt_tokens, self.texts, self.off_form):
             strays = sorted(set(held) - cells)
             if strays:
                 raise BadData(f"reference '{self.name}' has answers to '{strays[0]}', which its bank does not ask")

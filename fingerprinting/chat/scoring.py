@@ -19,6 +19,7 @@ from scipy.special import logsumexp
 from . import known as knowing
 from . import single_token, tallies
 from .known import Honest, Known
+from .off_form import without
 from .records import Counts
 from .single_token import Suspect
 from .standing import beyond
@@ -82,6 +83,8 @@ def score(
     prepare: `known.honest`, or what remembers it: with that, milliseconds for thousands of references. looks: others
     than this one; p-values then hold at whichever of them asking stops.
     """
+    if not known.off_form:
+        suspect, looks = without(suspect), looks._replace(earlier=[without(before) for before in looks.earlier])
     columns, times, asked = tallies.rows_of(known.table, suspect)
     answered = (known.table.asked[:, asked > 0] > 0).sum(1) if asked.any() else np.zeros(0)
     rows = np.flatnonzero(answered >= FEWEST * (asked > 0).sum())

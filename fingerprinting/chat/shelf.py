@@ -17,7 +17,7 @@ from probe_match.fingerprinting.errors import BadData, DatabaseError
 from probe_match.fingerprinting.schema import chat_banks, chat_bodies, chat_headers, sealed
 from sqlalchemy import RowMapping, Table, delete, func, insert, select
 
-from . import keeping
+from . import keeping, off_form
 from .records import Bank, ChatReference, Counts
 
 
@@ -108,10 +108,14 @@ class Shelved(Mapping[str, ChatReference]):
     def __len__(self) -> int:
         return len(self.seals)
 
-    def counts(self) -> dict[str, Counts]:
-        """What each answered, all of them read at once."""
+    def counts(self) -> tuple[dict[str, Counts], bool]:
+        """What each answered, read at once, and whether answers that were not of the form asked are among it."""
         rows = _read(self.db, chat_bodies, chat_bodies.c.name)
-        return {row["name"]: _value(self.db, row)["counts"] for row in rows if row["name"] in self.seals}
+        held = {row["name"]: _value(self.db, row) for row in rows if row["name"] in self.seals}
+        every = all(value.get("reader") == off_form.READER for value in held.values())
+        if not every:
+            return {name: value["counts"] for name, value in held.items()}, False
+        return {name: off_form.joined(value["counts"], value.get("off_form", {})) for name, value in held.items()}, True
 
 
 def of_bank(db: ReferenceDB, digest: str, only: Sequence[str] = ()) -> Shelved:

@@ -6,7 +6,8 @@ divergence. `evidence` is ours: the log-likelihood ratio that both models' count
 against two, each with a Dirichlet prior around what models commonly say. Sharing a common answer tells little, sharing
 a rare one much. `likeness` divides it by what each model shares with itself, so that talkative and monotonous models
 come on one scale. `discrepancy` is published too, and the better of the two, as it has no bias whatever a model's
-variety. The closed-set rule, `likelihood`, asks which reference predicts the answers best.
+variety. The closed-set rule, `closed_set`, joins it to `likelihood`, which asks which reference predicts the answers
+best.
 
 One suspect against m references at a time, as only shared answers matter: milliseconds for thousands of references.
 """
@@ -19,6 +20,7 @@ from scipy.special import gammaln
 from .tallies import Table
 
 PRIOR: Final = 1.0  # answers that the common distribution counts for
+CLOSED_SHARE: Final = 2.0  # of the discrepancy beside the likelihood, in their standard deviations
 LEAST_SELF: Final = 0.3  # nats a cell; a model that only says what all say shares nothing telling with itself
 
 
@@ -120,6 +122,15 @@ def likelihood(met: Meeting) -> np.ndarray:
     return np.asarray(total / np.maximum(met.number, 1))
 
 
+def closed_set(met: Meeting, within: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """
+    Closed set, where it is known to be one of the references: `likelihood` less `discrepancy`, each in its own standard
+    deviations over them; float64 (m,). within, own: see `discrepancy`.
+    """
+    near, apart = likelihood(met), discrepancy(met, within, own)
+    return np.asarray(_standardised(near) - CLOSED_SHARE * _standardised(apart))
+
+
 def divergence(met: Meeting) -> np.ndarray:
     """Mean Jensen–Shannon divergence over the cells both answered; float64 (m,), bits, 0 to 1, NaN without any."""
     p, q = _shares(met)
@@ -160,6 +171,10 @@ def discrepancy(met: Meeting, within: np.ndarray, own: np.ndarray) -> np.ndarray
     inside = theirs @ (1.0 + np.isnan(own)) + met.both @ mine + (met.both & np.isnan(within)) @ mine
 
     return np.asarray((inside - 2 * met.over_shared(p * q)) / np.maximum(met.number, 1))
+
+
+def _standardised(values: np.ndarray) -> np.ndarray:
+    return np.asarray((values - values.mean()) / max(float(values.std()), 1e-12))
 
 
 def _shares(met: Meeting) -> tuple[np.ndarray, np.ndarray]:

@@ -205,11 +205,16 @@ def _show_chat(reference: "ChatReference", as_json: bool) -> None:
     likeliest = {cell: max(some.items(), key=lambda pair: pair[1]) for cell, some in reference.counts.items() if some}
     if as_json:
         counts = {cell: dict(some) for cell, some in reference.counts.items()}
-        click.echo(json.dumps(shown | {"counts": counts}, indent=1, ensure_ascii=False))
+        told = {"off_form": dict(reference.off_form)} if reference.reader else {}
+        click.echo(json.dumps(shown | {"counts": counts} | told, indent=1, ensure_ascii=False))
         return
     for key, value in (shown | {"input": "chat"}).items():
         if value not in (None, ""):
             click.echo(f"{key + ':':<14}{printable(value)}")
+    if reference.reader:
+        click.echo(
+            f"{'off form:':<14}{sum(reference.off_form.values())} answers, read by {printable(reference.reader)}"
+        )
     for question in reference.bank.questions:
         if question.cell in likeliest:
             answer, times = likeliest[question.cell]

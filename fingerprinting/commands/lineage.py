@@ -194,7 +194,7 @@ def _spoken(
 
     planned = asking.plan_identification(references, only=only, budget=budget, seed=seed)
     told = {client.target: _chat.ask(client, planned, quiet=quiet, save=None) for client in clients}
-    suspects = {target: count(planned.bank, transcript) for target, transcript in told.items()}
+    suspects = {target: count(planned.bank, transcript, off_form=True) for target, transcript in told.items()}
 
     return spoken.grow(dict(planned.references), suspects, alpha=alpha, seed=seed)
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from probe_match.fingerprinting.chat import equality, judging, scoring
+from probe_match.fingerprinting.chat import equality, judging, off_form, scoring
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat.known import FEW_GENUINE, RELATED, Honest, Known
 from probe_match.fingerprinting.chat.records import ChatReference, Counts
@@ -42,11 +42,13 @@ def grow(
     alpha: chance that a model related to none is hung into a tree; resamples: of the questions, for support. Raises
     BadData where there are too few references to judge by, or too many models.
     """
-    counts = {name: reference.counts for name, reference in references.items()}
+    every = off_form.told(references.values())
+    counts = {name: off_form.counts_of(one) if every else one.counts for name, one in references.items()}
+    suspects = suspects if every else {target: off_form.without(some) for target, some in suspects.items()}
     names = (*counts, *suspects)
     _require_fit(counts, names)
     m, cells = len(counts), sorted({cell for given in counts.values() for cell in given})
-    known = knowing.know(counts, cells, seed=seed)
+    known = knowing.know(counts, cells, seed=seed, off_form=every)
     honest = knowing.honest(known, known.table.asked.max(0), seed=seed)
     inside = nearness.share(list(counts.values()), counts, cells)
     outside = nearness.share(list(suspects.values()), counts, cells)
@@ -142,7 +144,8 @@ def _named(
     except NoAnswers:
         return p
     best = references[scores.evidence[0].reference]
-    changed = equality.change_p(suspect, best.counts, np.random.default_rng(seed), equality.QUICK)
+    theirs = off_form.counts_of(best) if known.off_form else best.counts
+    changed = equality.change_p(suspect, theirs, np.random.default_rng(seed), equality.QUICK)
     if judging.related(scores, changed, alpha) is None:
         return p
     place = {name: i for i, name in enumerate(known.table.names)}
