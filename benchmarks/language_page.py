@@ -35,7 +35,8 @@ def aims(held: Held) -> str:
 def _tokens(rows: Sequence[Row]) -> list[list[str]]:
     ours = {row["cells"]: row["values"] for row in rows if row["method"] == "ours"}
     eer, tpr = ([_mean(ours[n][m]) for n in (40, 16, 8)] for m in ("EER %", "TPR at 1 %"))
-    top, as_one = (_mean(ours[40][m]) for m in ("top-1 of 164", "top-1, twins as one"))
+    (closed,) = (row["values"] for row in rows if row["method"] == "ours, closed set" and row["cells"] == 40)
+    top, as_one = (_mean(closed[m]) for m in ("top-1 of 164", "top-1, twins as one"))
     out, gone, far = (_mean(ours[16][f"AUROC, {whom} out"]) for whom in ("model", "twins", "vendor"))
     return [
         ["one word: EER at most .3/.5/1 % at 40/16/8 cells", "/".join(f"{100 * e:.2f}" for e in eer) + " %",
@@ -43,7 +44,7 @@ def _tokens(rows: Sequence[Row]) -> list[list[str]]:
         ["TPR at 1 % at least .995/.995/.98", "/".join(f"{t:.3f}" for t in tpr),
          _yes(all(t >= least for t, least in zip(tpr, (0.995, 0.995, 0.98), strict=True)))],
         ["closed set, top-1 of 164 at 40 cells at least .93", f"{top:.3f}; {as_one:.3f} where twins count as one",
-         _yes(top >= 0.93, "no: twins, see below")],
+         _yes(top >= 0.93)],
         ["AUROC of models left out at 16 cells at least .95",
          f"{out:.3f}; {gone:.3f} with twins out too; {far:.3f} with the vendor out",
          _yes(out >= 0.95, "no: twins, see below")],
