@@ -105,6 +105,25 @@ def test_endpoints_hang_on_the_reference_they_answer_as(stocked: Path, server: S
     assert len(server.asked) <= 120
 
 
+def test_a_dry_run_says_what_asking_costs_and_asks_nothing(stocked: Path, server: Scripted) -> None:
+    """A line for each endpoint; no tree is drawn, and none without an endpoint that speaks."""
+    targets = [f"openai:{server.url}/v1#{name}" for name in ("known-3", "stranger")]
+    words = ["--db", str(stocked), "--budget", "60", "--dry-run", "--price", "1/2"]
+    told = CliRunner().invoke(cli, ["lineage", *targets, *words])
+    refused = {
+        "compared with those of a database": ["lineage", *words],
+        "are for language models": ["lineage", "function:math:sqrt", *words],
+    }
+
+    assert told.exit_code == 0
+    assert [line.split(": 60 questions")[0] for line in told.output.splitlines()] == targets
+    assert "about $0.00" in told.output
+    assert not any(asked.body for asked in server.asked)
+    for why, wrong in refused.items():
+        result = CliRunner().invoke(cli, wrong)
+        assert (result.exit_code, why in result.output) == (2, True), result.output
+
+
 def test_references_alone_are_drawn_by_every_format(stocked: Path, tmp_path: Path) -> None:
     """Some of them by name as well."""
     page = tmp_path / "t.html"

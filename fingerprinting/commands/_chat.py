@@ -1,7 +1,7 @@
 """What commands do where the target is a language model: say the cost, ask, keep the answers, show the verdict."""
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -34,8 +34,8 @@ def _price(_: click.Context, __: click.Parameter, text: str | None) -> "Price | 
         ) from None
 
 
-def chat_options(command: Command) -> Command:
-    """`--dry-run`, `--price`, `--max-cost`, `--concurrency`, `--save`: how a language model is asked."""
+def cost_options(command: Command) -> Command:
+    """`--dry-run` and `--price`: what asking a language model would cost."""
     options = [
         click.option(
             "--dry-run", is_flag=True, help="Of a language model: say what asking would cost, and ask nothing."
@@ -43,6 +43,13 @@ def chat_options(command: Command) -> Command:
         click.option(
             "--price", callback=_price, metavar="IN/OUT", help="Dollars per million tokens of prompts and of answers."
         ),
+    ]
+    return _with(command, options)
+
+
+def chat_options(command: Command) -> Command:
+    """`cost_options`, `--concurrency` and `--save`: how a language model is asked."""
+    options = [
         click.option(
             "--concurrency",
             type=click.IntRange(1, 64),
@@ -50,6 +57,10 @@ def chat_options(command: Command) -> Command:
         ),
         click.option("--save", metavar="FILE", help="Of a language model: keep the answers, as JSON lines."),
     ]
+    return cost_options(_with(command, options))
+
+
+def _with(command: Command, options: "Sequence[Callable[[Any], Any]]") -> Command:
     for option in reversed(options):
         command = option(command)
     return command

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._chat import cost_options
 from ._options import default_db, output_options, regression_option, target_options
 
 if TYPE_CHECKING:
-    from probe_match.fingerprinting.chat.records import ChatClient
+    from probe_match.fingerprinting.chat.records import ChatClient, Price
     from probe_match.fingerprinting.database import ReferenceDB
     from probe_match.fingerprinting.lineage.growing import Lineage
     from probe_match.fingerprinting.lineage.members import Family
@@ -46,6 +47,7 @@ FORMATS = ("text", "newick", "graphml")
 @click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Order of questions, resamples.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="text", show_default=True, help="What to print.")
 @click.option("--plot", metavar="FILE", help="Draw the trees: .svg, .png or .pdf (needs matplotlib).")
+@cost_options
 @target_options
 @output_options
 def lineage(
@@ -65,6 +67,8 @@ def lineage(
     seed: int,
     form: str,
     plot: str | None,
+    dry_run: bool,
+    price: "Price | None",
     allow_pickle: bool,
     timeout: float,
     json_file: str | None,
@@ -75,13 +79,14 @@ def lineage(
     Draw the family tree of the references of one input and of TARGETs: who descends from whom.
 
     References answer from the database, each target is asked at most the budget. Language models are drawn by their
-    one-word answers, those of a database among themselves or with endpoints. With --pool there need be no
-    database: targets may be model files, addresses, folders of models, or a zoo.
+    one-word answers, those of a database among themselves or with endpoints; --dry-run says what asking those costs.
+    With --pool there need be no database: targets may be model files, addresses, folders of models, or a zoo.
 
     \b
     Examples:
       probe-match lineage
       probe-match lineage http://host:8080/v2/models/suspect --json tree.json --html tree.html
+      probe-match lineage openai:https://host/v1#model --dry-run --price 0.15/0.60
       probe-match lineage models/ --pool pool.npz --plot tree.svg
       probe-match lineage a.onnx b.onnx c.skops --pool pool.csv --label species --format newick
     """
@@ -90,6 +95,8 @@ def lineage(
     from . import _session
 
     _session.require_writable(json_file, html_file, plot)
+    if dry_run and (pool is not None or not targets):
+        raise click.UsageError("--dry-run is for targets that are language models, compared with those of a database")
     if pool is None and (suite_file or peers):
         raise click.UsageError(
             "--suite and --peers go with --pool; the database has probes and honest models of its own"
@@ -98,7 +105,12 @@ def lineage(
         options: dict[str, Any] = {"allow_pickle": allow_pickle, "timeout": timeout}
         wanted: Any = "label" if access == "label" else None
         if pool is None:
-            tree = _from_database(stack, targets, db or default_db(), only, budget, alpha, access, seed, options, quiet)
+            found = _from_database(
+                stack, targets, db or default_db(), only, budget, alpha, access, seed, options, quiet, dry_run, price
+            )
+            if found is None:
+                return
+            tree = found
         else:
             if db is not None or only:
                 raise click.UsageError("expected --db, or --pool to draw the targets without a database, not both")
@@ -132,9 +144,12 @@ def _grown(family: "Family", access: str, alpha: float, seed: int) -> "Lineage":
 
 def _from_database(
     stack: contextlib.ExitStack, targets: tuple[str, ...], db: str, only: tuple[str, ...], budget: int, alpha: float,
-    access: str, seed: int, options: dict[str, Any], quiet: bool,
-) -> "Lineage":  # fmt: skip
-    """References from the database; targets asked its public suite, or the questions its language models were."""
+    access: str, seed: int, options: dict[str, Any], quiet: bool, dry_run: bool, price: "Price | None",
+) -> "Lineage | None":  # fmt: skip
+    """
+    References from the database; targets asked its public suite, or the questions its language models were. None after
+    a dry run.
+    """
     from probe_match.fingerprinting.chat import shelf
     from probe_match.fingerprinting.chat.records import ChatClient as Speaking
     from probe_match.fingerprinting.database import open_db
@@ -152,7 +167,9 @@ def _from_database(
         )
     references = stack.enter_context(open_db(db, read_only=True))
     if speak or (not answer and _all_speak(shelf.names(references), references.names(), only, db)):
-        return _spoken(references, speak, only, budget, alpha, seed, quiet)
+        return _spoken(references, speak, only, budget, alpha, seed, quiet, dry_run, price)
+    if dry_run or price:
+        raise click.UsageError("--dry-run and --price are for language models")
     shapes = {client.shape for client in answer if client.shape is not None}
     if len(shapes) > 1:
         raise click.UsageError(f"expected targets of one input, got shapes {sorted(shapes)}; draw them one by one")
@@ -183,9 +200,9 @@ def _all_speak(language_models: list[str], others: list[str], only: tuple[str, .
 
 def _spoken(
     references: "ReferenceDB", clients: "list[ChatClient]", only: tuple[str, ...], budget: int, alpha: float, seed: int,
-    quiet: bool,
-) -> "Lineage":  # fmt: skip
-    """Language models: references by what they answered, targets asked the same."""
+    quiet: bool, dry_run: bool, price: "Price | None",
+) -> "Lineage | None":  # fmt: skip
+    """Language models: references by what they answered, targets asked the same. None after a dry run."""
     from probe_match.fingerprinting.chat import asking
     from probe_match.fingerprinting.chat.reading import count
     from probe_match.fingerprinting.lineage import spoken
@@ -193,7 +210,12 @@ def _spoken(
     from . import _chat
 
     planned = asking.plan_identification(references, only=only, budget=budget, seed=seed)
-    told = {client.target: _chat.ask(client, planned, quiet=quiet, save=None) for client in clients}
+    plans = {client: _chat.priced(planned, client, price, dry_run=dry_run) for client in clients}
+    if dry_run:
+        for client, its in plans.items():
+            click.echo(f"{client.target}: {_chat.told_cost(its)}")
+        return None
+    told = {client.target: _chat.ask(client, its, quiet=quiet, save=None) for client, its in plans.items()}
     suspects = {target: count(planned.bank, transcript, off_form=True) for target, transcript in told.items()}
 
     return spoken.grow(dict(planned.references), suspects, alpha=alpha, seed=seed)
