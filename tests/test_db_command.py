@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner, Result
 from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.commands._options import default_db
+from probe_match.fingerprinting.commands._printing import printable
 from probe_match.fingerprinting.commands.db import db as db_group
-from probe_match.fingerprinting.commands.db import printable
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.errors import DatabaseError
 from samples import make_reference, make_suite

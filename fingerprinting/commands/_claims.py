@@ -10,7 +10,7 @@ import click
 
 from ._evidence import roots_option, seal_option, trusted
 from ._options import target_options
-from .db import json_option, printable
+from ._printing import json_option, printable
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ._options import Command, db_option, default_db
+from ._printing import printable
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.database import ReferenceDB
@@ -79,7 +80,7 @@ def diff_references(file: str, db: str) -> None:
         click.echo(_described(pack))
     for sign, names in (("+", found.added), ("~", found.changed), ("-", found.missing)):
         for name in names:
-            click.echo(f"{sign} {_printable(name)}")
+            click.echo(f"{sign} {printable(name)}")
     click.echo(
         f"{len(found.added)} only in the pack, {len(found.changed)} differ, {len(found.missing)} only in the database, "
         f"{len(found.same)} alike"
@@ -140,7 +141,7 @@ def show_log(newest: int, db: str) -> None:
     with open_db(db, read_only=True) as references, references.store.transaction() as connection:
         found = list(changes.entries(connection, newest))[::-1] if references.store.has(schema.changes) else []
     for change in found:
-        click.echo(_printable(f"{change.seq}  {change.at}  {change.who}  {change.action} {change.place} {change.key}"))
+        click.echo(printable(f"{change.seq}  {change.at}  {change.who}  {change.action} {change.place} {change.key}"))
     click.echo(f"head: {found[-1].chain}" if found else "no changes")
 
 
@@ -172,7 +173,7 @@ def quarantine_references(names: tuple[str, ...], because: str, only_list: bool,
                 quarantine.set_apart(references, name, why)
         found = references.quarantined()
     for name, why in found.items():
-        click.echo(_printable(f"{name}: {why}"))
+        click.echo(printable(f"{name}: {why}"))
     click.echo(f"{len(found)} in quarantine")
 
 
@@ -192,7 +193,7 @@ def release_reference(name: str, db: str) -> None:
 
     with open_db(db) as references:
         quarantine.set_apart(references, name, None)
-    click.echo(f"released {_printable(name)}")
+    click.echo(f"released {printable(name)}")
 
 
 @click.command("grant")
@@ -212,7 +213,7 @@ def grant_role(user: str, role: str, db: str) -> None:
 
     with open_db(db) as references:
         roles.grant(references.store, user, role)  # type: ignore[arg-type]  # one of the choices
-    click.echo(f"{_printable(user)} is a {role} of {references.name}")
+    click.echo(f"{printable(user)} is a {role} of {references.name}")
 
 
 def recover_into(db: str, target: str) -> None:
@@ -223,17 +224,17 @@ def recover_into(db: str, target: str) -> None:
     with open_db(db, read_only=True) as references:
         found = recover(references, Path(target))
     for line in found.lost:
-        click.echo(f"lost: {_printable(line)}")
+        click.echo(f"lost: {printable(line)}")
     click.echo(f"recovered {len(found.references)} references, and {found.kept} entries of the log, into {target}")
 
 
 def _described(pack: "Pack") -> str:
     signed = f"signed by {pack.signed_by}" if pack.signed_by else "not signed"
-    return f"{_printable(pack.path)}: {len(pack.references)} references, {signed}; {_licenses(pack.licenses)}"
+    return f"{printable(pack.path)}: {len(pack.references)} references, {signed}; {_licenses(pack.licenses)}"
 
 
 def _licenses(found: dict[str, int]) -> str:
-    return "licences: " + (", ".join(f"{_printable(name)} ({number})" for name, number in found.items()) or "none")
+    return "licences: " + (", ".join(f"{printable(name)} ({number})" for name, number in found.items()) or "none")
 
 
 def _signing_key() -> bytes:
@@ -246,10 +247,6 @@ def _signing_key() -> bytes:
             f"expected a key to sign with in {SIGNING_KEY}, got none; make one: openssl genpkey -algorithm ed25519"
         )
     return given.encode() if given.startswith("-----BEGIN") else storage.read_file(Path(given), "signing key")
-
-
-def _printable(value: object) -> str:
-    return "".join(c if c.isprintable() else " " for c in str(value))
 
 
 COMMANDS = (

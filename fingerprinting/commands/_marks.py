@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .db import json_option, printable
+from ._printing import json_option, printable
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.weights.marks import Mark

@@ -12,7 +12,7 @@ import click
 from . import _claims, _evidence
 from ._claims import key_option, read_key
 from ._options import Option, Wishes, audit_options, target_options
-from .db import json_option
+from ._printing import json_option
 
 seal_option: Option = click.option(
     "--seal", envvar="PROBE_MATCH_SIGNING_KEY", show_envvar=True, required=True, metavar="FILE",

@@ -11,7 +11,7 @@ import click
 
 from . import _marks
 from ._options import Option
-from .db import json_option, printable
+from ._printing import json_option, printable
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.weights.digests import Digests
