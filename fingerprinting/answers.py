@@ -7,12 +7,14 @@ Answers that do not fit the question are a TargetError that says what was expect
 import json
 import re
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Final, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
 from .errors import TargetError
 from .records import Access, Output
+
+LARGEST: Final = 1e30  # score; sums of larger ones are beyond float32
 
 
 class Answers(NamedTuple):
@@ -196,8 +198,7 @@ def _scores(scores: np.ndarray, m: int, classes: Sequence[str], client: Client) 
         scores = np.stack([1 - scores, scores], 1)  # the one probability of a binary classifier
     if scores.ndim != 2 or len(scores) != m or scores.shape[1] == 0:
         raise TargetError(f"expected {m} rows of scores from {client.target}, got an answer of shape {scores.shape}")
-    with np.errstate(over="ignore"):  # too large for float32 is infinite, and said so below
-        scores = scores.astype(np.float32)
+    scores = _limited(scores)
     _require_finite(scores, client)
     scores = _as_probabilities(scores, client.target)
     if classes and client.classes and tuple(client.classes) != tuple(classes):
@@ -225,10 +226,11 @@ def by_class(rows: np.ndarray, classes: Sequence[str], target: str) -> np.ndarra
     strangers = [name for name in names if name not in column]
     if strangers:
         raise TargetError(f"{target} scores the class {strangers[0][:40]!r}; known are {', '.join(classes[:12])}")
-    scores = np.full((len(named), len(classes) or max(column.values(), default=0) + 1), np.nan, np.float32)
+    filled = np.full((len(named), len(classes) or max(column.values(), default=0) + 1), np.nan)
     for i, row in enumerate(named):
         for name, score in row.items():
-            scores[i, column[name]] = score
+            filled[i, column[name]] = score
+    scores = _limited(filled)
     if not np.isfinite(scores).any(1).all() or np.isinf(scores).any():
         raise TargetError(f"expected finite scores by class from {target}, got none for some inputs")
     total = np.nansum(scores, 1)
@@ -295,6 +297,12 @@ def _as_probabilities(scores: np.ndarray, target: str) -> np.ndarray:
     expd = np.exp(shifted)
 
     return np.asarray(expd / expd.sum(1, keepdims=True), np.float32)
+
+
+def _limited(scores: np.ndarray) -> np.ndarray:
+    """As float32, what is too large to be added up there infinite, which is said where it is looked at."""
+    wide = scores.astype(np.float64, copy=False)
+    return np.where(np.abs(wide) >= LARGEST, np.inf, wide).astype(np.float32)
 
 
 def _step(scores: np.ndarray) -> float:

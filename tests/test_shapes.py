@@ -191,6 +191,7 @@ def test_whatever_a_server_answers_is_an_answer_or_our_error(value: Any, m: int,
     "value",
     [[], {}, None, "", [1], [[0.1, 0.9], [0.2]], [[0.1, 0.9], 3], [None, None], {"a": {}}, [[], []], "x" * 500,
      [[{"label": "0"}, {"score": 1}]] * 2, {"shape": [2, 3], "data": [1]}, {"shape": [[]], "data": []},
+     [{"0": 3.4028235677973366e38}] * 2, [{"0": 3.4e37, "1": 3.4e38}] * 2, [[3e38, 3e38]] * 2, [[1e300, 0.0]] * 2,
      [{"0": 0.9, "1": 0.9}] * 2, [{"cat": 0.9, "ant": 0.1}] * 2, [{"99999999": 1.0}] * 2, [{"0": -0.5}] * 2],
 )  # fmt: skip
 def test_nonsense_is_one_line(value: Any) -> None:
