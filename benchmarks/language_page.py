@@ -192,7 +192,7 @@ ELSEWHERE: Final = [  # measured by other scripts
     ["honest variants accused in at most 2 % at 1 %, looked at after every round", "0 of 440 (at most .9 %)", "yes"],
     ["a full swap found within 20 one-token questions, median", "5", "yes"],
     ["one suspect against 10,000 references below 50 ms of our own time",
-     "24 ms, median of 100, all below 29, on a quiet core ([chat-speed.json](chat-speed.json)); 38 ms on a slower machine, "
-     "where 69 % were below 50; once prepared, 4 s a database", "yes"],
+     "24 ms, median of 100, all below 29, on a quiet core ([chat-speed.json](chat-speed.json)); 38 ms on a slower "
+     "machine, where 69 % were below 50; once prepared, 4 s a database", "yes"],
     ["at most 100 tokens of output by default, the cost said first", "some 96", "yes"],
 ]  # fmt: skip
