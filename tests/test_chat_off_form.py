@@ -21,6 +21,7 @@ from probe_match.fingerprinting.chat.records import (
 from probe_match.fingerprinting.chat.tallies import all_rows, rows_of, tabulate
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.errors import BadData
+from probe_match.fingerprinting.lineage import spoken as spoken_trees
 from probe_match.fingerprinting.records import About, Verdict
 from probe_match.probes import chat_words
 
@@ -82,14 +83,52 @@ def test_every_published_shape_tells_how_many_answers_were_of_another_form(tmp_p
     assert not off_form.told([reference])  # another reader's
 
 
-@pytest.mark.parametrize("many", [-1, 1.5, "3", True])
+@pytest.mark.parametrize("many", [-1, 1.5, "3", True, None, [], 0.0, False, 1 << 40])
 def test_numbers_of_such_answers_that_are_none_are_refused(tmp_path: Path, many: object) -> None:
-    """A file that tells a negative or half an answer is broken."""
+    """A file that tells a negative or half an answer is broken, as is one that tells more than anybody asked."""
     cell = {"counts": {"7": 8}, "off_format": many}
     (tmp_path / "x.counts.json").write_text(json.dumps({"models": {"a/one": {"number/en": cell}}}))
     (tmp_path / "q.json").write_text(json.dumps(PROMPTS))
     with pytest.raises(BadData):
         read_references(tmp_path / "x.counts.json", tmp_path / "q.json")
+
+
+@pytest.mark.parametrize("rate", [-1, 2, 1e-300, 5e-324, float("nan"), float("inf"), None])
+def test_shares_of_readable_answers_that_are_none_are_refused(tmp_path: Path, rate: float | None) -> None:
+    """As is one so small that nobody can have asked as often."""
+    told = {"distributions": [LINE | {"n_valid": 8, "validity_rate": rate, "dist": {"7": 1.0}}]}
+    (tmp_path / "distributions.json").write_text(json.dumps(told))
+    (tmp_path / "q.json").write_text(json.dumps(PROMPTS))
+    with pytest.raises(BadData):
+        read_references(tmp_path / "distributions.json", tmp_path / "q.json")
+
+
+@pytest.mark.parametrize("parser", sorted(reading.PARSERS))
+def test_nobody_gives_their_mark_as_an_answer(parser: str) -> None:
+    """Neither an endpoint, whatever its answer is read as, nor a stored reference or a file of counts."""
+    question = Question("n", "one-word", "Which?", parser, choices=(OFF_FORM, "b"))
+    for text in (OFF_FORM, OFF_FORM * 2, f"a{OFF_FORM}", f"{OFF_FORM} "):
+        assert reading.read(question, Answer(text)).value != OFF_FORM
+
+
+def test_stored_references_and_files_do_not_give_their_mark_as_an_answer(tmp_path: Path) -> None:
+    """It would be printed, and would count where such answers do not."""
+    value = keeping.to_json(hedging("known-1", 0.0, 10))
+    with pytest.raises(BadData):
+        keeping.from_json(ChatReference, value | {"reader": None}, "pack")
+    value["counts"][BANK.questions[0].cell][OFF_FORM] = 7
+    with pytest.raises(BadData):
+        keeping.from_json(ChatReference, value, "pack")
+    lines = [LINE | {"normalized": said, "answer_class": "valid"} for said in ["7"] * 8 + [OFF_FORM]]
+    files = {
+        "x.counts.json": json.dumps({"models": {"a/one": {"number/en": {"counts": {"7": 8, OFF_FORM: 1}}}}}),
+        "normalized.jsonl": "\n".join(map(json.dumps, lines)),
+    }
+    (tmp_path / "q.json").write_text(json.dumps(PROMPTS))
+    for name, text in files.items():
+        (tmp_path / name).write_text(text)
+        with pytest.raises(BadData):
+            read_references(tmp_path / name, tmp_path / "q.json")
 
 
 def test_a_transcript_counts_refused_and_unreadable_answers_alone() -> None:
@@ -131,6 +170,44 @@ def test_models_that_differ_in_them_alone_are_told_apart() -> None:
     assert [verdict("known-3", 0.0).decision, verdict("known-4", 0.2).decision] == ["match", "match"]
     for other in (verdict("known-3", 0.2), verdict("known-4", 0.0)):
         assert (other.decision, other.relation) == ("no match", "modified")
+
+
+@pytest.mark.parametrize("reader", ["", "single-token-2026"])
+def test_verdicts_beside_published_counts_are_as_they_were(reader: str) -> None:
+    """Whether the published counts tell such answers or not, and whether the target gives any that count."""
+    plain = {f"known-{i}": hedging(f"known-{i}", 0.0, 30, reader="") for i in range(12)}
+    told = {name: hedging(name, 0.2, 30, reader=reader) for name in plain}
+    said = spoken(hedging("known-3", 0.25, 12, seed=5))
+
+    def verdicts(known: dict[str, ChatReference]) -> list[Verdict]:
+        score = prepared.scorer(known, alpha=0.01)
+        named = judging.identify(said, BANK, known, score, alpha=0.01)
+        return [named, judging.verify(said, BANK, known["known-3"], score, alpha=0.01, seed=0)]
+
+    assert [(verdict.decision, verdict.relation) for verdict in verdicts(plain)] == [
+        ("match", "family"), ("match", "identical")
+    ]  # fmt: skip
+    assert verdicts(told) == verdicts(plain)
+
+
+@pytest.mark.parametrize("reader", ["", off_form.READER])
+def test_trees_tell_targets_by_them_where_all_references_do(reader: str) -> None:
+    """What is taken from the targets changes a tree there alone; where one reference tells none, it is taken anyway."""
+    known = {f"known-{i}": hedging(f"known-{i}", 0.4 * (i == 4), 30) for i in range(12)}
+    known["known-11"] = hedging("known-11", 0.0, 30, reader=reader)
+    suspects = {
+        f"{name} hedging {share}": reading.count(BANK, spoken(hedging(name, share, 30, seed=5)), off_form=True)
+        for name, share in (("known-3", 0.0), ("known-3", 0.4), ("known-4", 0.4), ("known-4", 0.0))
+    }
+    plain = {name: off_form.without(some) for name, some in suspects.items()}
+    tree = spoken_trees.grow(known, suspects, resamples=20)
+
+    p = {link.child: link.p for link in tree.links}
+
+    assert (tree.links == spoken_trees.grow(known, plain, resamples=20).links) == (not reader)
+    if reader:
+        assert 5 * p["known-3 hedging 0.0"] < p["known-3 hedging 0.4"]
+        assert 5 * p["known-4 hedging 0.4"] < p["known-4 hedging 0.0"]
 
 
 @pytest.mark.parametrize("stored", [False, True])

@@ -33,6 +33,7 @@ SPDX: Final = {"cc-by-4.0": "CC-BY-4.0", "cc-by-sa-4.0": "CC-BY-SA-4.0", "cc0-1.
 MEMBERS: Final = 10_000  # of a zip
 UNREADABLE: Final = ("invalid", "refusal")  # classes of answers that were not of the form asked
 FEWEST: Final = 8  # answers of a model, below which it is left out
+MOST: Final = 1 << 32  # answers to one question, above which nobody asked
 
 
 class Found(NamedTuple):
@@ -176,7 +177,7 @@ def _counts(members: Mapping[str, bytes], bank: Bank, source: str) -> Found:
                 return _from_counts(told, bank)
     except BadData:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise BadData(
             f"{source} is not of a shape that is known ({type(error).__name__}: {str(error)[:80]})"
         ) from error
@@ -205,7 +206,7 @@ def _from_distributions(told: Mapping[str, Any], bank: Bank) -> Found:
             cell = f"{entry['task_id']}/{entry['lang']}"
             valid, rate = int(entry["n_valid"]), float(entry.get("validity_rate", 1.0))
             counts = {answer: round(float(share) * valid) for answer, share in entry["dist"].items()}
-            counts = _whole(counts, round(valid / rate) - valid if 0 < rate <= 1 else 0)
+            counts = _whole(counts, round(valid / rate) - valid if rate else 0)
             models[entry["model"]][cell] = _named({a: n for a, n in counts.items() if n}, cell, names)
     return Found(dict(models), "", "")
 
@@ -223,6 +224,8 @@ def _from_lines(data: bytes, bank: Bank) -> Found:
         if "normalized" in entry:
             kind = entry.get("answer_class", "valid")
             value = entry["normalized"] if kind == "valid" else OFF_FORM if kind in UNREADABLE else None
+            if kind == "valid" and value == OFF_FORM:
+                raise ValueError("an answer that no reader gives")
         else:
             said = Answer(str(entry.get("raw") or ""))
             reading = read(questions[cell], said)
@@ -253,8 +256,10 @@ def _value_names(bank: Bank) -> dict[tuple[str, str], str]:
 
 
 def _whole(counts: Mapping[str, Any], off_form: Any) -> dict[str, Any]:
-    """Counts with the answers that were not of the form asked."""
-    return {**counts, **({OFF_FORM: off_form} if off_form else {})}
+    """Counts with the answers that were not of the form asked. Raises ValueError where an answer has their name."""
+    if OFF_FORM in counts:
+        raise ValueError("an answer that no reader gives")
+    return {**counts, OFF_FORM: off_form}
 
 
 def _named(counts: Mapping[str, Any], cell: str, names: Mapping[tuple[str, str], str]) -> dict[str, int]:
@@ -263,4 +268,7 @@ def _named(counts: Mapping[str, Any], cell: str, names: Mapping[tuple[str, str],
         if type(times) is not int or times < 0:
             raise ValueError(f"{times!r} is no count")
         out[names.get((cell, str(answer)), str(answer))] += times
+    if sum(out.values()) > MOST:
+        raise ValueError(f"more than {MOST} answers to {cell}")
+
     return {answer: times for answer, times in out.items() if times}

@@ -126,8 +126,14 @@ def _reference(value: Mapping[str, Any]) -> ChatReference:
         prompt_tokens={str(cell): _count(n) for cell, n in value.get("prompt_tokens", {}).items()},
         texts={str(cell): tuple(map(str, some)) for cell, some in value.get("texts", {}).items()},
         off_form={str(cell): _count(n) for cell, n in value.get("off_form", {}).items()},
-        reader=str(value.get("reader", "")),
+        reader=_text(value.get("reader", "")),
     )
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{str(value)[:40]!r} is no text")
+    return value
 
 
 def _count(value: Any) -> int:

@@ -27,7 +27,7 @@ from .shelf import Shelved
 from .standing import Level
 from .tallies import Table
 
-FORM: Final = 6  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
+FORM: Final = 7  # of what is kept; another one as soon as anything in `known` or `tallies` gives other numbers
 LATEST: Final = {"known": 3, "honest": 24}  # files that are left of each kind
 RELATIVES: Final = ("kin", "same")
 TABLE: Final = ("key", "start", "model", "times", "cell", "asked", "base")

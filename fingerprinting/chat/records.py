@@ -15,7 +15,7 @@ from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.records import About
 
 Status = Literal["valid", "refused", "empty", "truncated", "filtered", "off-format", "failed"]
-OFF_FORM: Final = "\0off-form"  # among counts: all answers that were not of the form asked; no reader gives it
+OFF_FORM: Final = "\nOff-form"  # all answers not of the form asked; readers give no line feed, choices in lower case
 USABLE: Final = ("valid", "off-format", "truncated")  # what was said in these says something about the model
 
 
@@ -211,6 +211,8 @@ class ChatReference:
             strays = sorted(set(held) - cells)
             if strays:
                 raise BadData(f"reference '{self.name}' has answers to '{strays[0]}', which its bank does not ask")
+        if any(OFF_FORM in some for some in self.counts.values()):
+            raise BadData(f"reference '{self.name}' counts answers of another form among those that could be read")
 
 
 def plain(record: Any) -> dict[str, Any]:
