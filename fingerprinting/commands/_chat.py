@@ -1,11 +1,12 @@
 """What commands do where the target is a language model: say the cost, ask, keep the answers, show the verdict."""
 
 import sys
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 import click
+
+from ._options import Command, with_options
 
 if TYPE_CHECKING:
     from probe_match.fingerprinting.chat.asking import Plan
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from probe_match.fingerprinting.records import About, Verdict
 
     from ._options import Wishes
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 def _price(_: click.Context, __: click.Parameter, text: str | None) -> "Price | None":
@@ -44,7 +43,7 @@ def cost_options(command: Command) -> Command:
             "--price", callback=_price, metavar="IN/OUT", help="Dollars per million tokens of prompts and of answers."
         ),
     ]
-    return _with(command, options)
+    return with_options(command, options)
 
 
 def chat_options(command: Command) -> Command:
@@ -57,13 +56,7 @@ def chat_options(command: Command) -> Command:
         ),
         click.option("--save", metavar="FILE", help="Of a language model: keep the answers, as JSON lines."),
     ]
-    return cost_options(_with(command, options))
-
-
-def _with(command: Command, options: "Sequence[Callable[[Any], Any]]") -> Command:
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return cost_options(with_options(command, options))
 
 
 def priced(planned: "Plan", client: "ChatClient", price: "Price | None", *, dry_run: bool) -> "Plan":

@@ -2,7 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -17,6 +17,13 @@ class Option(Protocol):
 
     def __call__(self, command: Command, /) -> Command:
         """The command with it."""
+
+
+def with_options(command: Command, options: Sequence[Callable[[Any], Any]]) -> Command:
+    """The command with all of these options, shown in their order."""
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def default_db() -> str:
@@ -78,9 +85,7 @@ def network_options(command: Command) -> Command:
             help="Follow host names into private networks.",
         ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 def target_options(command: Command) -> Command:
@@ -111,9 +116,7 @@ def asking_options(command: Command) -> Command:
         click.option("--seed", default=0, show_default=True, type=click.IntRange(0), help="Order of the questions."),
         click.option("--no-early-stop", is_flag=True, help="Ask the whole budget even when the answer is clear."),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 class Wishes(NamedTuple):
@@ -155,9 +158,7 @@ def audit_options(command: Command) -> Command:
         return command(*args, wishes=wishes, **values)
 
     wrapped: Any = packed
-    for option in reversed(options):
-        wrapped = option(wrapped)
-    return wrapped
+    return with_options(wrapped, options)
 
 
 def output_options(command: Command) -> Command:
@@ -174,9 +175,7 @@ def output_options(command: Command) -> Command:
         click.option("--html", "html_file", metavar="FILE", help="Write a report page."),
         click.option("-q", "--quiet", is_flag=True, help="No text and no progress; the exit code tells."),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 explain_option: Option = click.option(
@@ -218,6 +217,4 @@ def enrolment_options(command: Command) -> Command:
             "--jobs", default=-1, show_default=True, type=int, help="Processes for training; -1 uses all processors."
         ),
     ]
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
