@@ -10,13 +10,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from .answers import side_by_side
 from .collect import Asked, Client, ask
 from .disguises import LEAST_NOISE, noisy
 from .errors import BadData, SuiteMismatch
 from .joining import together
 from .plans import Inputs
 from .records import InputSpec, Pool, ProbeSuite
+from .score_rows import side_by_side
 
 MADE: Final = 400  # candidates each generator makes
 FOLLOW_GRADIENT: Final = ("boundary", "adversarial")  # generators for sources that give gradients

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 
 from . import decoys, errands
-from .answers import Answers, Asked, Client, check, side_by_side, usable
+from .answers import Answers, Asked, Client, check, usable
 from .errors import InputRefused, ProbeMatchError, SuiteMismatch, TargetError, UsageError
 from .guards import GuardedClient
 from .parting import Part, in_parts
 from .records import UNANSWERED, Access, InputSpec, ProbeSuite, Responses
+from .score_rows import side_by_side
 
 __all__ = ["Answers", "Asked", "Client", "Progress", "ask", "collect", "merge", "ordered", "require_fit"]
 

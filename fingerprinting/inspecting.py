@@ -13,10 +13,11 @@ from typing import Any, Final, Literal
 
 import numpy as np
 
-from .answers import Client, check, side_by_side
+from .answers import Client, check
 from .chat.records import ChatClient
 from .errors import InputRefused, TargetError
 from .information import shown
+from .score_rows import side_by_side
 
 SCHEMA: Final = "probe-match/inspection/1"
 MOST: Final = 3
