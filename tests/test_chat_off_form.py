@@ -83,6 +83,17 @@ def test_every_published_shape_tells_how_many_answers_were_of_another_form(tmp_p
     assert not off_form.told([reference])  # another reader's
 
 
+@pytest.mark.parametrize(("told", "reader"), [({"off_format": 0}, "single-token-2026"), ({}, "")])
+def test_whoever_tells_of_none_is_not_whoever_does_not_tell(tmp_path: Path, told: dict[str, int], reader: str) -> None:
+    """A model that keeps to the form is known to; a file that says nothing about that leaves it unknown."""
+    cell = {"counts": {"7": 8}} | told
+    (tmp_path / "x.counts.json").write_text(json.dumps({"models": {"a/one": {"number/en": cell}}}))
+    (tmp_path / "q.json").write_text(json.dumps(PROMPTS))
+    (reference,) = read_references(tmp_path / "x.counts.json", tmp_path / "q.json")
+
+    assert (reference.off_form, reference.reader) == ({}, reader)
+
+
 @pytest.mark.parametrize("many", [-1, 1.5, "3", True, None, [], 0.0, False, 1 << 40])
 def test_numbers_of_such_answers_that_are_none_are_refused(tmp_path: Path, many: object) -> None:
     """A file that tells a negative or half an answer is broken, as is one that tells more than anybody asked."""

@@ -38,13 +38,14 @@ MOST: Final = 1 << 32  # answers to one question, above which nobody asked
 
 class Found(NamedTuple):
     """
-    Counts by model and cell, OFF_FORM among them as whoever made the file reads answers; license and source as it says,
-    or "".
+    Counts by model and cell, OFF_FORM among them as whoever made the file reads answers, if it tells of such answers at
+    all; license and source as it says, or "".
     """
 
     models: dict[str, dict[str, dict[str, int]]]
     license: str
     source: str
+    tells: bool
 
 
 def read_references(counts: Path, prompts: Path | None = None, *, license: str = "") -> list[ChatReference]:  # noqa: A002
@@ -67,7 +68,7 @@ def read_references(counts: Path, prompts: Path | None = None, *, license: str =
         unformed = {cell: answers[OFF_FORM] for cell, answers in every.items() if OFF_FORM in answers}
         asked_of = {cell: sum(answers.values()) for cell, answers in every.items()}
         if sum(sum(answers.values()) for answers in kept.values()) >= FEWEST:
-            reader = bank.name if unformed else ""
+            reader = bank.name if found.tells else ""
             out.append(ChatReference(name, about, bank, kept, asked_of, off_form=unformed, reader=reader))
     if not out:
         raise BadData(f"{counts} holds no model with {FEWEST} answers to the questions of {bank.name}")
@@ -195,7 +196,8 @@ def _from_counts(told: Mapping[str, Any], bank: Bank) -> Found:
         }
         for model, cells in told["models"].items()
     }
-    return Found(models, str(told.get("licence", "")), str(told.get("source", "")))
+    tells = any("off_format" in entry for cells in told["models"].values() for entry in cells.values())
+    return Found(models, str(told.get("licence", "")), str(told.get("source", "")), tells)
 
 
 def _from_distributions(told: Mapping[str, Any], bank: Bank) -> Found:
@@ -208,7 +210,7 @@ def _from_distributions(told: Mapping[str, Any], bank: Bank) -> Found:
             counts = {answer: round(float(share) * valid) for answer, share in entry["dist"].items()}
             counts = _whole(counts, round(valid / rate) - valid if rate else 0)
             models[entry["model"]][cell] = _named({a: n for a, n in counts.items() if n}, cell, names)
-    return Found(dict(models), "", "")
+    return Found(dict(models), "", "", any("validity_rate" in entry for entry in told["distributions"]))
 
 
 def _from_lines(data: bytes, bank: Bank) -> Found:
@@ -232,7 +234,7 @@ def _from_lines(data: bytes, bank: Bank) -> Found:
             value = OFF_FORM if reading.status in UNFORMED and said.text.strip() else reading.value
         if value is not None:
             models[entry["model"]][cell][names.get((cell, str(value)), str(value))] += 1
-    return Found({m: {c: dict(a) for c, a in cells.items()} for m, cells in models.items()}, "", "")
+    return Found({m: {c: dict(a) for c, a in cells.items()} for m, cells in models.items()}, "", "", True)
 
 
 def _asked_so(entry: Mapping[str, Any], bank: Bank) -> bool:
