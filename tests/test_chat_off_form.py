@@ -1,6 +1,7 @@
 """Answers that are not of the form asked count as one answer more, where one reader read both sides."""
 
 import json
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -59,7 +60,10 @@ def spoken(reference: ChatReference) -> Transcript:
             Answer(text)
             for text, n in [
                 *reference.counts[question.cell].items(),
-                ("Well, that is quite a thing to ask of somebody like me!", reference.off_form.get(question.cell, 0)),
+                (
+                    "Well, nobody ever wanted something like that from somebody like myself!",
+                    reference.off_form.get(question.cell, 0),
+                ),
             ]
             for _ in range(n)
         )
@@ -282,3 +286,16 @@ def test_what_is_known_of_some_references_still_tells_them() -> None:
     known = knowing.know({"a": {"c": {"x": 5}}, "b": {"c": {"y": 5}}, "d": {"c": {"z": 5}}}, off_form=True)
 
     assert knowing.comparable(known, np.array([0, 2])).off_form
+
+
+def test_looks_at_a_target_count_them(tmp_path: Path) -> None:
+    """Where asking may stop early, a target is read as at the end."""
+    with open_db(tmp_path / "r.db", create=True) as db:
+        shelf.add(db, [hedging(f"known-{i}", 0.2, 20) for i in range(12)])
+        planned = asking.plan_identification(db, budget=120, stop_early=True)
+        hedges = Answer("Well, nobody ever wanted something like that from somebody like myself!")
+        asked = Counter(question.cell for question in planned.questions)
+        looks = asking._looks(Transcript("m", {cell: (hedges,) * n for cell, n in asked.items()}), planned)
+
+    assert looks.earlier
+    assert all(set(some) == {OFF_FORM} for counts in looks.earlier for some in counts.values())

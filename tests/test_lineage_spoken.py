@@ -1,5 +1,6 @@
 """Family trees of language models: by their answers alone, and on the command line."""
 
+import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import replace
@@ -9,16 +10,17 @@ from typing import Any
 import numpy as np
 import pytest
 from chat_models import Habits
-from chat_server import Scripted, scripted
+from chat_server import Asked, Said, Scripted, completion, scripted
 from click.testing import CliRunner
 from probe_match.fingerprinting.chat import known as knowing
 from probe_match.fingerprinting.chat import shelf
 from probe_match.fingerprinting.chat.known import peers
-from probe_match.fingerprinting.chat.records import ChatReference
+from probe_match.fingerprinting.chat.records import OFF_FORM, ChatReference, Counts
 from probe_match.fingerprinting.cli import cli
 from probe_match.fingerprinting.database import open_db
 from probe_match.fingerprinting.errors import BadData
 from probe_match.fingerprinting.lineage import report, spoken, spoken_nearness
+from probe_match.fingerprinting.lineage.growing import Lineage
 from probe_match.fingerprinting.records import About
 from probe_match.probes import chat_words
 
@@ -103,6 +105,29 @@ def test_endpoints_hang_on_the_reference_they_answer_as(stocked: Path, server: S
     assert targets[1] in data["unrelated"]
     assert data["access"] == "text"
     assert len(server.asked) <= 120
+
+
+def test_endpoints_are_read_with_what_they_answer_off_the_form(stocked: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What an endpoint says instead of a word reaches the tree, which leaves it out only where references tell none."""
+    seen: list[Counts] = []
+    grow, habits, turns = spoken.grow, Habits(seed=2), itertools.count()
+
+    def watched(known: dict[str, ChatReference], suspects: dict[str, Counts], **values: Any) -> Lineage:
+        seen.extend(suspects.values())
+        return grow(known, suspects, **values)
+
+    def hedging(asked: Asked) -> Said:
+        if asked.body is None or next(turns) % 5:
+            return habits(asked)
+        return Said(
+            completion("Well, nobody ever wanted something like that from somebody like myself!", model="known-3")
+        )
+
+    monkeypatch.setattr(spoken, "grow", watched)
+    with scripted(hedging) as server:
+        run(f"openai:{server.url}/v1#known-3", "--db", str(stocked), "--budget", "60")
+
+    assert sum(some.get(OFF_FORM, 0) for some in seen[0].values()) == 12
 
 
 def test_a_dry_run_says_what_asking_costs_and_asks_nothing(stocked: Path, server: Scripted) -> None:
