@@ -27,6 +27,7 @@ from probe_match.fingerprinting.records import About, Verdict
 from probe_match.probes import chat_words
 
 BANK = chat_words.generate(n=8, seed=0, languages=("en",))
+HEDGE = "Well, nobody ever wanted something like that from somebody like myself!"
 PROMPTS = {
     "temperature": 1.0,
     "max_tokens": 16,
@@ -61,7 +62,7 @@ def spoken(reference: ChatReference) -> Transcript:
             for text, n in [
                 *reference.counts[question.cell].items(),
                 (
-                    "Well, nobody ever wanted something like that from somebody like myself!",
+                    HEDGE,
                     reference.off_form.get(question.cell, 0),
                 ),
             ]
@@ -293,9 +294,9 @@ def test_looks_at_a_target_count_them(tmp_path: Path) -> None:
     with open_db(tmp_path / "r.db", create=True) as db:
         shelf.add(db, [hedging(f"known-{i}", 0.2, 20) for i in range(12)])
         planned = asking.plan_identification(db, budget=120, stop_early=True)
-        hedges = Answer("Well, nobody ever wanted something like that from somebody like myself!")
+        hedges = Answer(HEDGE)
         asked = Counter(question.cell for question in planned.questions)
         looks = asking._looks(Transcript("m", {cell: (hedges,) * n for cell, n in asked.items()}), planned)
 
-    assert looks.earlier
-    assert all(set(some) == {OFF_FORM} for counts in looks.earlier for some in counts.values())
+    assert planned.looks
+    assert [sum(some[OFF_FORM] for some in counts.values()) for counts in looks.earlier] == list(planned.looks)

@@ -119,9 +119,7 @@ def test_endpoints_are_read_with_what_they_answer_off_the_form(stocked: Path, mo
     def hedging(asked: Asked) -> Said:
         if asked.body is None or next(turns) % 5:
             return habits(asked)
-        return Said(
-            completion("Well, nobody ever wanted something like that from somebody like myself!", model="known-3")
-        )
+        return Said(completion("Well, nobody ever wanted something like that from myself!", model="known-3"))
 
     monkeypatch.setattr(spoken, "grow", watched)
     with scripted(hedging) as server:
