@@ -95,8 +95,10 @@ def lineage(
     from . import _session
 
     _session.require_writable(json_file, html_file, plot)
-    if dry_run and (pool is not None or not targets):
-        raise click.UsageError("--dry-run is for targets that are language models, compared with those of a database")
+    if (dry_run or price) and (pool is not None or not targets):
+        raise click.UsageError(
+            "--dry-run and --price are for targets that are language models, compared with those of a database"
+        )
     if pool is None and (suite_file or peers):
         raise click.UsageError(
             "--suite and --peers go with --pool; the database has probes and honest models of its own"
